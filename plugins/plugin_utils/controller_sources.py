@@ -1,0 +1,86 @@
+"""The package settings of the machine that this runs on, in the shape of the wish `gpulab_sources`.
+
+Only files and the environment are read, no program is started: Ansible may evaluate the lookup many times in a run.
+"""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+EXTRA_CA_FOLDER = Path("/usr/local/share/ca-certificates")
+"""Where Debian and Ubuntu keep the certificate authorities that an administrator added (update-ca-certificates(8))."""
+
+
+def pip_files(environ: Mapping[str, str], home: Path) -> list[Path]:
+    """Give pip's configuration files, the weakest first (pip's user guide, "Configuration files")."""
+    if named := environ.get("PIP_CONFIG_FILE"):
+        return [Path(named)]
+    config_home = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    return [Path("/etc/pip.conf"), home / ".pip" / "pip.conf", config_home / "pip" / "pip.conf"]
+
+
+def npm_files(environ: Mapping[str, str], home: Path) -> list[Path]:
+    """Give npm's configuration files, the weakest first (npm's documentation, "npmrc")."""
+    return [
+        Path(environ.get("NPM_CONFIG_GLOBALCONFIG") or "/etc/npmrc"),
+        Path(environ.get("NPM_CONFIG_USERCONFIG") or home / ".npmrc"),
+    ]
+
+
+def controller_sources(environ: Mapping[str, str], home: Path, ca_folder: Path = EXTRA_CA_FOLDER) -> dict[str, Any]:
+    """Read proxies, extra authorities and the settings of pip and npm; leave out what is not set.
+
+    Folders of wheels on the local disk are kept: whether a host can see them is for the caller to decide.
+    Raises configparser.Error, which names the file, where a file cannot be read as what it should be.
+    """
+    sources = {
+        "ca_certificates": sorted(str(path) for path in ca_folder.glob("*.crt")),
+        "proxy": _proxy(environ),
+        "pip": _pip(environ, pip_files(environ, home)),
+        "npm": _npm(environ, npm_files(environ, home)),
+    }
+    return {name: value for name, value in sources.items() if value}
+
+
+def _proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    names = {"http": "http_proxy", "https": "https_proxy", "no_proxy": "no_proxy"}
+    values = {key: environ.get(name) or environ.get(name.upper(), "") for key, name in names.items()}
+    return {key: value for key, value in values.items() if value}
+
+
+def _pip(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, Any]:
+    """Merge pip's settings in pip's own order: environment above files, section [install] above [global]."""
+    parser = configparser.RawConfigParser()
+    parser.read(files, encoding="utf-8")
+    settings: dict[str, str] = {}
+    for section in ("global", "install"):
+        if parser.has_section(section):
+            settings.update(parser.items(section))
+    for name in ("index-url", "extra-index-url", "find-links", "trusted-host"):
+        if value := environ.get("PIP_" + name.upper().replace("-", "_")):
+            settings[name] = value
+    # An index in a folder of this machine's disk serves this machine alone.
+    extra = [url for url in settings.get("extra-index-url", "").split() if not url.startswith("file:")]
+    found = {
+        "index_url": settings.get("index-url", ""),
+        "extra_index_urls": extra,
+        "find_links": settings.get("find-links", "").split(),
+        "trusted_hosts": settings.get("trusted-host", "").split(),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _npm(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, str]:
+    """Read npm's registry where somebody chose one."""
+    registry = ""
+    for path in files:
+        if path.is_file():
+            # npmrc is an ini file without a section.
+            parser = configparser.RawConfigParser(allow_no_value=True, strict=False)
+            parser.read_string("[npmrc]\n" + path.read_text(encoding="utf-8"), source=str(path))
+            registry = parser.get("npmrc", "registry", fallback=registry) or registry
+    registry = environ.get("NPM_CONFIG_REGISTRY") or environ.get("npm_config_registry") or registry
+    return {"registry": registry} if registry else {}
