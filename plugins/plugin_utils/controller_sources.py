@@ -33,7 +33,8 @@ def npm_files(environ: Mapping[str, str], home: Path) -> list[Path]:
 def controller_sources(environ: Mapping[str, str], home: Path, ca_folder: Path = EXTRA_CA_FOLDER) -> dict[str, Any]:
     """Read proxies, extra authorities and the settings of pip and npm; leave out what is not set.
 
-    Folders of wheels on the local disk are kept: whether a host can see them is for the caller to decide.
+    Folders of wheels on the local disk are kept: whether a host can see them is for the caller to decide. Where one of
+    them holds PyTorch's CPU build, `torch` is empty: no other index needs to be asked for it.
     Raises configparser.Error, which names the file, where a file cannot be read as what it should be.
     """
     sources = {
@@ -42,7 +43,11 @@ def controller_sources(environ: Mapping[str, str], home: Path, ca_folder: Path =
         "pip": _pip(environ, pip_files(environ, home)),
         "npm": _npm(environ, npm_files(environ, home)),
     }
-    return {name: value for name, value in sources.items() if value}
+    found = {name: value for name, value in sources.items() if value}
+    folders = [Path(entry) for entry in found.get("pip", {}).get("find_links", [])]
+    if any(folder.is_dir() and list(folder.glob("torch-*+cpu-*.whl")) for folder in folders):
+        found["torch"] = ""
+    return found
 
 
 def _proxy(environ: Mapping[str, str]) -> dict[str, str]:

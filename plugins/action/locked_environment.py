@@ -1,0 +1,46 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Controller side of gpulab.core.locked_environment: read the lock and the packages, send them along with the module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.gpulab.core.plugins.plugin_utils.archive import pack
+
+NODE_FILES = ("package.json", "package-lock.json")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Put the content of the controller's files into the module's arguments: one round trip instead of many."""
+
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module on the host."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        lock = self._find(arguments.pop("lock", None), "lock")
+        arguments["lock_text"] = lock.read_text(encoding="utf-8")
+        folders = [self._find(name, "packages") for name in arguments.pop("packages", [])]
+        arguments["packages_data"] = [{"name": folder.name, "archive": pack(folder)} for folder in folders]
+        if node := arguments.pop("node", None):
+            folder = self._find(node, "node")
+            arguments["node_data"] = {name: (folder / name).read_text(encoding="utf-8") for name in NODE_FILES}
+        result.update(
+            self._execute_module(
+                module_name="gpulab.core.locked_environment", module_args=arguments, task_vars=task_vars
+            )
+        )
+        return result
+
+    def _find(self, name: str | None, option: str) -> Path:
+        if not name:
+            raise AnsibleActionFail(f"locked_environment: the option '{option}' is missing")
+        try:
+            return Path(self._find_needle("files", name))
+        except AnsibleError as error:
+            raise AnsibleActionFail(f"locked_environment: {option}: no such file on the controller: {name}") from error

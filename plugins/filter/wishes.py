@@ -1,0 +1,19 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters that judge wishes; each is documented in the .yml file beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.gpulab.core.plugins.plugin_utils.membership import withdrawals
+from ansible_collections.gpulab.core.plugins.plugin_utils.wishes import hub_problems, user_problems
+
+
+class FilterModule:
+    """Offer the filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Give the filters by name."""
+        return {"hub_problems": hub_problems, "user_problems": user_problems, "withdrawals": withdrawals}

@@ -1,0 +1,111 @@
+"""What a host is like, read from /proc, /sys and /etc alone: nothing is started, nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+LISTEN = "0A"
+"""State of a listening socket in /proc/net/tcp (Linux: include/net/tcp_states.h, TCP_LISTEN)."""
+
+SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
+"""The systems that the roles are written for, as ID and VERSION_ID of os-release(5)."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A process that listens on a TCP port."""
+
+    pid: int
+    name: str
+    unit: str
+
+
+def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
+    """Read os-release(5); nothing where there is none."""
+    if not path.is_file():
+        return {}
+    pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
+    return {key: "".join(shlex.split(value)) for key, mark, value in pairs if mark and not key.startswith("#")}
+
+
+def memory_gb(meminfo: Path = Path("/proc/meminfo")) -> float:
+    """Give the usable memory in GB (1e9 bytes)."""
+    found = re.search(r"^MemTotal:\s+(\d+) kB", meminfo.read_text(encoding="ascii"), re.MULTILINE)
+    return int(found[1]) * 1024 / 1e9 if found else 0.0
+
+
+def cores() -> int:
+    """Give the cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def existing_parent(path: Path) -> Path:
+    """Give the nearest folder above that exists already."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def disk_gb(path: Path) -> tuple[float, float]:
+    """Give the size of the file system that holds the path, and what is free for everybody on it, in GB (1e9 bytes)."""
+    found = os.statvfs(existing_parent(path))
+    return found.f_frsize * found.f_blocks / 1e9, found.f_frsize * found.f_bavail / 1e9
+
+
+def listening_inodes(port: int, proc: Path = Path("/proc")) -> set[str]:
+    """Give the socket inodes that listen on a TCP port, on any address."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        path = proc / "net" / table
+        for line in path.read_text(encoding="ascii").splitlines()[1:] if path.exists() else []:
+            fields = line.split()
+            if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(fields[9])
+    return inodes
+
+
+def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
+    """Say who listens on a TCP port; a socket whose process cannot be seen counts as process 0."""
+    inodes = listening_inodes(port, proc)
+    if not inodes:
+        return []
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    found = []
+    for process in proc.glob("[0-9]*"):
+        try:
+            if any(os.readlink(entry) in wanted for entry in (process / "fd").iterdir()):
+                unit = (process / "cgroup").read_text(encoding="utf-8").strip().splitlines()[-1].rpartition("/")[2]
+                found.append(Listener(int(process.name), (process / "comm").read_text().strip(), unit))
+        except OSError:  # the process ended meanwhile
+            continue
+    return found or [Listener(0, "unknown", "")]
+
+
+def why_unreachable(url: str, authorities: str, proxies: dict[str, str], timeout: float) -> str:
+    """Ask a source for its front page; give nothing when it answers, else the reason in words.
+
+    Any answer of the server itself counts, a refusal of the front page too: mirrors seldom serve one.
+    """
+    if not url.startswith(("http://", "https://")):
+        return "" if Path(url.removeprefix("file://")).exists() else "there is no such file or folder on the host"
+    context = ssl.create_default_context()
+    try:
+        if authorities:
+            context.load_verify_locations(cadata=authorities)
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+        if proxies:
+            handlers.append(urllib.request.ProxyHandler(proxies))
+        request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "gpulab-preflight"})  # noqa: S310
+        with urllib.request.build_opener(*handlers).open(request, timeout=timeout):
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"it answers HTTP {error.code}" if error.code >= 500 else ""
+    except urllib.error.URLError as error:
+        return str(error.reason)
+    except (OSError, ValueError) as error:
+        return str(error)

@@ -1,0 +1,228 @@
+#!/usr/bin/python
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module gpulab.core.host_preflight."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_preflight
+author: The gpulab team
+short_description: Whether a host can carry what is wished, before anything is changed
+description:
+  - Compares the host with what a role needs and names everything that is missing at once, each with its way out.
+  - Only reads; behaves the same in check mode.
+options:
+  minimum:
+    description: Least sizes, C(cores), C(memory_gb) and C(disk_gb) (in 1e9 bytes).
+    type: dict
+    default: {}
+  minimum_variable:
+    description: The variable that lowers the least sizes, for the message.
+    type: str
+    default: gpulab_minimum
+  free_gb:
+    description: Space that must be free, by folder. A folder need not exist yet.
+    type: dict
+    default: {}
+  supported_os:
+    description: Whether the host must run a system that the roles are written for.
+    type: bool
+    default: true
+  ports:
+    description: TCP ports that must be free, or be in use by the unit named.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      port:
+        description: The port.
+        type: int
+        required: true
+      variable:
+        description: The variable that chooses it, for the message.
+        type: str
+        required: true
+      unit:
+        description: The unit that may have it already.
+        type: str
+        default: ""
+  sources:
+    description: Package sources that must answer.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      url:
+        description: Address, or a folder on the host.
+        type: str
+        required: true
+      variable:
+        description: The variable that chooses it, for the message.
+        type: str
+        required: true
+  ca_certificates:
+    description: PEM text of further authorities to trust when sources are asked.
+    type: str
+    default: ""
+  proxies:
+    description: Proxies by scheme.
+    type: dict
+    default: {}
+  timeout:
+    description: Seconds that a source has to answer.
+    type: float
+    default: 10
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: none
+    description: Changes nothing, so there is nothing to show.
+"""
+
+EXAMPLES = r"""
+- name: Preflight | See whether the port is free
+  gpulab.core.host_preflight:
+    ports:
+      - port: 443
+        variable: jupyterhub_port
+        unit: gpulab-proxy.service
+"""
+
+RETURN = r"""
+host:
+  description: What was read, C(os), C(version), C(python), C(cores), C(memory_gb), C(disk_gb).
+  type: dict
+  returned: always
+"""
+
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils import host_state
+
+
+def system_problems(host: dict[str, Any]) -> list[str]:
+    """Refuse a system that the roles are not written for, by name."""
+    if host["version"] in host_state.SUPPORTED.get(host["os"], ()):
+        return []
+    known = "; ".join(f"{name.capitalize()} {', '.join(versions)}" for name, versions in host_state.SUPPORTED.items())
+    return [f"the host runs {host['name']}, which gpulab does not support. Supported: {known}."]
+
+
+def size_problems(host: dict[str, Any], minimum: dict[str, Any], variable: str) -> list[str]:
+    """Compare sizes with the least ones."""
+    words = {"cores": "cores", "memory_gb": "GB of memory", "disk_gb": "GB of disk"}
+    return [
+        f"the host has {host[key]:g} {words[key]}, gpulab wants {float(least):g} "
+        f"(to go on all the same, lower {variable}.{key})."
+        for key, least in minimum.items()
+        if float(host[key]) < float(least)
+    ]
+
+
+def space_problems(free_gb: dict[str, Any]) -> list[str]:
+    """Compare free space with what will be written."""
+    found = []
+    for folder, wanted in free_gb.items():
+        free = host_state.disk_gb(Path(folder))[1]
+        if free < float(wanted):
+            found.append(f"{folder} has {free:.1f} GB free and needs {float(wanted):g} GB: make room there.")
+    return found
+
+
+def port_problems(ports: list[dict[str, Any]]) -> list[str]:
+    """Find ports that somebody else has."""
+    found = []
+    for wish in ports:
+        strangers = [each for each in host_state.listeners(wish["port"]) if each.unit != (wish["unit"] or None)]
+        if strangers:
+            who = strangers[0]
+            found.append(
+                f"port {wish['port']} is in use by {who.name} (process {who.pid}{', ' + who.unit if who.unit else ''}): "
+                f"stop it, or choose another port with {wish['variable']}."
+            )
+    return found
+
+
+def source_problems(params: dict[str, Any]) -> list[str]:
+    """Ask all sources at the same time."""
+
+    def ask(source: dict[str, Any]) -> str:
+        return host_state.why_unreachable(
+            source["url"], params["ca_certificates"], params["proxies"], params["timeout"]
+        )
+
+    sources = params["sources"]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        answers = list(pool.map(ask, sources))
+    return [
+        f"{source['variable']}: {source['url']} cannot be used from the host: {reason}."
+        for source, reason in zip(sources, answers)
+        if reason
+    ]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "minimum": {"type": "dict", "default": {}},
+            "minimum_variable": {"type": "str", "default": "gpulab_minimum"},
+            "free_gb": {"type": "dict", "default": {}},
+            "supported_os": {"type": "bool", "default": True},
+            "ports": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "port": {"type": "int", "required": True},
+                    "variable": {"type": "str", "required": True},
+                    "unit": {"type": "str", "default": ""},
+                },
+            },
+            "sources": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "variable": {"type": "str", "required": True},
+                },
+            },
+            "ca_certificates": {"type": "str", "default": ""},
+            "proxies": {"type": "dict", "default": {}},
+            "timeout": {"type": "float", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    release = host_state.os_release()
+    host = {
+        "os": release.get("ID", ""),
+        "version": release.get("VERSION_ID", ""),
+        "name": release.get("PRETTY_NAME", "an unknown system"),
+        "python": platform.python_version(),
+        "cores": host_state.cores(),
+        "memory_gb": round(host_state.memory_gb(), 1),
+        "disk_gb": round(host_state.disk_gb(Path("/opt"))[0], 1),
+    }
+    problems = [
+        *(system_problems(host) if params["supported_os"] else []),
+        *size_problems(host, params["minimum"], params["minimum_variable"]),
+        *space_problems(params["free_gb"]),
+        *port_problems(params["ports"]),
+        *source_problems(params),
+    ]
+    if problems:
+        module.fail_json(msg="Nothing was changed, because " + " Also, ".join(problems), problems=problems, host=host)
+    module.exit_json(changed=False, host=host)
+
+
+if __name__ == "__main__":
+    main()

