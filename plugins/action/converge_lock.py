@@ -1,0 +1,51 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Controller side of gpulab.core.converge_lock: only the controller knows whether its own earlier run still lives."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
+
+MODULE = "gpulab.core.converge_lock"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Take the lock, take over one that was left behind, or say who has it."""
+
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module on the host, twice when a lock was left behind."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        stale_hours = float(arguments.pop("stale_hours", 4))
+        me = run_identity.identity(run_identity.main_process())
+        arguments["me"] = me
+        answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        holder = answer.get("holder") or {}
+        if arguments.get("state", "present") == "present" and holder and holder["run"] != me["run"]:
+            start = run_identity.started(int(holder["pid"]))
+            now = datetime.now(timezone.utc)
+            if run_identity.is_left_behind(holder, stale_hours, run_identity.machine(), now, start):
+                again = {**arguments, "instead_of": holder}
+                answer = self._execute_module(module_name=MODULE, module_args=again, task_vars=task_vars)
+                holder = answer.get("holder") or {}
+                if self._task.check_mode:
+                    holder = {}
+        if arguments.get("state", "present") == "present" and holder and holder["run"] != me["run"]:
+            path = arguments.get("path", "/run/gpulab-converge.json")
+            return {
+                **result,
+                "failed": True,
+                "holder": holder,
+                "msg": (
+                    f"Nothing was changed, because another converge of this host runs since {holder['since']}: "
+                    f"{holder['user']} on {holder['controller']}, process {holder['pid']}. Wait for it. "
+                    f"If it is certain to have died, remove {path} on the host, or lower gpulab_lock_hours."
+                ),
+            }
+        return {**result, **answer}

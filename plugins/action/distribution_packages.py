@@ -1,0 +1,52 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Action gpulab.core.distribution_packages: ask dpkg, and call apt for what is missing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+UNREACHABLE = re.compile(r"Failed to fetch|Could not resolve|Unable to connect|Failed to update apt cache|Temporary failure")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Install what is missing."""
+
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask first; install second, if at all."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        options = {"cache_valid_time": 3600, "lock_timeout": 300, **self._task.args}
+        names = options.pop("name", [])
+        asked = self._execute_module(
+            module_name="gpulab.core.distribution_packages", module_args={"name": names}, task_vars=task_vars
+        )
+        missing = asked.get("missing")
+        if not missing:
+            return {**result, **asked}
+        after = "".join(f"{name}\n" for name in missing)
+        difference = {"before": "", "after": after, "before_header": "installed", "after_header": "wished"}
+        if self._task.check_mode:
+            return {**result, "changed": True, "missing": missing, "diff": difference}
+        apt = {"name": missing, "install_recommends": False, "update_cache": True, **options}
+        answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
+        if answer.get("failed"):
+            return {**result, **answer, "msg": explain(str(answer.get("msg", "")), missing)}
+        return {**result, "changed": bool(answer.get("changed")), "missing": missing, "diff": difference}
+
+
+def explain(message: str, missing: list[str]) -> str:
+    """Add the way out to apt's own words."""
+    if UNREACHABLE.search(message):
+        hint = "The host cannot reach its package mirror: see gpulab_sources.apt (mirror, security_mirror) and .proxy."
+    elif "No package matching" in message:
+        hint = "The host's package sources lack it: see gpulab_sources.apt (mirror, components)."
+    elif "No space left" in message:
+        hint = "The disk is full: free some space and run again."
+    else:
+        hint = "Run it again; if it stays, run 'dpkg --audit' and 'apt-get install --fix-broken' on the host."
+    return f"{', '.join(missing)} could not be installed. {hint}\n{message}"
