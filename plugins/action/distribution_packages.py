@@ -34,6 +34,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {**result, "changed": True, "missing": missing, "diff": difference}
         apt = {"name": missing, "install_recommends": False, "update_cache": True, **options}
         answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
+        if answer.get("failed") and "No package matching" in str(answer.get("msg", "")):
+            # apt judges the age of its lists by their folder, which is young on a fresh image that has none.
+            apt["cache_valid_time"] = 0
+            answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
         if answer.get("failed"):
             return {**result, **answer, "msg": explain(str(answer.get("msg", "")), missing)}
         return {**result, "changed": bool(answer.get("changed")), "missing": missing, "diff": difference}
