@@ -1,0 +1,62 @@
+"""The cells that a person runs: small computations whose right answers are computed in another way beside them."""
+
+PYTHON = '''
+import json
+import numpy as np
+
+def convolution(image, kernel):
+    """Compute a convolution as the frameworks do it (a correlation, without padding), in plain NumPy."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape)
+    return np.einsum("ijkl,kl->ij", windows, kernel)
+
+random = np.random.default_rng(7)
+a, b = random.standard_normal((64, 48), dtype="float32"), random.standard_normal((48, 32), dtype="float32")
+image, kernel = random.standard_normal((28, 28), dtype="float32"), random.standard_normal((5, 5), dtype="float32")
+wanted = {"matmul": a @ b, "convolution": convolution(image, kernel)}
+
+def report(devices, found):
+    """Say how far the answers are off, so that the judge is not the one who is judged."""
+    off = {name: float(np.abs(found[name] - wanted[name]).max()) for name in wanted}
+    print(json.dumps({"devices": devices, "off": off}))
+'''
+
+TENSORFLOW = """
+import tensorflow as tf
+
+with tf.device(DEVICE):
+    found = {
+        "matmul": tf.linalg.matmul(tf.constant(a), tf.constant(b)).numpy(),
+        "convolution": tf.nn.conv2d(
+            tf.constant(image)[None, :, :, None], tf.constant(kernel)[:, :, None, None], strides=1, padding="VALID"
+        ).numpy()[0, :, :, 0],
+    }
+report([device.name for device in tf.config.list_physical_devices()], found)
+"""
+
+TORCH = """
+import torch
+
+def put(array):
+    return torch.from_numpy(array).to(DEVICE)
+
+found = {
+    "matmul": (put(a) @ put(b)).cpu().numpy(),
+    "convolution": torch.nn.functional.conv2d(put(image)[None, None], put(kernel)[None, None]).cpu().numpy()[0, 0],
+}
+report(["cpu"] + [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())], found)
+"""
+
+R = """
+library(reticulate)
+tf <- import("tensorflow")
+m <- matrix(c(1.5, 2, -3, 4, 5, 6), nrow = 2)
+tensor <- tf$constant(m)
+back <- tensor$numpy()
+product <- tf$linalg$matmul(tensor, tf$transpose(tensor))$numpy()
+cat(sprintf(
+  '{"devices": %d, "python": "%s", "back": %s, "product": %s, "shape": [%s]}',
+  length(tf$config$list_physical_devices()), py_config()$python,
+  tolower(isTRUE(all.equal(m, back))), tolower(isTRUE(all.equal(m %*% t(m), product))),
+  paste(dim(back), collapse = ", ")
+))
+"""

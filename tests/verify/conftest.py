@@ -1,0 +1,92 @@
+"""One suite for molecule, for `make lab` and for live hosts: what is wished, compared with what is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub import Person, tunnel
+from wishes import Wishes, password, read
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say where demo passwords are."""
+    parser.addoption(
+        "--passwords",
+        type=Path,
+        default=os.environ.get("GPULAB_PASSWORDS"),
+        help="folder with one file per user, the password its first word; without it nobody can log in as a person",
+    )
+
+
+@pytest.fixture(scope="session")
+def all_wishes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wishes]:
+    """Ask Ansible what is wished: it alone knows how variables are merged."""
+    folder = tmp_path_factory.mktemp("wishes")
+    folder.chmod(0o700)
+    argv = ["ansible-playbook", str(ROOT / "playbooks" / "wishes.yml"), "--extra-vars", f"wishes_folder={folder}"]
+    if inventory := request.config.getoption("--ansible-inventory"):
+        argv += ["--inventory", inventory]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"playbooks/wishes.yml failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return read(folder)
+
+
+@pytest.fixture(scope="module")
+def wishes(host: Any, all_wishes: dict[str, Wishes]) -> Wishes:
+    """Give what is wished for this host."""
+    return all_wishes[host.backend.host]
+
+
+@pytest.fixture(scope="module")
+def certificate(host: Any, wishes: Wishes, tmp_path_factory: pytest.TempPathFactory) -> str | bool:
+    """Give what the hub's certificate is checked against: itself, when it was generated on the host."""
+    if wishes.hub["tls"] != "generated":
+        return False
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    path.write_text(host.file("/etc/gpulab/tls/certificate.pem").content_string)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def hub_url(wishes: Wishes) -> Iterator[str]:
+    """Reach the hub through SSH, wherever it listens; give its address."""
+    hub = wishes.hub
+    address = "127.0.0.1" if hub["address"] in ("0.0.0.0", "::") else hub["address"]  # noqa: S104
+    with tunnel(wishes.connection, address, hub["port"]) as port:
+        yield f"{'http' if hub['tls'] == 'none' else 'https'}://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def login(request: pytest.FixtureRequest, wishes: Wishes) -> tuple[str, str]:
+    """Give somebody whose password is known: name and password."""
+    folder = request.config.getoption("--passwords")
+    known = [(name, word) for name in wishes.present if (word := password(folder, name))]
+    if not known:
+        pytest.skip("nobody's password is known: name a folder with --passwords (docs/verify.md)")
+    return known[-1]
+
+
+@pytest.fixture(scope="module")
+def person(hub_url: str, certificate: str | bool, login: tuple[str, str]) -> Iterator[Person]:
+    """Log in as a person would and start the server; stop it at the end."""
+    found = Person(hub_url, *login, certificate)
+    found.start_server()
+    yield found
+    found.stop_server()
+
+
+@pytest.fixture(scope="module")
+def gpus(host: Any) -> list[str]:
+    """Give the GPUs that the loaded driver serves; skip where there is none, with the reason."""
+    nodes = host.run("ls /proc/driver/nvidia/gpus")
+    if nodes.rc != 0 or not nodes.stdout.split():
+        pytest.skip("no NVIDIA GPU with a loaded driver on this host: nothing was proven about GPUs")
+    return list(nodes.stdout.split())

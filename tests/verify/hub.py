@@ -1,0 +1,160 @@
+"""A person at the hub, without the browser: the same pages and the same kernel channels over HTTP and WebSocket."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import requests
+import websocket
+
+
+class LoginRefused(Exception):
+    """The hub did not let the person in."""
+
+
+class CellFailed(Exception):
+    """A cell raised an error in its kernel."""
+
+
+def free_port() -> int:
+    """Give a TCP port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]:
+    """Reach a port of the host through SSH, as a person behind a firewall does; give the local port."""
+    local = free_port()
+    argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", "-o", "ControlPath=none"]
+    argv += ["-p", str(connection["port"]), "-L", f"127.0.0.1:{local}:{address}:{port}", *connection["arguments"].split()]
+    argv += ["-i", connection["key"]] if connection["key"] else []
+    target = f"{connection['user']}@{connection['address']}" if connection["user"] else connection["address"]
+    with subprocess.Popen([*argv, target], stdin=subprocess.DEVNULL) as process:
+        try:
+            until = time.monotonic() + 20
+            while not answers(local):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise ConnectionError(f"no SSH tunnel to {target} (ssh ended with {process.poll()})")
+                time.sleep(0.1)
+            yield local
+        finally:
+            process.terminate()
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody accepts connections on a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Person:
+    """Somebody who is logged in. `base` is the hub's address, `verify` what its certificate is checked against."""
+
+    def __init__(self, base: str, name: str, password: str, verify: str | bool) -> None:
+        self.base, self.name, self.verify = base, name, verify
+        self.web = requests.Session()
+        self.web.verify = verify
+        self.web.trust_env = False
+        self._log_in(password)
+
+    def _log_in(self, password: str) -> None:
+        page = self.web.get(f"{self.base}/hub/login", timeout=60)
+        page.raise_for_status()
+        token = re.search(r'name="_xsrf"\s+value="([^"]+)"', page.text)
+        form = {"username": self.name, "password": password, "_xsrf": token[1] if token else ""}
+        answer = self.web.post(f"{self.base}/hub/login", data=form, allow_redirects=False, timeout=60)
+        if answer.status_code != 302 or not any("jupyterhub" in name for name in self.web.cookies.keys()):  # noqa: SIM118
+            raise LoginRefused(f"{self.name}: HTTP {answer.status_code}")
+
+    def _xsrf(self) -> dict[str, str]:
+        """Give the header that proves that a request comes from the hub's own pages."""
+        tokens = [cookie.value for cookie in self.web.cookies if cookie.name == "_xsrf" and cookie.value]
+        paths = {cookie.path: cookie.value for cookie in self.web.cookies if cookie.name == "_xsrf"}
+        return {"X-XSRFToken": str(paths.get("/hub/") or tokens[-1])}
+
+    def start_server(self, timeout: float = 240) -> None:
+        """Start the person's server and wait until it answers; raise TimeoutError when it does not."""
+        answer = self.web.post(f"{self.base}/hub/api/users/{self.name}/server", headers=self._xsrf(), timeout=120)
+        if answer.status_code not in (201, 202, 400):  # 400: it runs already
+            raise RuntimeError(f"{self.name}: the server was not started: HTTP {answer.status_code} {answer.text[:300]}")
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            user = self.web.get(f"{self.base}/hub/api/users/{self.name}", timeout=60).json()
+            if user.get("servers", {}).get("", {}).get("ready"):
+                # The page of the server logs the browser in there too, by way of the hub.
+                self.web.get(f"{self.base}/user/{self.name}/lab", timeout=60).raise_for_status()
+                return
+            time.sleep(1)
+        raise TimeoutError(f"{self.name}: the server was not ready after {timeout:.0f} s")
+
+    def stop_server(self) -> None:
+        """Stop the person's server."""
+        self.web.delete(f"{self.base}/hub/api/users/{self.name}/server", headers=self._xsrf(), timeout=60)
+
+    def kernel(self, name: str) -> Kernel:
+        """Start a kernel."""
+        return Kernel(self, name)
+
+
+class Kernel:
+    """A running kernel of a person, for use in a `with` block."""
+
+    def __init__(self, person: Person, name: str) -> None:
+        self.person = person
+        self.root = f"{person.base}/user/{person.name}"
+        tokens = {cookie.path: cookie.value for cookie in person.web.cookies if cookie.name == "_xsrf"}
+        self.headers = {"X-XSRFToken": str(tokens.get(f"/user/{person.name}/"))}
+        answer = person.web.post(f"{self.root}/api/kernels", json={"name": name}, headers=self.headers, timeout=120)
+        answer.raise_for_status()
+        self.id = answer.json()["id"]
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.web.cookies)
+        options = {"ca_certs": person.verify} if isinstance(person.verify, str) else {"cert_reqs": ssl.CERT_NONE}
+        self.socket = websocket.create_connection(
+            self.root.replace("http", "ws", 1) + f"/api/kernels/{self.id}/channels",
+            cookie=cookies,
+            origin=person.base,
+            sslopt=options if person.base.startswith("https") else None,
+            timeout=300,
+        )
+
+    def __enter__(self) -> Kernel:
+        """Give itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        """End the kernel."""
+        self.socket.close()
+        self.person.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)
+
+    def run(self, code: str) -> str:
+        """Run a cell and give what it printed; raise CellFailed with the error that it raised."""
+        number = uuid.uuid4().hex
+        header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"}
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        self.socket.send(json.dumps(message))
+        printed = ""
+        while True:
+            answer = json.loads(self.socket.recv())
+            if answer.get("parent_header", {}).get("msg_id") != number:
+                continue
+            kind, content = answer["msg_type"], answer["content"]
+            if kind == "stream" and content["name"] == "stdout":
+                printed += content["text"]
+            elif kind == "error":
+                raise CellFailed(f"{content['ename']}: {content['evalue']}\n" + "\n".join(content["traceback"])[-3000:])
+            elif kind == "status" and content["execution_state"] == "idle":
+                return printed

@@ -1,0 +1,66 @@
+"""The hub and people's servers run as they should, seen on the running things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hub import Person
+from wishes import Wishes
+
+
+@pytest.fixture(scope="module")
+def unit(host: Any, person: Person) -> dict[str, str]:
+    """Give the properties of the person's running unit."""
+    shown = host.check_output("systemctl show gpulab-server-%s" % person.name)  # noqa: UP031
+    return dict(line.partition("=")[::2] for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("service", ["gpulab-hub", "gpulab-proxy"])
+def test_service_runs_and_starts_at_boot(host: Any, service: str) -> None:
+    """Hub and proxy are up now and after the next boot."""
+    assert host.service(service).is_running
+    assert host.service(service).is_enabled
+
+
+def test_nothing_failed(host: Any) -> None:
+    """No unit of ours is in the state "failed"."""
+    assert host.check_output("systemctl list-units --failed --plain --no-legend 'gpulab*'") == ""
+
+
+def test_hub_itself_listens_only_on_loopback(host: Any) -> None:
+    """Only the proxy is reachable from outside; the hub and the proxy's steering port are not."""
+    for port in (8001, 8081):
+        assert host.socket(f"tcp://127.0.0.1:{port}").is_listening
+        assert not host.socket(f"tcp://0.0.0.0:{port}").is_listening
+
+
+def test_secrets_are_private(host: Any) -> None:
+    """The database, the cookie secret and the proxy's token are root's alone."""
+    for path in ("/var/lib/gpulab/jupyterhub", "/etc/gpulab/jupyterhub"):
+        assert (host.file(path).user, host.file(path).mode) == ("root", 0o700)
+    for path in ("/etc/gpulab/jupyterhub/proxy.env", "/var/lib/gpulab/jupyterhub/cookie_secret"):
+        assert (host.file(path).user, host.file(path).mode) == ("root", 0o600)
+
+
+def test_server_runs_as_the_person(unit: dict[str, str], person: Person, host: Any) -> None:
+    """The unit belongs to the person's own account."""
+    assert unit["ActiveState"] == "active"
+    assert host.user(person.name).uid == int(host.check_output("id -u %s", unit["User"] or unit["UID"]))
+
+
+def test_server_is_walled_in(unit: dict[str, str]) -> None:
+    """A private /tmp, no new privileges, other people's processes invisible."""
+    assert unit["PrivateTmp"] == "yes"
+    assert unit["NoNewPrivileges"] == "yes"
+    assert unit["ProtectProc"] == "invisible"
+
+
+def test_kernels_do_not_listen_on_tcp(host: Any, person: Person, wishes: Wishes) -> None:
+    """A kernel's channels are sockets in a private folder: over TCP, others on the host could read along."""
+    with person.kernel(wishes.kernels["python"]) as kernel:
+        kernel.run("pass")
+        listening = host.check_output("ss --listening --tcp --numeric --processes --no-header")
+        assert "ipykernel" not in listening
+        pid = kernel.run("import os; print(os.getpid())").strip()
+        assert f"pid={pid}," not in listening
