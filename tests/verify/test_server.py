@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -56,11 +57,19 @@ def test_server_is_walled_in(unit: dict[str, str]) -> None:
     assert unit["ProtectProc"] == "invisible"
 
 
-def test_kernels_do_not_listen_on_tcp(host: Any, person: Person, wishes: Wishes) -> None:
-    """A kernel's channels are sockets in a private folder: over TCP, others on the host could read along."""
+CHANNELS = """
+import json
+from ipykernel.kernelapp import IPKernelApp
+app = IPKernelApp.instance()
+print(json.dumps({"transport": app.transport, "sockets": [f"{app.ip}-{p}" for p in (app.shell_port, app.iopub_port)]}))
+"""
+
+
+def test_kernel_channels_are_out_of_others_reach(host: Any, person: Person, wishes: Wishes) -> None:
+    """A kernel's channels are sockets that others cannot reach: over TCP, anybody on the host could read along."""
     with person.kernel(wishes.kernels["python"]) as kernel:
-        kernel.run("pass")
-        listening = host.check_output("ss --listening --tcp --numeric --processes --no-header")
-        assert "ipykernel" not in listening
-        pid = kernel.run("import os; print(os.getpid())").strip()
-        assert f"pid={pid}," not in listening
+        channels = json.loads(kernel.run(CHANNELS))
+        assert channels["transport"] == "ipc"
+        for path in channels["sockets"]:
+            assert host.file(path).is_socket
+            assert host.run("setpriv --reuid=nobody --regid=nogroup --clear-groups test -e %s", path).rc == 1
