@@ -48,7 +48,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if problems:
             host = variables.get("inventory_hostname", "")
             text = "".join(f"\n- {problem}" for problem in problems)
-            return {**result, "failed": True, "problems": problems, "msg": f"The wishes for {host} cannot be met:{text}"}
+            return {
+                **result,
+                "failed": True,
+                "problems": problems,
+                "msg": f"The wishes for {host} cannot be met:{text}",
+            }
         return {**result, "changed": False, "msg": "The wishes fit together."}
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-UNREACHABLE = re.compile(r"Failed to fetch|Could not resolve|Unable to connect|Failed to update apt cache|Temporary failure")
+UNREACHABLE = re.compile(
+    r"Failed to fetch|Could not resolve|Unable to connect|Failed to update apt cache|Temporary failure"
+)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

@@ -38,7 +38,9 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 class LookupModule(LookupBase):  # type: ignore[misc]
     """Give the options by role."""
 
-    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, list[str]]]:
+    def run(
+        self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[dict[str, list[str]]]:
         """Return one dictionary; there are no terms."""
         found: dict[str, set[str]] = {}
         for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):

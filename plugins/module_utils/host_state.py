@@ -78,7 +78,7 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
     found = []
     for process in proc.glob("[0-9]*"):
         try:
-            if any(os.readlink(entry) in wanted for entry in (process / "fd").iterdir()):
+            if any(str(entry.readlink()) in wanted for entry in (process / "fd").iterdir()):
                 unit = (process / "cgroup").read_text(encoding="utf-8").strip().splitlines()[-1].rpartition("/")[2]
                 found.append(Listener(int(process.name), (process / "comm").read_text().strip(), unit))
         except OSError:  # the process ended meanwhile

@@ -75,15 +75,14 @@ def account_problems(
         if entry and (entry.pw_uid < LEAST_UID or entry.pw_uid == NOBODY):
             found.append(f"user {name} is an account of the host's system (uid {entry.pw_uid}): choose another name.")
         elif entry and uid is not None and entry.pw_uid != uid:
+            there_uid = entry.pw_uid
             found.append(
-                f"user {name} exists with uid {entry.pw_uid}, not {uid}: wish uid {entry.pw_uid}, or change the account."
+                f"user {name} exists with uid {there_uid}, not {uid}: wish uid {there_uid}, or change it there."
             )
         elif not entry and uid in by_uid:
             found.append(f"uid {uid}, wished for {name}, belongs to {by_uid[uid].pw_name}: choose another uid.")
         elif not entry and (home_root / name).exists():
-            found.append(
-                f"{home_root / name} exists and user {name} does not: move it away, or make the account that it belongs to."
-            )
+            found.append(f"{home_root / name} exists and user {name} does not: move it away, or make its account.")
     return found
 
 
@@ -104,7 +103,9 @@ def main() -> None:
     adopted = sorted({account["name"] for account in wished} & {entry.pw_name for entry in there})
     problems = account_problems(wished, there)
     if problems:
-        module.fail_json(msg="Nothing was changed, because " + " Also, ".join(problems), problems=problems, adopted=adopted)
+        module.fail_json(
+            msg="Nothing was changed, because " + " Also, ".join(problems), problems=problems, adopted=adopted
+        )
     module.exit_json(changed=False, adopted=adopted)
 
 

@@ -143,8 +143,9 @@ def port_problems(ports: list[dict[str, Any]]) -> list[str]:
         strangers = [each for each in host_state.listeners(wish["port"]) if each.unit != (wish["unit"] or None)]
         if strangers:
             who = strangers[0]
+            unit = f", {who.unit}" if who.unit else ""
             found.append(
-                f"port {wish['port']} is in use by {who.name} (process {who.pid}{', ' + who.unit if who.unit else ''}): "
+                f"port {wish['port']} is in use by {who.name} (process {who.pid}{unit}): "
                 f"stop it, or choose another port with {wish['variable']}."
             )
     return found
@@ -163,7 +164,7 @@ def source_problems(params: dict[str, Any]) -> list[str]:
         answers = list(pool.map(ask, sources))
     return [
         f"{source['variable']}: {source['url']} cannot be used from the host: {reason}."
-        for source, reason in zip(sources, answers)
+        for source, reason in zip(sources, answers, strict=True)
         if reason
     ]
 

@@ -92,7 +92,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -132,8 +131,10 @@ def explain(program: str, output: str) -> str:
         hint = "The disk is full: free some space and run again; the environment in use was not touched."
     elif re.search(r"certificate|UnknownIssuer|SSL", output, re.IGNORECASE):
         hint = "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates."
-    elif re.search(r"Failed to fetch|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT|No matching",
-                   output):
+    elif re.search(
+        r"Failed to fetch|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT|No matching",
+        output,
+    ):
         hint = "A package source cannot be reached or lacks the package: see gpulab_sources.pip, .npm and .proxy."
     elif re.search(r"hash mismatch|Hash mismatch|EINTEGRITY", output):
         hint = "What the source served is not what the lock names: nothing was installed from it."
@@ -190,10 +191,18 @@ class Release:
         """Run an installer; raise InstallError with its last words when it fails."""
         try:
             done = subprocess.run(
-                argv, cwd=cwd, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+                argv,
+                cwd=cwd,
+                env=self.variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
             )
         except OSError as error:
-            raise InstallError(f"{argv[0]} cannot be run: {error.strerror}. Apply the role gpulab.core.tools first.") from error
+            raise InstallError(
+                f"{argv[0]} cannot be run: {error.strerror}. Apply the role gpulab.core.tools first."
+            ) from error
         if done.returncode:
             raise InstallError(explain(Path(argv[0]).name, done.stdout))
 
@@ -214,7 +223,16 @@ class Release:
             for package in self.params["packages_data"]:
                 source = work / package["name"]
                 unpack(package["archive"], source)
-                install = [uv, "pip", "install", "--quiet", "--python", interpreter, "--no-deps", "--no-build-isolation"]
+                install = [
+                    uv,
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--python",
+                    interpreter,
+                    "--no-deps",
+                    "--no-build-isolation",
+                ]
                 self.run([*install, "--compile-bytecode", str(source)])
             if self.params["node_data"]:
                 self._install_node_packages()
@@ -233,7 +251,7 @@ class Release:
         pip = [str(self.path / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
         self.run([*pip, "--requirement", str(first)])
         # The one in the new environment replaces itself while it runs, which Linux allows; a copy is still clearer.
-        return shutil.copy2(self.path / "bin" / "uv", work / "uv")
+        return str(shutil.copy2(str(self.path / "bin" / "uv"), str(work / "uv")))
 
     def _install_node_packages(self) -> None:
         for name, text in self.params["node_data"].items():
@@ -343,4 +361,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -37,7 +37,7 @@ def controller_sources(environ: Mapping[str, str], home: Path, ca_folder: Path =
     them holds PyTorch's CPU build, `torch` is empty: no other index needs to be asked for it.
     Raises configparser.Error, which names the file, where a file cannot be read as what it should be.
     """
-    sources = {
+    sources: dict[str, Any] = {
         "ca_certificates": sorted(str(path) for path in ca_folder.glob("*.crt")),
         "proxy": _proxy(environ),
         "pip": _pip(environ, pip_files(environ, home)),

@@ -46,7 +46,7 @@ def is_left_behind(holder: dict[str, Any], stale_hours: float, here: str, now: d
     machine only the age of the lock is known.
     """
     if holder["machine"] == here:
-        return start_now != holder["started"]
+        return start_now != str(holder["started"])
     return now - datetime.fromisoformat(holder["since"]) > timedelta(hours=stale_hours)
 
 

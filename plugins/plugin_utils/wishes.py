@@ -20,7 +20,10 @@ HASH = re.compile(r"^\$(?:6|5|y|gy|2[aby]|7)\$[^:\s]+$")
 """Prefixes of crypt(5) that Debian and Ubuntu log in with; MD5 ($1$) and DES are too weak to be accepted."""
 
 KEY_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-sha2-")
-RESERVED = frozenset("root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody".split())
+RESERVED = frozenset(
+    ("root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody").split(" ")  # noqa: SIM905
+)
+"""Accounts that every Debian has (base-passwd: /usr/share/base-passwd/passwd.master)."""
 LEAST_UID = 1000
 """Below are the system's own accounts (login.defs(5): UID_MIN)."""
 
@@ -58,7 +61,7 @@ def user_problems(users: Iterable[Mapping[str, Any]], groups: Iterable[str] = ()
     found = [f"user {name} is named {count} times." for name, count in Counter(names).items() if count > 1]
     uids = Counter(user["uid"] for user in accounts if user.get("uid") is not None)
     found += [f"uid {uid} is given to {count} users." for uid, count in uids.items() if count > 1]
-    for user, name in zip(accounts, names):
+    for user, name in zip(accounts, names, strict=True):
         found += [f"user {name!r}: {problem}" for problem in _problems_of(user, name)]
     every_group = {str(group) for user in accounts for group in user.get("groups") or []} | set(groups)
     found += [f"group {group!r} is not an acceptable name." for group in sorted(every_group) if not NAME.match(group)]
@@ -80,7 +83,7 @@ def _problems_of(user: Mapping[str, Any], name: str) -> Iterable[str]:
         yield f"uid {uid} belongs to the system; the least is {LEAST_UID}."
     for position, key in enumerate(user.get("ssh_keys") or [], start=1):
         if not is_public_key(str(key)):
-            yield f"SSH key {position} is not a public key (one line that starts with ssh-ed25519, ssh-rsa or the like)."
+            yield f"SSH key {position} is not a public key (one line that starts with ssh-ed25519, ssh-rsa ...)."
     expires = user.get("expires")
     if expires and not is_day(str(expires)):
         yield f"expires: {expires} is not a day as 2027-03-31."

@@ -38,7 +38,13 @@ def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]
     """Reach a port of the host through SSH, as a person behind a firewall does; give the local port."""
     local = free_port()
     argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", "-o", "ControlPath=none"]
-    argv += ["-p", str(connection["port"]), "-L", f"127.0.0.1:{local}:{address}:{port}", *connection["arguments"].split()]
+    argv += [
+        "-p",
+        str(connection["port"]),
+        "-L",
+        f"127.0.0.1:{local}:{address}:{port}",
+        *connection["arguments"].split(),
+    ]
     argv += ["-i", connection["key"]] if connection["key"] else []
     target = f"{connection['user']}@{connection['address']}" if connection["user"] else connection["address"]
     with subprocess.Popen([*argv, target], stdin=subprocess.DEVNULL) as process:
@@ -89,7 +95,9 @@ class Person:
         """Start the person's server and wait until it answers; raise TimeoutError when it does not."""
         answer = self.web.post(f"{self.base}/hub/api/users/{self.name}/server", headers=self._xsrf(), timeout=120)
         if answer.status_code not in (201, 202, 400):  # 400: it runs already
-            raise RuntimeError(f"{self.name}: the server was not started: HTTP {answer.status_code} {answer.text[:300]}")
+            raise RuntimeError(
+                f"{self.name}: the server was not started: HTTP {answer.status_code} {answer.text[:300]}"
+            )
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             user = self.web.get(f"{self.base}/hub/api/users/{self.name}", timeout=60).json()
@@ -134,7 +142,9 @@ class Kernel:
         """Give itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the kernel."""
         self.socket.close()
         self.person.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)

@@ -29,7 +29,9 @@ def compute(kernel: Kernel, cell: str, device: str) -> dict[str, Any]:
     return dict(json.loads(printed.strip().splitlines()[-1]))
 
 
-@pytest.mark.parametrize(("cell", "device"), [(cells.TENSORFLOW, "/CPU:0"), (cells.TORCH, "cpu")], ids=["tensorflow", "torch"])
+@pytest.mark.parametrize(
+    ("cell", "device"), [(cells.TENSORFLOW, "/CPU:0"), (cells.TORCH, "cpu")], ids=["tensorflow", "torch"]
+)
 def test_framework_computes_in_a_persons_session(python_kernel: Kernel, cell: str, device: str) -> None:
     """The framework lists a device, and its product and convolution agree with NumPy."""
     report = compute(python_kernel, cell, device)
@@ -37,8 +39,12 @@ def test_framework_computes_in_a_persons_session(python_kernel: Kernel, cell: st
     assert max(report["off"].values()) < TOLERANCE, report
 
 
-@pytest.mark.parametrize(("cell", "device"), [(cells.TENSORFLOW, "/GPU:0"), (cells.TORCH, "cuda:0")], ids=["tensorflow", "torch"])
-def test_framework_computes_on_the_gpu(gpus: list[str], wishes: Wishes, python_kernel: Kernel, cell: str, device: str) -> None:
+@pytest.mark.parametrize(
+    ("cell", "device"), [(cells.TENSORFLOW, "/GPU:0"), (cells.TORCH, "cuda:0")], ids=["tensorflow", "torch"]
+)
+def test_framework_computes_on_the_gpu(
+    gpus: list[str], wishes: Wishes, python_kernel: Kernel, cell: str, device: str
+) -> None:
     """The framework lists every GPU, and what it computes on the first agrees with the CPU."""
     if wishes.gpu == "none":
         pytest.skip('gpulab_gpu is "none": the GPU is not used')
