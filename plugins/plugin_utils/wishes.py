@@ -34,8 +34,10 @@ def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
     found = []
     for name in sorted(set(names)):
         if name.startswith(PREFIX) and name not in allowed:
-            near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]}?" if near else "docs/wishes.md lists them all."
+            # Without the prefix, which would make everything look alike.
+            words = [each.removeprefix(PREFIX) for each in allowed]
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), words, n=1, cutoff=0.6)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "docs/wishes.md lists them all."
             found.append(f"there is no wish {name}: {hint}")
     return found
 

@@ -1,0 +1,144 @@
+"""Environments from locks: what goes in decides, errors name the way out, nothing half-made is used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpulab.core.plugins.modules import locked_environment as env
+from ansible_collections.gpulab.core.plugins.plugin_utils.archive import pack
+
+LOCK = """numpy==1.26.4 \\
+    --hash=sha256:aa
+torch==2.13.0+cpu ; python_version < '3.12' \\
+    --hash=sha256:bb
+uv==0.13.9 \\
+    --hash=sha256:cc \\
+    --hash=sha256:dd
+zipp==1 \\
+    --hash=sha256:ee
+"""
+
+
+def release(path: Path, **changes: Any) -> env.Release:
+    """Make a release of an environment below a folder."""
+    params = {"path": str(path), "lock_text": LOCK, "packages_data": [], "node_data": {}, "python": sys.executable}
+    rest = {"uv": "/nonexistent/uv", "index": "", "cache": str(path / "cache"), "sources_file": "/nonexistent", "keep": 1}
+    return env.Release({**params, **rest, **changes})
+
+
+def test_pins_are_read_from_a_lock() -> None:
+    """Local versions and markers are part of real locks."""
+    assert env.pins(LOCK) == {"numpy": "1.26.4", "torch": "2.13.0+cpu", "uv": "0.13.9", "zipp": "1"}
+
+
+def test_one_requirement_is_cut_out_with_all_its_hashes() -> None:
+    """The first installer is checked by hash like everything else."""
+    assert env.only(LOCK, "uv").split() == ["uv==0.13.9", "\\", "--hash=sha256:cc", "\\", "--hash=sha256:dd"]
+
+
+def test_release_depends_on_everything_that_goes_in(tmp_path: Path) -> None:
+    """The same input is the same release; another lock, package or node lock is another one."""
+    same = release(tmp_path)
+    assert same.digest == release(tmp_path).digest
+    others = [
+        release(tmp_path, lock_text=LOCK + "six==1\n"),
+        release(tmp_path, packages_data=[{"name": "x", "archive": ""}]),
+        release(tmp_path, node_data={"package.json": "{}"}),
+    ]
+    assert len({same.digest, *(other.digest for other in others)}) == 4
+
+
+def test_unfinished_release_is_not_complete(tmp_path: Path) -> None:
+    """Only the marker, written last, makes a release whole."""
+    found = release(tmp_path)
+    found.path.mkdir(parents=True)
+    assert not found.is_complete()
+    (found.path / env.MARKER).write_text(json.dumps({"versions": {"numpy": "1"}}))
+    assert found.is_complete()
+    assert not found.is_current()
+    found.switch()
+    assert found.is_current()
+    assert found.versions_in_use() == {"numpy": "1"}
+
+
+def test_old_releases_go_and_unfinished_ones_go_first(tmp_path: Path) -> None:
+    """The newest finished one stays for a rollback; leftovers of interrupted runs never do."""
+    found = release(tmp_path)
+    for age, name in enumerate(["newer", "older", "unfinished"]):
+        folder = found.path.parent / name
+        folder.mkdir(parents=True)
+        if name != "unfinished":
+            (folder / env.MARKER).write_text("{}")
+        stamp = 1_700_000_000 - age
+        subprocess.run(["touch", "-d", f"@{stamp}", str(folder)], check=True)
+    found.path.mkdir()
+    assert [path.name for path in found.superseded(keep=1)] == ["unfinished", "older"]
+
+
+def test_release_in_use_stays(tmp_path: Path) -> None:
+    """A process that was started from a release keeps it on the disk."""
+    program = tmp_path / "sleep"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(program), "60"]) as process:
+        try:
+            assert env.in_use(tmp_path)
+            assert not env.in_use(tmp_path / "other")
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("error: Failed to fetch: `https://mirror.example/simple/numpy/`", "gpulab_sources.pip"),
+        ("invalid peer certificate: UnknownIssuer", "gpulab_sources.ca_certificates"),
+        ("error: Hash mismatch for `numpy==1.26.4`", "not what the lock names"),
+        ("something else", "not touched"),
+    ],
+)
+def test_installers_errors_name_the_way_out(output: str, words: str) -> None:
+    """The installer's own last words stay in the message."""
+    message = env.explain("uv", output)
+    assert words in message
+    assert output in message
+
+
+def test_absent_uv_names_the_role_that_brings_it(tmp_path: Path) -> None:
+    """A role used alone in somebody's playbook says what it stands on."""
+    lock = "numpy==1.26.4 \\\n    --hash=sha256:aa\n"
+    with pytest.raises(env.InstallError, match=r"gpulab\.core\.tools"):
+        release(tmp_path, lock_text=lock).build()
+
+
+def test_environment_files_are_read_as_units_read_them(tmp_path: Path) -> None:
+    """Comments are skipped, quotes belong to the file."""
+    path = tmp_path / "sources.env"
+    path.write_text('# c\nPIP_INDEX_URL=https://x.example/?a=b\nUV_FIND_LINKS="/a /b"\n\n')
+    assert env.read_environment(path) == {"PIP_INDEX_URL": "https://x.example/?a=b", "UV_FIND_LINKS": "/a /b"}
+    assert env.read_environment(tmp_path / "none") == {}
+
+
+def test_packed_folder_is_unpacked_as_it_was(tmp_path: Path) -> None:
+    """Caches stay behind, and the same folder gives the same text."""
+    source = tmp_path / "source"
+    (source / "src" / "__pycache__").mkdir(parents=True)
+    (source / "pyproject.toml").write_text("[project]\n")
+    (source / "src" / "a.py").write_text("x = 1\n")
+    (source / "src" / "__pycache__" / "a.pyc").write_text("junk")
+    assert pack(source) == pack(source)
+    env.unpack(pack(source), tmp_path / "target")
+    found = sorted(str(path.relative_to(tmp_path / "target")) for path in (tmp_path / "target").rglob("*.*"))
+    assert found == ["pyproject.toml", "src/a.py"]
+
+
+def test_difference_lists_versions() -> None:
+    """Check mode shows which packages come, go and change."""
+    shown = env.difference({"a": "1"}, {"a": "2", "b": "1"})
+    assert (shown["before"], shown["after"]) == ("a==1\n", "a==2\nb==1\n")
