@@ -20,8 +20,8 @@ WISHES_PAGE = ROOT / "docs" / "wishes.md"
 WISHES_HEAD = """# Wishes
 
 Every site-wide variable, generated from `playbooks/vars/wishes.yml` by `make docs`. Write them in the `group_vars` of
-the group `gpu_hosts`; `inventory/example` shows how. A name, a type or a value that is not listed here is refused before
-anything is changed.
+the group `gpu_hosts`; `inventory/example` shows how. A name, a type or a value that is not listed here is refused
+before anything is changed.
 
 | wish | type | default | what it decides |
 |---|---|---|---|

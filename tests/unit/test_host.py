@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.gpulab.core.plugins.module_utils import host_state
 from ansible_collections.gpulab.core.plugins.modules import account_preflight, distribution_packages, gpu_info
 from ansible_collections.gpulab.core.plugins.modules import host_preflight as preflight
@@ -31,7 +30,10 @@ def test_supported_systems_pass_and_others_are_refused_by_name() -> None:
 def test_small_host_is_refused_and_the_override_is_named() -> None:
     """Every size that is too small is named, with the variable that lowers it."""
     found = preflight.size_problems(DEBIAN, {"cores": 4, "memory_gb": 7.5, "disk_gb": 100}, "gpulab_minimum")
-    assert [problem.rpartition("lower ")[2] for problem in found] == ["gpulab_minimum.cores).", "gpulab_minimum.disk_gb)."]
+    assert [problem.rpartition("lower ")[2] for problem in found] == [
+        "gpulab_minimum.cores).",
+        "gpulab_minimum.disk_gb).",
+    ]
 
 
 def test_lack_of_space_names_the_folder(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_defaults_are_what_the_specification_says(role: Path) -> None:
 def test_every_default_is_explained(role: Path) -> None:
     """Defaults are the menu: a comment line above each says what it decides."""
     lines = (role / "defaults" / "main.yml").read_text(encoding="utf-8").splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in pairwise(lines):
         if re.match(r"^[a-z]", line):
             assert above.startswith("# "), f"{line} has no comment"
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ansible_collections.gpulab.core.plugins.modules import locked_environment as env
 from ansible_collections.gpulab.core.plugins.plugin_utils.archive import pack
 
@@ -28,7 +27,13 @@ zipp==1 \\
 def release(path: Path, **changes: Any) -> env.Release:
     """Make a release of an environment below a folder."""
     params = {"path": str(path), "lock_text": LOCK, "packages_data": [], "node_data": {}, "python": sys.executable}
-    rest = {"uv": "/nonexistent/uv", "index": "", "cache": str(path / "cache"), "sources_file": "/nonexistent", "keep": 1}
+    rest = {
+        "uv": "/nonexistent/uv",
+        "index": "",
+        "cache": str(path / "cache"),
+        "sources_file": "/nonexistent",
+        "keep": 1,
+    }
     return env.Release({**params, **rest, **changes})
 
 

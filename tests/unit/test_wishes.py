@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from ansible_collections.gpulab.core.plugins.action.check_wishes import wrong_types
 from ansible_collections.gpulab.core.plugins.plugin_utils import wishes
 
@@ -23,9 +22,7 @@ def test_known_names_and_other_peoples_variables_pass() -> None:
 
 def test_misspelt_wish_is_refused_with_the_likeliest_meant_one() -> None:
     """A slip of the pen is named together with what was probably meant."""
-    assert wishes.unknown_names(["gpulab_user"], SPEC) == [
-        "there is no wish gpulab_user: did you mean gpulab_users?"
-    ]
+    assert wishes.unknown_names(["gpulab_user"], SPEC) == ["there is no wish gpulab_user: did you mean gpulab_users?"]
 
 
 def test_wish_like_no_other_points_to_the_list() -> None:

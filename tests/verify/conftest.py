@@ -59,7 +59,7 @@ def certificate(host: Any, wishes: Wishes, tmp_path_factory: pytest.TempPathFact
 def hub_url(wishes: Wishes) -> Iterator[str]:
     """Reach the hub through SSH, wherever it listens; give its address."""
     hub = wishes.hub
-    address = "127.0.0.1" if hub["address"] in ("0.0.0.0", "::") else hub["address"]  # noqa: S104
+    address = "127.0.0.1" if hub["address"] in ("0.0.0.0", "::") else hub["address"]
     with tunnel(wishes.connection, address, hub["port"]) as port:
         yield f"{'http' if hub['tls'] == 'none' else 'https'}://127.0.0.1:{port}"
 

@@ -1,0 +1,91 @@
+"""Each bad input gives one clear message before anything is changed."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
+from conftest import Lab, Outcome
+
+LOCK = "/run/gpulab-converge.json"
+KEY_LESS = {"name": "ada", "password": "hunter2-in-plain-text"}
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    """Judge: it failed, changed nothing, said these words, and showed no traceback."""
+    assert outcome.code != 0, outcome.output[-3000:]
+    assert outcome.changed == 0
+    for word in words:
+        assert word in outcome.text, outcome.output[-3000:]
+    assert "Traceback" not in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"gpulab_user": []}, ["there is no wish gpulab_user", "gpulab_users"]),
+        ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
+        ({"gpulab_gpu_sharing": "exclusiv"}, ["gpulab_gpu_sharing", "exclusive, mig"]),
+        ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
+        ({"gpulab_users": [{"name": "Ada Lovelace"}]}, ["'Ada Lovelace'", "small letter"]),
+        ({"gpulab_users": [KEY_LESS]}, ["plain-text passwords are not accepted", "openssl passwd -6"]),
+        ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
+        ({"gpulab_minimum": {"cores": 4096}}, ["cores", "4096", "lower gpulab_minimum.cores"]),
+        ({"gpulab_minimum": {"memory_gb": 1e6}}, ["lower gpulab_minimum.memory_gb"]),
+        ({"gpulab_minimum": {"disk_gb": 1e6}}, ["lower gpulab_minimum.disk_gb"]),
+        ({"gpulab_hub_port": 22}, ["port 22 is in use by", "gpulab_hub_port"]),
+        ({"gpulab_gpu": "required"}, ['gpulab_gpu is "required"', "no NVIDIA GPU"]),
+        ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not built yet"]),
+        (
+            {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
+            ["gpulab_sources.pip.index_url: http://127.0.0.1:9/simple cannot be used from the host"],
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_bad_wish_is_refused_before_anything_changes(lab: Lab, wish: dict[str, Any], words: list[str]) -> None:
+    """The message names the thing and the way out."""
+    outcome = lab.converge(**wish)
+    refused(outcome, *words)
+    assert "hunter2" not in outcome.output
+
+
+def test_uid_that_is_taken_is_refused(lab: Lab) -> None:
+    """An account that is there is never renumbered."""
+    refused(lab.converge(gpulab_users=[{"name": "ada", "uid": 54321}]), "user ada exists with uid", "not 54321")
+
+
+@pytest.fixture
+def foreign_lock(lab: Lab, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Put the lock of another run on the host."""
+    record = {**run_identity.identity(1), "controller": "other", "user": "eve", **request.param}
+    record["run"] = f"{record['machine']}:{record['pid']}:{record['started']}"
+    lab.shell(f"printf %s '{json.dumps(record)}' > {LOCK}")
+    return record
+
+
+def now() -> str:
+    """Give the time as a lock holds it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+@pytest.mark.parametrize(
+    "foreign_lock", [{}, {"machine": "another-controller", "since": now()}], indirect=True, ids=["here", "elsewhere"]
+)
+def test_second_converge_is_refused_while_the_first_runs(lab: Lab, foreign_lock: dict[str, Any]) -> None:
+    """The message says who is at work, since when, and what to do when that run has died."""
+    refused(lab.converge(), "another converge of this host runs", "eve on other", LOCK, "gpulab_lock_hours")
+
+
+@pytest.mark.parametrize(
+    "foreign_lock", [{"started": "0"}, {"machine": "x", "since": "2020-01-01T00:00:00+00:00"}], indirect=True,
+    ids=["dead", "old"],
+)  # fmt: skip
+def test_lock_that_was_left_behind_stops_nobody(lab: Lab, foreign_lock: dict[str, Any]) -> None:
+    """A run that was killed leaves its lock; the next one takes it over and gives it back at the end."""
+    done = lab.ansible("ansible-playbook", "site.yml", "--limit", lab.host, "--tags", "cuda")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "gone" in lab.shell(f"test -e {LOCK} && cat {LOCK} || echo gone")
