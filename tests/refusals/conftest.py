@@ -2,64 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of site.yml ended."""
-
-    code: int
-    output: str
-    changed: int
-
-    @property
-    def text(self) -> str:
-        """Everything that it printed, with blanks for line breaks."""
-        return " ".join(self.output.split())
+from lab import Lab
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Say which host is tried."""
     parser.addoption("--inventory", default="molecule/inventory")
     parser.addoption("--limit", default="default")
-
-
-class Lab:
-    """A converged host, and ways to look at it and to converge it anew."""
-
-    def __init__(self, inventory: str, host: str) -> None:
-        self.inventory, self.host = inventory, host
-
-    def ansible(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of Ansible's programs on the inventory."""
-        argv = [program, "--inventory", self.inventory, *arguments]
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-        return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-    def converge(self, **wishes: Any) -> Outcome:
-        """Run site.yml with these wishes on top."""
-        done = self.ansible("ansible-playbook", "site.yml", "--limit", self.host, "--extra-vars", json.dumps(wishes))
-        recap = next(
-            (line for line in done.stdout.splitlines() if line.startswith(self.host) and "changed=" in line), ""
-        )
-        changed = int(recap.partition("changed=")[2].split()[0]) if recap else 0
-        return Outcome(done.returncode, done.stdout + done.stderr, changed)
-
-    def shell(self, command: str) -> str:
-        """Run a command on the host."""
-        done = self.ansible("ansible", self.host, "-m", "ansible.builtin.shell", "-a", command, "--one-line")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
-from conftest import Lab, Outcome
+from lab import Lab, Outcome
 
 LOCK = "/run/gpulab-converge.json"
 KEY_LESS = {"name": "ada", "password": "hunter2-in-plain-text"}
@@ -51,6 +52,20 @@ def test_bad_wish_is_refused_before_anything_changes(lab: Lab, wish: dict[str, A
     outcome = lab.converge(**wish)
     refused(outcome, *words)
     assert "hunter2" not in outcome.output
+
+
+@pytest.fixture
+def fedora(lab: Lab) -> Iterator[None]:
+    """Let the host call itself by another name."""
+    lab.shell("printf 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME=\"Fedora Linux 42\"\n' > /run/os-release")
+    lab.shell("mount --bind /run/os-release /usr/lib/os-release")
+    yield
+    lab.shell("umount /usr/lib/os-release && rm /run/os-release")
+
+
+def test_unsupported_system_is_refused_by_name(lab: Lab, fedora: None) -> None:
+    """The message names what the host runs and what would do."""
+    refused(lab.converge(), "Fedora Linux 42", "Supported: Debian 12, 13; Ubuntu 22.04, 24.04")
 
 
 def test_uid_that_is_taken_is_refused(lab: Lab) -> None:
