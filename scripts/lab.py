@@ -21,6 +21,10 @@ PASSWORDS = ROOT / "build" / "passwords" / "local"
 LOCK = ROOT / "build" / "lab.lock"
 
 
+STOPPED = (99, 130, -2)
+"""How programs end that Ctrl-C stopped: ansible-playbook, a shell, a signal."""
+
+
 class StepFailed(Exception):
     """A step ended with an error that it has explained already."""
 
@@ -33,6 +37,8 @@ def say(text: str) -> None:
 def run(argv: list[str]) -> None:
     """Run a program in the checkout with its output shown; raise StepFailed when it fails."""
     done = subprocess.run(argv, cwd=ROOT, check=False)
+    if done.returncode in STOPPED:
+        raise KeyboardInterrupt
     if done.returncode:
         raise StepFailed(f"{argv[0]} ended with {done.returncode}")
 
