@@ -13,6 +13,8 @@ UNREACHABLE = re.compile(
     r"Failed to fetch|Could not resolve|Unable to connect|Failed to update apt cache|Temporary failure"
 )
 
+BROKEN = re.compile(r"dpkg was interrupted|dpkg --configure -a|[Uu]nmet dependencies|fix-broken")
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Install what is missing."""
@@ -39,6 +41,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if answer.get("failed") and "No package matching" in str(answer.get("msg", "")):
             # apt judges the age of its lists by their folder, which is young on a fresh image that has none.
             apt["cache_valid_time"] = 0
+            answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
+        if answer.get("failed") and BROKEN.search(str(answer.get("msg", "")) + str(answer.get("stderr", ""))):
+            # An earlier run was cut off while dpkg worked; dpkg itself knows how to go on from there.
+            repair = {"argv": ["dpkg", "--force-confdef", "--force-confold", "--configure", "--pending"]}
+            self._execute_module(module_name="ansible.builtin.command", module_args=repair, task_vars=task_vars)
             answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
         if answer.get("failed"):
             return {**result, **answer, "msg": explain(str(answer.get("msg", "")), missing)}

@@ -85,6 +85,7 @@ previous:
 """
 
 import base64
+import fcntl
 import hashlib
 import io
 import json
@@ -94,12 +95,17 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 MARKER = ".gpulab-release.json"
+PATIENCE = 1800.0
+"""Seconds to wait for another process that installs; the largest environment takes minutes."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 
 
@@ -170,6 +176,27 @@ class Release:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "NPM_CONFIG_CACHE": str(Path(params["cache"]) / "npm"),
         }
+
+    @contextmanager
+    def alone(self, patience: float) -> Iterator[None]:
+        """Wait until no other process works on this environment: a killed run's installer goes on for a while.
+
+        Raises InstallError when that takes longer than `patience` seconds.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + patience
+        with (self.root / ".lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        raise InstallError(
+                            "another process has been installing for too long: end it, then run again"
+                        ) from None
+                    time.sleep(1)
+            yield
 
     def is_complete(self) -> bool:
         """Tell whether an earlier run finished this release."""
@@ -348,11 +375,12 @@ def main() -> None:
         result["diff"] = difference(before, pins(release.lock))
     if changed and not module.check_mode:
         try:
-            if not release.is_complete():
-                release.build()
-            release.switch()
-            for path in release.superseded(module.params["keep"]):
-                shutil.rmtree(path)
+            with release.alone(PATIENCE):
+                if not release.is_complete():
+                    release.build()
+                release.switch()
+                for path in release.superseded(module.params["keep"]):
+                    shutil.rmtree(path)
         except InstallError as error:
             module.fail_json(msg=f"{release.root}: {error}")
         except OSError as error:

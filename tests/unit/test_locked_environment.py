@@ -122,6 +122,15 @@ def test_absent_uv_names_the_role_that_brings_it(tmp_path: Path) -> None:
         release(tmp_path, lock_text=lock).build()
 
 
+def test_two_installers_do_not_work_at_once(tmp_path: Path) -> None:
+    """The installer of a run that was killed goes on for a while; the next run waits for it, and not for ever."""
+    first, second = release(tmp_path), release(tmp_path)
+    with first.alone(0), pytest.raises(env.InstallError, match="another process"), second.alone(0):
+        pass
+    with second.alone(0):
+        pass
+
+
 def test_environment_files_are_read_as_units_read_them(tmp_path: Path) -> None:
     """Comments are skipped, quotes belong to the file."""
     path = tmp_path / "sources.env"

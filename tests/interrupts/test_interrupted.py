@@ -1,0 +1,112 @@
+"""A converge that is cut off in the middle ends well when it is run again. The tests run in order, on one host."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from lab import ROOT, Lab
+
+Cut = Callable[[Lab, "subprocess.Popen[str]"], None]
+
+
+def stop(lab: Lab, run: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C."""
+    os.killpg(run.pid, signal.SIGINT)
+
+
+def kill(lab: Lab, run: subprocess.Popen[str]) -> None:
+    """Kill the controller's processes at once: nothing is cleaned up."""
+    os.killpg(run.pid, signal.SIGKILL)
+
+
+def kill_dpkg(lab: Lab, run: subprocess.Popen[str]) -> None:
+    """Kill the package manager on the host while it works."""
+    lab.shell("for i in $(seq 300); do pkill -KILL --exact dpkg && exit 0; sleep 0.1; done; exit 1")
+
+
+def restart(lab: Lab, run: subprocess.Popen[str]) -> None:
+    """Restart the host."""
+    lab.ansible("ansible", lab.host, "-m", "ansible.builtin.shell", "-a", "systemctl reboot")
+
+
+def cut_off(lab: Lab, task: str, seconds: float, cut: Cut) -> str:
+    """Start a converge, cut it off some seconds into a task, and give what it printed."""
+    argv = ["ansible-playbook", "--inventory", lab.inventory, "site.yml", "--limit", lab.host]
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    printed = ""
+    with subprocess.Popen(
+        argv,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            printed += line
+            if line.startswith("TASK") and task in line:
+                time.sleep(seconds)
+                cut(lab, run)
+                break
+        else:
+            pytest.fail(f"the run ended before the task {task!r}:\n{printed[-3000:]}")
+        printed += run.stdout.read()
+        assert run.wait() != 0
+    return printed
+
+
+def wait_for(lab: Lab) -> None:
+    """Wait until the host can be reached and has booted."""
+    for _ in range(60):
+        done = lab.ansible(
+            "ansible", lab.host, "-m", "ansible.builtin.command", "-a", "systemctl is-system-running --wait"
+        )
+        if "running" in done.stdout:
+            return
+        time.sleep(2)
+    pytest.fail("the host did not come back")
+
+
+@pytest.mark.parametrize(
+    ("task", "seconds", "cut"),
+    [
+        pytest.param("Install | Install distribution packages", 0, kill_dpkg, id="dpkg killed"),
+        pytest.param("Install | Install uv", 2, stop, id="Ctrl-C while uv is installed"),
+        pytest.param("Install | Install TensorFlow", 6, kill, id="controller killed in the large download"),
+        pytest.param("Install | Install R", 4, kill, id="controller killed while apt works"),
+        pytest.param("Install | Install the hub", 4, restart, id="host restarted"),
+    ],
+)
+def test_run_is_cut_off(lab: Lab, task: str, seconds: float, cut: Cut) -> None:
+    """Each run starts where the one before was cut off, and gets further."""
+    printed = cut_off(lab, task, seconds, cut)
+    assert "Traceback" not in printed
+    wait_for(lab)
+
+
+def test_next_run_ends_well(lab: Lab) -> None:
+    """The whole site stands, although five runs were cut off."""
+    done = lab.converge()
+    assert done.code == 0, done.output[-4000:]
+
+
+def test_nothing_half_installed_stays(lab: Lab) -> None:
+    """No release without its marker, no package half-configured, no lock, no failed unit."""
+    unfinished = "for r in /opt/gpulab/*/releases/* /opt/gpulab/envs/*/releases/*; do test -e $r/.gpulab-release.json || echo $r; done"
+    assert "/opt" not in lab.shell(unfinished)
+    assert "whole" in lab.shell('test -z "$(dpkg --audit)" && echo whole')
+    assert "gone" in lab.shell("test -e /run/gpulab-converge.json || echo gone")
+    assert "gpulab" not in lab.shell("systemctl list-units --failed --plain --no-legend")
+
+
+def test_run_after_that_changes_nothing(lab: Lab) -> None:
+    """It is as if nobody had ever been cut off."""
+    done = lab.converge()
+    assert (done.code, done.changed) == (0, 0), done.output[-4000:]
