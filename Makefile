@@ -2,7 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify check lint unit test molecule docs build lock
+.PHONY: help lab down site verify check lint unit test nightly bench molecule docs build lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -21,6 +21,10 @@ unit: ## unit and interface tests
 	@scripts/bootstrap && pytest tests/unit
 test: ## everything that CI runs
 	@scripts/test
+nightly: ## what CI has no room for: converges that are cut off in the middle
+	@scripts/bootstrap --containers && pytest tests/interrupts -p no:cacheprovider
+bench: ## print the ratios of converges
+	@scripts/bootstrap --containers && python bench/converge.py
 molecule: ## the scenario default alone
 	@scripts/bootstrap --containers && molecule test
 docs: ## write the generated parts of the documentation anew

@@ -61,6 +61,20 @@ options:
         description: The variable that chooses it, for the message.
         type: str
         required: true
+  files:
+    description: Files that a role writes. One that is there already and does not hold the mark is somebody else's.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The file, or the link, whose target is looked at then.
+        type: path
+        required: true
+      mark:
+        description: Text by which the role knows its own.
+        type: str
+        required: true
   ca_certificates:
     description: PEM text of further authorities to trust when sources are asked.
     type: str
@@ -151,6 +165,20 @@ def port_problems(ports: list[dict[str, Any]]) -> list[str]:
     return found
 
 
+def file_problems(files: list[dict[str, Any]]) -> list[str]:
+    """Find files that somebody else has where a role wants to write."""
+    found = []
+    for wish in files:
+        path = Path(wish["path"])
+        if path.is_symlink():
+            own = wish["mark"] in str(path.readlink())
+        else:
+            own = not path.exists() or (path.is_file() and wish["mark"].encode() in path.read_bytes())
+        if not own:
+            found.append(f"{path} is there and is not gpulab's: move it away; it is never overwritten.")
+    return found
+
+
 def source_problems(params: dict[str, Any]) -> list[str]:
     """Ask all sources at the same time."""
 
@@ -196,6 +224,15 @@ def main() -> None:
                     "variable": {"type": "str", "required": True},
                 },
             },
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "mark": {"type": "str", "required": True},
+                },
+            },
             "ca_certificates": {"type": "str", "default": ""},
             "proxies": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 10},
@@ -218,6 +255,7 @@ def main() -> None:
         *size_problems(host, params["minimum"], params["minimum_variable"]),
         *space_problems(params["free_gb"]),
         *port_problems(params["ports"]),
+        *file_problems(params["files"]),
         *source_problems(params),
     ]
     if problems:

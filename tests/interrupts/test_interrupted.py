@@ -99,7 +99,8 @@ def test_next_run_ends_well(lab: Lab) -> None:
 
 def test_nothing_half_installed_stays(lab: Lab) -> None:
     """No release without its marker, no package half-configured, no lock, no failed unit."""
-    unfinished = "for r in /opt/gpulab/*/releases/* /opt/gpulab/envs/*/releases/*; do test -e $r/.gpulab-release.json || echo $r; done"
+    releases = "/opt/gpulab/*/releases/* /opt/gpulab/envs/*/releases/*"
+    unfinished = f"for r in {releases}; do test -e $r/.gpulab-release.json || echo $r; done"
     assert "/opt" not in lab.shell(unfinished)
     assert "whole" in lab.shell('test -z "$(dpkg --audit)" && echo whole')
     assert "gone" in lab.shell("test -e /run/gpulab-converge.json || echo gone")

@@ -74,6 +74,43 @@ def test_uid_that_is_taken_is_refused(lab: Lab) -> None:
 
 
 @pytest.fixture
+def foreign_kernel(lab: Lab) -> Iterator[str]:
+    """Put a kernel of somebody else where ours would go; put ours back afterwards."""
+    path = "/usr/local/share/jupyter/kernels/ir/kernel.json"
+    lab.shell(f"mv {path} {path}.ours && echo somebodys-own > {path}")
+    yield path
+    lab.shell(f"grep -q somebodys-own {path} && mv {path}.ours {path}")
+
+
+def test_somebody_elses_kernel_is_refused_by_name(lab: Lab, foreign_kernel: str) -> None:
+    """A lab server often has an R kernel there already: it is not overwritten."""
+    refused(lab.converge(), f"{foreign_kernel} is there and is not gpulab's", "move it away")
+
+
+@pytest.fixture
+def old_hub(lab: Lab) -> Iterator[None]:
+    """Let another program have the port that the hub is wished on."""
+    lab.shell("systemd-run --quiet --unit=old-hub python3 -m http.server 8000")
+    yield
+    lab.shell("systemctl stop old-hub")
+
+
+def test_old_hub_on_the_port_is_refused_by_name(lab: Lab, old_hub: None) -> None:
+    """The message names the unit that has the port."""
+    refused(lab.converge(gpulab_hub_port=8000), "port 8000 is in use by", "old-hub.service", "gpulab_hub_port")
+
+
+def test_home_of_nobody_is_refused_by_name(lab: Lab) -> None:
+    """A home without its account is somebody's work: it is not handed to a new account."""
+    lab.shell("mkdir /home/hopper && echo data > /home/hopper/work")
+    try:
+        refused(lab.converge(gpulab_users=[{"name": "hopper"}]), "/home/hopper exists and user hopper does not")
+        assert "data" in lab.shell("cat /home/hopper/work")
+    finally:
+        lab.shell("rm -r /home/hopper")
+
+
+@pytest.fixture
 def foreign_lock(lab: Lab, request: pytest.FixtureRequest) -> dict[str, Any]:
     """Put the lock of another run on the host."""
     record = {**run_identity.identity(1), "controller": "other", "user": "eve", **request.param}

