@@ -1,5 +1,7 @@
 # Each target is one line. `make lab` is the main job; `make test` is what CI runs.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Ansible refuses to start in a locale that is not UTF-8, as cron and CI have it.
+export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
 .PHONY: help lab down site verify check lint unit test nightly bench molecule docs build lock
