@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARSE = """
 import sys
 from ansible.plugins.loader import init_plugin_loader
-init_plugin_loader(["collections"])
+init_plugin_loader()
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 sys.exit(not len(InventoryManager(loader=DataLoader(), sources=[sys.argv[1]]).hosts))
@@ -119,17 +119,18 @@ class Bench:
         path.write_text(yaml.safe_dump({"plugin": "gpulab_floor", "data": str(data)}))
         return path
 
-    def measure(self, command: list[str], quiet: bool = True) -> Run:
+    def measure(self, command: list[str]) -> Run:
         """Run a process and return what it cost."""
         self._stats()
         start = time.perf_counter()
-        with open(os.devnull, "wb") as sink:  # noqa: PTH123
-            child = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=sink, stderr=sink)
+        errors = self.folder / "errors.txt"
+        with errors.open("wb") as sink:
+            child = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=sink)
             _pid, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
-            raise SystemExit(f"failed: {' '.join(command)}")
+            raise SystemExit(f"failed: {' '.join(command)}\n{errors.read_text()[-2000:]}")
         stats = self._stats()
         return Run(
             wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024,
@@ -201,7 +202,9 @@ def compare(made: Bench, title: str, repeat: int, *, floors: bool) -> dict[str, 
 
 def _print(title: str, result: dict[str, dict[str, Run]]) -> None:
     out = sys.stdout.write
-    out(f"\n{title}\n\n| what | contender | wall | CPU | memory | requests | connections | in flight |\n|---|---|---|---|---|---|---|---|\n")
+    out(
+        f"\n{title}\n\n| what | contender | wall | CPU | memory | requests | connections | in flight |\n|---|---|---|---|---|---|---|---|\n"
+    )
     for mode, contenders in result.items():
         base = result["parse" if "gcp_compute" not in contenders else mode]["gcp_compute"]
         for name, run in contenders.items():
@@ -222,7 +225,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="100,1000,10000")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--latency", action=argparse.BooleanOptionalAction, default=True, help="also many projects, 400 ms away")
+    parser.add_argument(
+        "--latency", action=argparse.BooleanOptionalAction, default=True, help="also many projects, 400 ms away"
+    )
     arguments = parser.parse_args()
     stamp = datetime.datetime.now(datetime.timezone.utc).date()
     sys.stdout.write(f"{stamp}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")

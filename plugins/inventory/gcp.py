@@ -118,9 +118,7 @@ options:
     description: Number of an organisation. All projects below it are taken, at any depth.
     type: str
   zones:
-    description:
-      - Zones to take instances of. Not set, all.
-      - Up to four zones are asked for one by one; with more, the whole project is read and the rest dropped.
+    description: Zones to take instances of. Not set, all.
     type: list
     elements: str
   regions:
@@ -243,7 +241,7 @@ options:
       - Groups to make. V(gpu) makes C(gpu) and C(gpu_MODEL); V(spot) makes C(spot); all others C(NAME_VALUE),
         C(zone_us_central1_a) for example.
       - V(instance_group) (the managed one) reads the instances' metadata, which is large.
-      - Not set, V(gpu), V(spot), V(status) and V(zone) with O(hostvars=flat), none with O(hostvars=compute).
+      - Not set, V(gpu) and V(spot) with O(hostvars=flat), none with O(hostvars=compute).
     type: list
     elements: str
     choices: [project, region, zone, status, machine_type, machine_family, gpu, spot, instance_group]
@@ -255,7 +253,7 @@ options:
   # --- when things go wrong ---
   on_error:
     description:
-      - What to do about a project (or zone) that cannot be read. V(fail) gives no inventory, V(warn) leaves the project out
+      - What to do about a project that cannot be read. V(fail) gives no inventory, V(warn) leaves the project out
         and says so, V(skip) leaves it out and says so with C(-vv) only.
       - One of these words for all classes, or a dictionary with any of the classes C(forbidden), C(api_disabled),
         C(perimeter) (VPC Service Controls) and C(not_found).
@@ -277,7 +275,7 @@ options:
     type: float
     default: 120
   workers:
-    description: How many projects, zones or folders are read side by side.
+    description: How many projects or folders are read side by side.
     type: int
     default: 16
 """
@@ -453,9 +451,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._sanitize_group_name = _unchanged
         populator = populate.Populator(self.inventory, self, entries, shortcuts=shortcuts)
         hosts.reverse()
-        while hosts:
-            # Each row may go as soon as it is in the inventory.
-            populator.add(hosts.pop())
+        try:
+            while hosts:
+                # Each row may go as soon as it is in the inventory.
+                populator.add(hosts.pop())
+        except AnsibleError as error:
+            populator.undo()
+            raise GcpError(to_native(error.message)) from None
 
     def _snapshot(self, settings: options.Settings, needs: Needs, path: str, cache: bool) -> Snapshot:
         """Return the API's answers: from the cache when it is on and not to be flushed, else fetched and cached."""

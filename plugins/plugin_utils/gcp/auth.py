@@ -183,7 +183,9 @@ def _service_account(auth: Auth, scopes: list[str], transport: object) -> tuple[
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
-            raise OptionError(option, f"cannot read '{path}' ({error.strerror}); does it exist and may this user read it?") from None
+            raise OptionError(
+                option, f"cannot read '{path}' ({error.strerror}); does it exist and may this user read it?"
+            ) from None
         except UnicodeDecodeError:
             raise OptionError(option, f"'{path}' is not a JSON key file") from None
     try:
@@ -212,7 +214,9 @@ def _machine_account(auth: Auth, scopes: list[str], transport: Callable[..., Any
     from google.auth.compute_engine import _metadata
 
     if not _metadata_answers():
-        raise AuthError("option 'auth_kind': machineaccount works on a Google Cloud machine only; no metadata server answers here")
+        raise AuthError(
+            "option 'auth_kind': machineaccount works on a Google Cloud machine only; no metadata server answers here"
+        )
     try:
         project = _metadata.get_project_id(transport)
     except exceptions.GoogleAuthError:
@@ -226,7 +230,9 @@ def _application(auth: Auth, scopes: list[str], transport: Callable[..., Any]) -
 
     explicit = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     if explicit and not Path(explicit).is_file():
-        raise AuthError(f"GOOGLE_APPLICATION_CREDENTIALS names '{explicit}', which is not there; correct it or unset it")
+        raise AuthError(
+            f"GOOGLE_APPLICATION_CREDENTIALS names '{explicit}', which is not there; correct it or unset it"
+        )
     # google-auth would ask the metadata server three times, three seconds each, on a machine that has none.
     if not explicit and not _well_known_file().is_file() and not _metadata_answers():
         raise AuthError(_HELP)

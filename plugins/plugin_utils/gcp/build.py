@@ -20,9 +20,9 @@ from .rows import Needs, Row, Snapshot, is_true, resource_path
 
 # The API's fields that host facts are made of; everything else is asked for only when somebody wants it.
 _BASE_FIELDS = (
-    "id", "name", "zone", "status", "machineType", "labels", "tags/items", "selfLink", "creationTimestamp",
-    "guestAccelerators", "scheduling(preemptible,provisioningModel)", "serviceAccounts/email", "hostname",
-    "networkInterfaces(network,subnetwork,networkIP,ipv6Address,accessConfigs/natIP,ipv6AccessConfigs/externalIpv6)",
+    "id", "name", "zone", "status", "machineType", "labels", "tags/items", "selfLink", "guestAccelerators", "hostname",
+    "scheduling(preemptible,provisioningModel)",
+    "networkInterfaces(network,networkIP,ipv6Address,accessConfigs/natIP,ipv6AccessConfigs/externalIpv6)",
 )  # fmt: skip
 _API_FIELDS = frozenset(
     {"advancedMachineFeatures", "canIpForward", "confidentialInstanceConfig", "cpuPlatform", "creationTimestamp",
@@ -34,6 +34,13 @@ _API_FIELDS = frozenset(
      "shieldedInstanceIntegrityPolicy", "sourceMachineImage", "startRestricted", "status", "statusMessage", "tags", "zone"}
 )  # fmt: skip
 _OWN_NAMES = frozenset({"project", "image", "zone_selflink", "machineType_selflink"})
+# Facts that expressions may use and that become variables through compose only, each with the field it is made of.
+_ON_DEMAND_FIELDS = {
+    "gcp_created": "creationTimestamp",
+    "gcp_service_account": "serviceAccounts",
+    "gcp_subnetwork": "networkInterfaces",
+}
+_ON_DEMAND = frozenset(_ON_DEMAND_FIELDS)
 _SAFE_WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
 
@@ -57,14 +64,25 @@ def needs(settings: Settings, expressions: Iterable[str]) -> Needs:
     if shape.hostvars == "compute" or shape.raw:
         return Needs(None, shape.image, os_login)
     roots: set[str] = set()
-    for source in (*expressions, *settings.scope.include, *settings.scope.exclude, *filter(is_expression, shape.hostnames)):
+    for source in (
+        *expressions,
+        *settings.scope.include,
+        *settings.scope.exclude,
+        *filter(is_expression, shape.hostnames),
+    ):
         known = template_roots(source) if "{{" in source or "{%" in source else _roots(source)
         if known is None:
             return Needs(None, shape.image, os_login)
         roots |= known
     fields = {name.split("(")[0].split("/")[0]: name for name in _BASE_FIELDS}
-    fields.update({root: root for root in roots & _API_FIELDS})
-    if shape.metadata or os_login or "instance_group" in shape.group_by or roots & {"gcp_metadata", "gcp_instance_group"}:
+    wanted = roots | {_ON_DEMAND_FIELDS[root] for root in roots & _ON_DEMAND}
+    fields.update({root: root for root in wanted & _API_FIELDS})
+    if (
+        shape.metadata
+        or os_login
+        or "instance_group" in shape.group_by
+        or roots & {"gcp_metadata", "gcp_instance_group"}
+    ):
         fields["metadata"] = "metadata/items"
     if shape.image:
         fields.setdefault("disks", "disks(boot,source)")
@@ -91,7 +109,8 @@ class _Builder:
         self._conditions = [(source, analyse(source), True) for source in settings.scope.include]
         self._conditions += [(source, analyse(source), False) for source in settings.scope.exclude]
         self._sources = [
-            (source, analyse(source) if is_expression(source) and "{" not in source else None) for source in settings.shape.hostnames
+            (source, analyse(source) if is_expression(source) and "{" not in source else None)
+            for source in settings.shape.hostnames
         ]
         self.warnings: list[str] = list(snapshot.warnings)
 
@@ -118,9 +137,13 @@ class _Builder:
                     continue
                 named.append((name, facts, flat, raw))
         if nameless:
-            self.warnings.append(f"{_few(nameless)}: no name for it from option 'hostnames'; left out (add 'name' as the last entry)")
+            self.warnings.append(
+                f"{_few(nameless)}: no name for it from option 'hostnames'; left out (add 'name' as the last entry)"
+            )
         result = [self._host(*item) for item in self._apart(named)]
         self._note_unreachable(result)
+        if not result and any(self._snapshot.instances.values()):
+            self.warnings.append("no instance is left; the options statuses, regions, labels, tags, gpu_only, include and exclude drop all")
         return result
 
     # --- which ---------------------------------------------------------------------------------------------------------
@@ -236,7 +259,9 @@ class _Builder:
         else:
             name = self._evaluate(source, known, facts)
             if name is not None and not isinstance(name, str):
-                raise GcpError(f"option 'hostnames': '{source}' gives a {type(name).__name__}, not a string, for {facts['gcp_name']}")
+                raise GcpError(
+                    f"option 'hostnames': '{source}' gives a {type(name).__name__}, not a string, for {facts['gcp_name']}"
+                )
         return str(name) if name else None
 
     def _apart(self, named: list[tuple[str, Row, Row, Row | None]]) -> Iterator[tuple[str, Row, Row, Row | None]]:
@@ -247,11 +272,17 @@ class _Builder:
             return iter(named)
         policy = self._shape.on_duplicate
         if policy == "fail":
-            raise GcpError(f"option 'on_duplicate': {_few(shared)}: several instances have this name; add a zone or project to 'hostnames'")
+            raise GcpError(
+                f"option 'on_duplicate': {_few(shared)}: several instances have this name; add a zone or project to 'hostnames'"
+            )
         if policy == "first":
-            self.warnings.append(f"{_few(shared)}: several instances have this name; only the first is kept (option on_duplicate)")
+            self.warnings.append(
+                f"{_few(shared)}: several instances have this name; only the first is kept (option on_duplicate)"
+            )
             return iter({item[0]: item for item in reversed(named)}[name] for name in counts)
-        self.warnings.append(f"{_few(shared)}: several instances have this name; each is called NAME_ZONE_PROJECT (option on_duplicate)")
+        self.warnings.append(
+            f"{_few(shared)}: several instances have this name; each is called NAME_ZONE_PROJECT (option on_duplicate)"
+        )
         return (
             (f"{name}_{flat['gcp_zone']}_{flat['gcp_project']}" if counts[name] > 1 else name, facts, flat, raw)
             for name, facts, flat, raw in named
@@ -264,7 +295,10 @@ class _Builder:
         if shape.hostvars == "compute":
             variables = {prefix + key: value for key, value in facts.items() if not key.startswith("gcp_")}
         else:
-            variables = {prefix + key[4:]: value for key, value in flat.items() if key != "gcp_metadata" or shape.metadata}
+            hidden = _ON_DEMAND if shape.metadata else _ON_DEMAND | {"gcp_metadata"}
+            variables = {
+                prefix + key[4:]: value for key, value in flat.items() if value is not None and key not in hidden
+            }
         if raw is not None:
             variables[("gcp_" if shape.hostvars == "compute" else prefix) + "raw"] = raw
         variables.update(self._connection(name, flat))
@@ -298,7 +332,9 @@ class _Builder:
             return
         without = [host.name for host in result if "ansible_host" not in host.variables]
         if without:
-            self.warnings.append(f"{_few(without)}: no address for connect_with: {self._shape.connect_with}; ansible_host is not set")
+            self.warnings.append(
+                f"{_few(without)}: no address for connect_with: {self._shape.connect_with}; ansible_host is not set"
+            )
 
 
 def _tunnel(flat: Row) -> Row:
@@ -397,7 +433,11 @@ def _metadata(row: Row) -> dict[str, str]:
 
 def _network(link: str) -> dict[str, str]:
     parts = link.split("/")
-    region = "global" if "global" in parts else next((b for a, b in zip(parts, parts[1:], strict=False) if a == "regions"), "")
+    region = (
+        "global"
+        if "global" in parts
+        else next((b for a, b in zip(parts, parts[1:], strict=False) if a == "regions"), "")
+    )
     return {"region": region, "name": parts[-1], "selfLink": link}
 
 

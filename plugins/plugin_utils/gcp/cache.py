@@ -25,7 +25,11 @@ def cache_key(prefix: str, settings: Settings, needs: Needs) -> str:
         "folders": [scope.folders, scope.organization],
         "zones": scope.zones,
         "filters": scope.filters,
-        "service": [settings.service.compute, settings.service.resource_manager, sorted(settings.service.on_error.items())],
+        "service": [
+            settings.service.compute,
+            settings.service.resource_manager,
+            sorted(settings.service.on_error.items()),
+        ],
         "needs": asdict(needs),
         "identity": fingerprint(settings.auth),
     }

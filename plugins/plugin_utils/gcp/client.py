@@ -26,7 +26,13 @@ from .errors import ApiError, AuthError, BadParameterError, ErrorClass
 from .options import Service
 
 _TOO_FAST = frozenset(
-    {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "concurrentLimitExceeded"}
+    {
+        "rateLimitExceeded",
+        "userRateLimitExceeded",
+        "RATE_LIMIT_EXCEEDED",
+        "RESOURCE_EXHAUSTED",
+        "concurrentLimitExceeded",
+    }
 )
 _DISABLED = frozenset({"accessNotConfigured", "SERVICE_DISABLED", "API_DISABLED"})
 _PERIMETER = frozenset({"SECURITY_POLICY_VIOLATED", "vpcServiceControls", "VPC_SERVICE_CONTROLS"})
@@ -177,7 +183,9 @@ class Client:
 
     def _refused(self, problem: Problem) -> str:
         if self.identity.kind == "accesstoken":
-            return "option 'access_token': it is expired or not valid; 'gcloud auth print-access-token' prints a new one"
+            return (
+                "option 'access_token': it is expired or not valid; 'gcloud auth print-access-token' prints a new one"
+            )
         return f"the service does not accept the credentials (auth_kind {self.identity.kind}): {problem.message}"
 
 
@@ -232,7 +240,9 @@ def _words(error: BaseException) -> str:
     """Return the innermost cause of a nest of transport errors, in short."""
     seen = 0
     while seen < 8:
-        inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None) or getattr(error, "reason", None)
+        inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None) or getattr(
+            error, "reason", None
+        )
         if not isinstance(inner, BaseException):
             break
         error, seen = inner, seen + 1
@@ -247,12 +257,14 @@ def _final_error(what: str, permission: str, problem: Problem, attempts: int) ->
         return BadParameterError(what, cause, "Check the options filters, zones and projects")
     kind = problem.error_class
     if problem.too_fast:
-        return ApiError(what, cause, "Too many requests: wait a minute, or lower the option workers", "other", problem.status)
+        return ApiError(
+            what, cause, "Too many requests: wait a minute, or lower the option workers", "other", problem.status
+        )
     hints = {
         "forbidden": f"Grant the permission {permission} (roles/compute.viewer, roles/browser for folders), or set on_error",
         "api_disabled": "Enable compute.googleapis.com in it ('gcloud services enable compute.googleapis.com'), or set on_error",
         "perimeter": "A VPC Service Controls perimeter stands between; ask for an access level, or set on_error",
-        "not_found": "Is the name right (option projects, zones or folders)? exclude_projects and on_error leave it out",
+        "not_found": "Is the name right (option projects or folders)? exclude_projects and on_error leave it out",
         "other": "Try again later; the options timeout, retries and retry_budget decide how long to wait",
     }
     if problem.status == _BAD_CERTIFICATE:

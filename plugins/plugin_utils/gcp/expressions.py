@@ -39,7 +39,9 @@ MISSING: Final = _Missing()
 UNSURE: Final = _Unsure()
 
 # These differ per host although no fact does, or are functions of the templating engine.
-_MAGIC = frozenset({"inventory_hostname", "inventory_hostname_short", "group_names", "hostvars", "groups", "vars", "omit"})
+_MAGIC = frozenset(
+    {"inventory_hostname", "inventory_hostname_short", "group_names", "hostvars", "groups", "vars", "omit"}
+)
 # Jinja's dot finds these on the value before it looks for a key of that name.
 _ATTRIBUTES = frozenset(name for kind in (dict, list, str, int, float, bool, type(None)) for name in dir(kind))
 _METHODS = frozenset(

@@ -18,8 +18,6 @@ from .rows import Needs, Row, Snapshot, is_true, resource_path
 _T = TypeVar("_T")
 
 _PAGE = "500"
-# Up to this many zones are listed one by one, side by side; with more, one list of the whole project is cheaper.
-_ZONES_APART = 4
 _UNREACHABLE = frozenset({"UNREACHABLE", "PARTIAL_SUCCESS"})
 _LIST_PERMISSION = "compute.instances.list"
 
@@ -44,43 +42,46 @@ class _Reader:
         self._wanted = wanted
         self._mask = wanted.fields is not None
         self._partial_success = True
+        self._zones: set[str] = set()
         self._snapshot = Snapshot()
 
     def read(self, pool: ThreadPoolExecutor, default_project: str | None) -> Snapshot:
         projects = self._projects(pool, default_project)
-        zones: Sequence[str | None] = self._scope.zones if 0 < len(self._scope.zones) <= _ZONES_APART else (None,)
-        targets = [(project, zone) for project in projects for zone in zones]
-        answers = list(pool.map(lambda target: _caught(lambda: self._instances(*target)), targets))
+        answers = list(pool.map(lambda project: _caught(lambda: self._instances(project)), projects))
         snapshot = self._snapshot
         failures: list[GcpError] = []
-        for (project, zone), (found, error) in zip(targets, answers, strict=True):
+        for project, (found, error) in zip(projects, answers, strict=True):
             if found is not None:
-                snapshot.instances.setdefault(project, []).extend(found)
-            elif error is not None and not self._tolerated(error, project, zone, projects[project]):
+                snapshot.instances[project] = _unique(found)
+                if not found:
+                    self._note_empty(project, named=projects[project])
+            elif error is not None and not self._tolerated(error, named=projects[project]):
                 failures.append(error)
         if failures:
             raise _joined(failures)
-        answered = list(snapshot.instances)
-        for project in answered:
-            snapshot.instances[project] = _unique(snapshot.instances[project])
-        self._extras(pool, answered)
+        for zone in sorted(set(self._scope.zones) - self._zones) if self._zones else ():
+            snapshot.warnings.append(f"option 'zones': the service knows no zone '{zone}'; is it misspelt?")
+        self._extras(pool, list(snapshot.instances))
         return snapshot
 
-    def _tolerated(self, error: GcpError, project: str, zone: str | None, named: bool) -> bool:
+    def _note_empty(self, project: str, *, named: bool) -> None:
+        narrowed = " of the wanted zones and filters" if self._scope.zones or self._scope.filters else ""
+        message = f"project '{project}' has no instances{narrowed}"
+        # Among many projects that were found, empty ones are nothing to speak of.
+        (self._snapshot.warnings if named else self._snapshot.notes).append(message)
+
+    def _tolerated(self, error: GcpError, *, named: bool) -> bool:
         """Apply on_error; a project that we found ourselves and that has no Compute Engine is no failure."""
         if not isinstance(error, ApiError) or error.error_class == "other":
             return False
         default = "skip" if error.error_class == "api_disabled" and not named else "fail"
         policy = self._service.on_error.get(error.error_class, default)
-        if policy == "fail":
-            return False
-        left_out = f"left out, as on_error says: {error}" if policy == "warn" else f"left out: {error}"
         if policy == "warn":
-            self._snapshot.warnings.append(left_out)
+            self._snapshot.warnings.append(f"left out, as on_error says: {error}")
             self._snapshot.complete = False
-        else:
-            self._snapshot.notes.append(left_out)
-        return True
+        elif policy == "skip":
+            self._snapshot.notes.append(f"left out: {error}")
+        return policy != "fail"
 
     # --- projects ----------------------------------------------------------------------------------------------------
     def _projects(self, pool: ThreadPoolExecutor, default: str | None) -> dict[str, bool]:
@@ -114,7 +115,11 @@ class _Reader:
         labelled = [row for row in active if _labels_match(row.get("labels"), scope.project_labels)]
         if scope.project_globs and roots:
             # Patterns beside folders: the projects of the folders, and those of the patterns anywhere.
-            labelled += [row for row in self._search() if row.get("state") == "ACTIVE" and _matches(row["projectId"], scope.project_globs)]
+            labelled += [
+                row
+                for row in self._search()
+                if row.get("state") == "ACTIVE" and _matches(row["projectId"], scope.project_globs)
+            ]
         elif scope.project_globs:
             labelled = [row for row in labelled if _matches(row["projectId"], scope.project_globs)]
         found = sorted({str(row["projectId"]) for row in labelled})
@@ -132,7 +137,9 @@ class _Reader:
 
     def _search(self) -> list[Row]:
         # Its query joins several fields by OR, so it cannot express "this label and that one": filter here instead.
-        return list(self._pages("projects:search", {"query": "state:ACTIVE"}, "projects", "the search for projects", "get"))
+        return list(
+            self._pages("projects:search", {"query": "state:ACTIVE"}, "projects", "the search for projects", "get")
+        )
 
     def _tree(self, pool: ThreadPoolExecutor, roots: list[str]) -> list[Row]:
         """Walk the folders level by level, all folders of a level side by side."""
@@ -174,32 +181,24 @@ class _Reader:
             params["pageToken"] = token
 
     # --- instances ---------------------------------------------------------------------------------------------------
-    def _instances(self, project: str, zone: str | None) -> list[Row]:
-        """Return the instances of a project or of one of its zones; without a parameter that the service refuses."""
-        for _spare in range(3):
+    def _instances(self, project: str) -> list[Row]:
+        """Return the instances of a project; without a parameter that this service refuses."""
+        url = f"{self._service.compute}/projects/{project}/aggregated/instances"
+        what = f"project '{project}'"
+        while True:
+            params = self._params()
             try:
-                return self._list(project, zone)
+                pages = self._follow(url, params, what, _LIST_PERMISSION)
+                return [row for body in pages for row in self._rows(body, project)]
             except BadParameterError as error:
-                if not self._drop_refused(error.cause):
+                if "returnPartialSuccess" in error.cause and "returnPartialSuccess" in params:
+                    self._partial_success = False
+                elif "field" in error.cause and "selection" in error.cause and "fields" in params:
+                    self._mask = False
+                else:
                     raise
-        return self._list(project, zone)
 
-    def _drop_refused(self, cause: str) -> bool:
-        if "returnPartialSuccess" in cause and self._partial_success:
-            self._partial_success = False
-            return True
-        if self._mask and ("field selection" in cause.lower() or "fields" in cause.lower()):
-            self._mask = False
-            return True
-        return False
-
-    def _list(self, project: str, zone: str | None) -> list[Row]:
-        path = f"zones/{zone}/instances" if zone else "aggregated/instances"
-        url = f"{self._service.compute}/projects/{project}/{path}"
-        what = f"project '{project}'" + (f", zone '{zone}'" if zone else "")
-        return [row for body in self._follow(url, self._params(zone), what, _LIST_PERMISSION) for row in self._rows(body, project, zone)]
-
-    def _params(self, zone: str | None) -> dict[str, str]:
+    def _params(self) -> dict[str, str]:
         params = {"maxResults": _PAGE}
         if self._partial_success:
             params["returnPartialSuccess"] = "true"
@@ -207,37 +206,30 @@ class _Reader:
             params["filter"] = joined_filters(self._scope.filters)
         if self._mask and self._wanted.fields is not None:
             names = ",".join(self._wanted.fields)
-            rows = f"items({names})" if zone else f"items/*/instances({names}),items/*/warning"
-            params["fields"] = f"{rows},nextPageToken,unreachables,warning"
+            params["fields"] = f"items/*/instances({names}),items/*/warning,nextPageToken,unreachables,warning"
         return params
 
-    def _rows(self, body: Row, project: str, zone: str | None) -> Iterator[Row]:
-        self._note_unreachable(body.get("unreachables"), body.get("warning"), project, zone)
-        items = body.get("items")
-        if zone:
-            yield from (row for row in items or [] if isinstance(row, dict))
-            return
-        if items is not None and not isinstance(items, dict):
+    def _rows(self, body: Row, project: str) -> Iterator[Row]:
+        items = body.get("items") or {}
+        if not isinstance(items, dict):
             raise ApiError(f"project '{project}'", "the answer is not a list of instances", "Is api_endpoint right?")
-        for scope, part in (items or {}).items():
-            self._note_unreachable(None, part.get("warning"), project, scope.rpartition("/")[2])
-            if self._scope.zones and scope.rpartition("/")[2] not in self._scope.zones:
-                continue
-            yield from (row for row in part.get("instances") or [] if isinstance(row, dict))
+        for place in body.get("unreachables") or ():
+            self._note_unreachable(project, str(place).rpartition("/")[2])
+        for scope, part in items.items():
+            zone = scope.rpartition("/")[2]
+            self._zones.add(zone)
+            if (part.get("warning") or {}).get("code") in _UNREACHABLE:
+                self._note_unreachable(project, zone)
+            if not self._scope.zones or zone in self._scope.zones:
+                yield from (row for row in part.get("instances") or () if isinstance(row, dict))
 
-    def _note_unreachable(self, unreachables: object, warning: object, project: str, zone: str | None) -> None:
-        places: set[str] = set()
-        if isinstance(unreachables, list):
-            places.update(str(place).rpartition("/")[2] for place in unreachables)
-        if isinstance(warning, dict) and warning.get("code") in _UNREACHABLE and zone:
-            places.add(zone)
-        for place in sorted(places):
-            if self._scope.zones and place not in self._scope.zones:
-                continue
-            message = f"project '{project}': zone {place} does not answer; its instances are missing here"
-            if message not in self._snapshot.warnings:
-                self._snapshot.warnings.append(message)
-            self._snapshot.complete = False
+    def _note_unreachable(self, project: str, zone: str) -> None:
+        if self._scope.zones and zone not in self._scope.zones:
+            return
+        message = f"project '{project}': zone {zone} does not answer; its instances are missing here"
+        if message not in self._snapshot.warnings:
+            self._snapshot.warnings.append(message)
+        self._snapshot.complete = False
 
     # --- what is not in the list -------------------------------------------------------------------------------------
     def _extras(self, pool: ThreadPoolExecutor, projects: list[str]) -> None:

@@ -25,9 +25,7 @@ def _series(pattern: str, accelerator: str, counts: dict[str, int]) -> dict[str,
 
 
 BUNDLED: dict[str, BundledGpu] = {
-    **_series(
-        "g2-standard-{}", "nvidia-l4", {"4": 1, "8": 1, "12": 1, "16": 1, "32": 1, "24": 2, "48": 4, "96": 8}
-    ),
+    **_series("g2-standard-{}", "nvidia-l4", {"4": 1, "8": 1, "12": 1, "16": 1, "32": 1, "24": 2, "48": 4, "96": 8}),
     "g4-standard-6": BundledGpu("nvidia-rtx-pro-6000", 1, 12),
     "g4-standard-12": BundledGpu("nvidia-rtx-pro-6000", 1, 24),
     "g4-standard-24": BundledGpu("nvidia-rtx-pro-6000", 1, 48),

@@ -29,7 +29,7 @@ HOST_SOURCES = (
     "id",
 )
 GROUP_BY = ("project", "region", "zone", "status", "machine_type", "machine_family", "gpu", "spot", "instance_group")
-DEFAULT_GROUP_BY = ("gpu", "spot", "status", "zone")
+DEFAULT_GROUP_BY = ("gpu", "spot")
 STATUSES = (
     "PENDING",
     "PENDING_STOP",
@@ -148,7 +148,9 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
         if key in names:
             continue
         near = difflib.get_close_matches(str(key), names, 1, 0.6)
-        way_out = f"did you mean '{near[0]}'?" if near else "run 'ansible-doc -t inventory gpulab.core.gcp' for the list"
+        way_out = (
+            f"did you mean '{near[0]}'?" if near else "run 'ansible-doc -t inventory gpulab.core.gcp' for the list"
+        )
         raise OptionError(str(key), f"there is no such option; {way_out}")
 
 
@@ -240,7 +242,14 @@ class _Reader:
 
 
 def _kind(value: object) -> str:
-    names = {dict: "a dictionary", list: "a list", bool: "true or false", int: "a number", float: "a number", str: "a string"}
+    names = {
+        dict: "a dictionary",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+    }
     for known, name in names.items():
         if type(value) is known:
             return name
@@ -266,7 +275,9 @@ def _auth(read: _Reader) -> Auth:
     if kind is None:
         kinds = sorted(set(given.values()))
         if len(kinds) > 1:
-            raise OptionError("auth_kind", f"{', '.join(given)} are set together; keep one of them, or say which with auth_kind")
+            raise OptionError(
+                "auth_kind", f"{', '.join(given)} are set together; keep one of them, or say which with auth_kind"
+            )
         kind = kinds[0] if kinds else "application"
     for name, wanted in given.items():
         if wanted != kind:
@@ -277,7 +288,9 @@ def _auth(read: _Reader) -> Auth:
         if not file and not contents:
             raise OptionError("auth_kind", "serviceaccount needs service_account_file or service_account_contents")
     if kind == "accesstoken" and not token:
-        raise OptionError("access_token", "auth_kind: accesstoken needs it; 'gcloud auth print-access-token' prints one")
+        raise OptionError(
+            "access_token", "auth_kind: accesstoken needs it; 'gcloud auth print-access-token' prints one"
+        )
     impersonate = read.text("impersonate_service_account")
     if impersonate and not _EMAIL.fullmatch(impersonate):
         raise OptionError("impersonate_service_account", f"'{impersonate}' is not a service account's e-mail address")
@@ -367,7 +380,9 @@ def _endpoint(read: _Reader, name: str) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
         raise OptionError(name, f"'{value}' is not a base URL such as https://compute.example.com/compute/v1")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise OptionError(name, "plain http would show the token to the network; use https (http works for this machine only)")
+        raise OptionError(
+            name, "plain http would show the token to the network; use https (http works for this machine only)"
+        )
     return value.rstrip("/")
 
 

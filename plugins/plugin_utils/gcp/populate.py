@@ -19,19 +19,33 @@ from .expressions import MISSING, UNSURE, Expression
 
 # Above this many distinct inputs, an expression is worth no memory.
 _MEMORY = 4096
-# A variable with more distinct values than this is told apart on nearly every host.
-_DISTINCT = 256
+# So many strings make one generation of shared wrappers.
+_GENERATION = 4096
 
 
 class Inventory(Protocol):
     """The part of Ansible's inventory that a plugin writes to."""
 
     hosts: Mapping[str, Any]
+    groups: Mapping[str, Any]
 
-    def add_host(self, host: str, group: str | None = None) -> str: ...
-    def add_group(self, group: str) -> str: ...
-    def add_child(self, group: str, child: str) -> object: ...
-    def set_variable(self, entity: str, varname: str, value: Any) -> None: ...
+    def add_host(self, host: str, group: str | None = None) -> str:
+        """Add a host."""
+
+    def add_group(self, group: str) -> str:
+        """Add a group; return the name that it got."""
+
+    def add_child(self, group: str, child: str) -> object:
+        """Put a host or a group into a group."""
+
+    def set_variable(self, entity: str, varname: str, value: Any) -> None:
+        """Set a variable of a host."""
+
+    def remove_host(self, host: Any) -> None:
+        """Take a host out."""
+
+    def remove_group(self, group: Any) -> None:
+        """Take a group out."""
 
 
 class Constructed(Protocol):
@@ -68,7 +82,9 @@ def entries(compose: object, groups: object, keyed_groups: object) -> list[_Entr
     """Analyse the constructed options, in the order in which Ansible evaluates them."""
     found = []
     if isinstance(compose, Mapping):
-        found += [_Entry("compose", {name: text}, expressions.analyse(text), str(name)) for name, text in compose.items()]
+        found += [
+            _Entry("compose", {name: text}, expressions.analyse(text), str(name)) for name, text in compose.items()
+        ]
     if isinstance(groups, Mapping):
         found += [_Entry("groups", {name: text}, _condition(text)) for name, text in groups.items()]
     if isinstance(keyed_groups, list):
@@ -104,10 +120,39 @@ def _key(item: object) -> Expression | None:
     return expressions.analyse(item.get("key"))
 
 
+class _Wrappers:
+    """Lets equal strings share the wrapper in which Ansible keeps a value's origin; wrapping is half of set_variable.
+
+    A wrapper comes from Ansible: it is what stands in the inventory after a string was set. Strings that did not come
+    again within a generation are forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._young: dict[str, Any] = {}
+        self._old: dict[str, Any] = {}
+
+    def get(self, value: str) -> Any:
+        """Return the wrapper of a string, None when it has none."""
+        wrapper = self._young.get(value)
+        if wrapper is None:
+            wrapper = self._old.get(value)
+            if wrapper is not None:
+                self._young[value] = wrapper
+        return wrapper
+
+    def learn(self, value: str, wrapper: Any) -> None:
+        """Remember the wrapper of a string."""
+        if len(self._young) >= _GENERATION:
+            self._old, self._young = self._young, {}
+        self._young[value] = wrapper
+
+
 class Populator:
     """Adds hosts one by one."""
 
-    def __init__(self, inventory: Inventory, constructed: Constructed, found: list[_Entry], *, shortcuts: bool = True) -> None:
+    def __init__(
+        self, inventory: Inventory, constructed: Constructed, found: list[_Entry], *, shortcuts: bool = True
+    ) -> None:
         self._inventory = inventory
         self._constructed = constructed
         self._entries = found
@@ -118,7 +163,9 @@ class Populator:
         self._join: Callable[[str, str], object] = inventory.add_child
         self._hosts = inventory.hosts
         self._groups: dict[str, str] = {}
-        self._shared: dict[str, dict[object, object] | None] = {}
+        self._wrappers = _Wrappers()
+        self._groups_before = set(inventory.groups)
+        self._added: list[str] = []
 
     def add(self, host: Host) -> None:
         """Add a host with its variables, then whatever the user composes from them."""
@@ -126,6 +173,8 @@ class Populator:
         # Variables that another source gave this host may hold templates of its own.
         foreign = name in self._hosts
         self._inventory.add_host(name)
+        if not foreign:
+            self._added.append(name)
         self._set_variables(host)
         for group in host.groups:
             actual = self._groups.get(group)
@@ -136,23 +185,25 @@ class Populator:
             if foreign or not self._shortcuts or not self._short(entry, host):
                 self._long(entry, host)
 
+    def undo(self) -> None:
+        """Take the hosts and groups out again: after an error there is no inventory rather than half of one."""
+        for name in self._added:
+            self._inventory.remove_host(self._hosts[name])
+        for group in [item for name, item in self._inventory.groups.items() if name not in self._groups_before]:
+            self._inventory.remove_group(group)
+
     def _set_variables(self, host: Host) -> None:
-        """Set the variables; Ansible wraps each value to remember its origin, and equal values may share one wrapper."""
-        name, assign, shared = host.name, self._set, self._shared
+        name, assign, wrappers = host.name, self._set, self._wrappers
         for key, value in host.variables.items():
-            wrapped = shared.get(key)
-            if wrapped is None or (value.__class__ is not str and value.__class__ is not int):
+            if value.__class__ is not str:
                 assign(name, key, value)
-                if wrapped is None and key not in shared:
-                    shared[key] = {}
                 continue
-            known = wrapped.get(value)
-            assign(name, key, value if known is None else known)
-            if known is None:
-                wrapped[value] = self._hosts[name].vars[key]
-                if len(wrapped) > _DISTINCT:
-                    # Different on nearly every host: nothing to share.
-                    shared[key] = None
+            wrapper = wrappers.get(value)
+            if wrapper is not None:
+                assign(name, key, wrapper)
+                continue
+            assign(name, key, value)
+            wrappers.learn(value, self._hosts[name].vars[key])
 
     def _long(self, entry: _Entry, host: Host) -> None:
         variables: Mapping[str, Any] = host.facts

@@ -25,7 +25,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         context, trusted = make_certificate(Path(folder))
         with FakeCloud(world, context, arguments.latency, arguments.per_row, gate=False) as cloud:
-            sys.stdout.write(json.dumps({"port": cloud.port, "ca": str(trusted), "projects": list(world.projects)}) + "\n")
+            sys.stdout.write(
+                json.dumps({"port": cloud.port, "ca": str(trusted), "projects": list(world.projects)}) + "\n"
+            )
             sys.stdout.flush()
             threading.Event().wait()
 

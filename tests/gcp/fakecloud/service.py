@@ -68,8 +68,12 @@ def error_body(status: int, reason: str, message: str, google_status: str = "", 
         return b""
     error: dict[str, Any] = {"code": status, "message": message}
     if style == "new":
-        error["status"] = google_status or {403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED"}.get(status, "UNAVAILABLE")
-        error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com"}]
+        error["status"] = google_status or {403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED"}.get(
+            status, "UNAVAILABLE"
+        )
+        error["details"] = [
+            {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com"}
+        ]
     else:
         error["errors"] = [{"message": message, "domain": "global", "reason": reason}]
     return json.dumps({"error": error}).encode()
@@ -79,7 +83,12 @@ class FakeCloud:
     """Serves a world on loopback; use it as a context manager."""
 
     def __init__(
-        self, world: World, tls: ssl.SSLContext | None = None, latency: float = 0.0, per_row: float = 0.0, gate: bool = True
+        self,
+        world: World,
+        tls: ssl.SSLContext | None = None,
+        latency: float = 0.0,
+        per_row: float = 0.0,
+        gate: bool = True,
     ) -> None:
         self.world = world
         self.faults: list[Fault] = []
@@ -102,7 +111,9 @@ class FakeCloud:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -151,7 +162,6 @@ class FakeCloud:
         project = r"/compute/v1/projects/(?P<project>[^/]+)"
         return {
             project + r"/aggregated/instances": self._instances,
-            project + r"/zones/(?P<zone>[^/]+)/instances": self._zone_instances,
             project + r"/aggregated/disks": self._disks,
             project: self._project,
             r"/v1/projects": self._old_projects,
@@ -178,7 +188,9 @@ class FakeCloud:
             unknown = {"returnPartialSuccess"}
         if unknown:
             name = sorted(unknown)[0]
-            raise Answer(400, "invalid", f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.')
+            raise Answer(
+                400, "invalid", f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
+            )
 
     def _owned(self, name: str) -> Any:
         for project in self.world.projects.values():
@@ -235,7 +247,11 @@ class FakeCloud:
             page, token = self._page(seen, "compute.v1", "instances", rows)
             items: dict[str, Any] = {}
             for zone in self.world.zones:
-                warning = {"code": "NO_RESULTS_ON_PAGE", "message": f"No results for the scope 'zones/{zone}'.", "data": [{"key": "scope", "value": f"zones/{zone}"}]}
+                warning = {
+                    "code": "NO_RESULTS_ON_PAGE",
+                    "message": f"No results for the scope 'zones/{zone}'.",
+                    "data": [{"key": "scope", "value": f"zones/{zone}"}],
+                }
                 if zone in down:
                     warning = {"code": "UNREACHABLE", "message": f"The zone {zone} is unreachable.", "data": []}
                 items[f"zones/{zone}"] = {"warning": warning}
@@ -261,24 +277,6 @@ class FakeCloud:
             rows = [row for row in rows if query.matches(text, row)]
         return sorted(rows, key=lambda row: row["zone"]), down
 
-    def _zone_instances(self, seen: Seen, project: str, zone: str) -> tuple[int, bytes, int]:
-        self._checked(seen, "compute.v1", "compute.instances.list")
-        owner = self._owned(project)
-        if zone not in self.world.zones:
-            raise Answer(404, "notFound", f"The resource 'projects/{project}/zones/{zone}' was not found")
-        rows, down = self._selected(owner, seen)
-        if zone in down:
-            raise Answer(503, "backendError", f"Backend error in zone {zone}")
-        rows = [row for row in rows if row["zone"].endswith(f"/{zone}")]
-        page, token = self._page(seen, "compute.v1", "instances", rows)
-        link = f"{API}/projects/{owner.project_id}/zones/{zone}/instances"
-        body: dict[str, Any] = {"kind": "compute#instanceList", "id": f"projects/{owner.project_id}/zones/{zone}/instances", "selfLink": link}
-        if page:
-            body["items"] = page
-        if token:
-            body["nextPageToken"] = token
-        return self._render(seen, "compute.v1", "InstanceList", body, len(page))
-
     def _disks(self, seen: Seen, project: str) -> tuple[int, bytes, int]:
         self._checked(seen, "compute.v1", "compute.disks.aggregatedList")
         owner = self._owned(project)
@@ -289,7 +287,11 @@ class FakeCloud:
         items: dict[str, Any] = {f"zones/{zone}": {} for zone in self.world.zones}
         for scope, disk in page:
             items.setdefault(scope, {}).setdefault("disks", []).append(disk)
-        body: dict[str, Any] = {"kind": "compute#diskAggregatedList", "id": f"projects/{project}/aggregated/disks", "items": items}
+        body: dict[str, Any] = {
+            "kind": "compute#diskAggregatedList",
+            "id": f"projects/{project}/aggregated/disks",
+            "items": items,
+        }
         if token:
             body["nextPageToken"] = token
         return self._render(seen, "compute.v1", "DiskAggregatedList", body, len(page))
@@ -298,7 +300,11 @@ class FakeCloud:
         self._checked(seen, "compute.v1", "compute.projects.get")
         owner = self._owned(project)
         items = [{"key": key, "value": value} for key, value in owner.metadata.items()]
-        body = {"kind": "compute#project", "name": owner.project_id, "commonInstanceMetadata": {"kind": "compute#metadata", "items": items}}
+        body = {
+            "kind": "compute#project",
+            "name": owner.project_id,
+            "commonInstanceMetadata": {"kind": "compute#metadata", "items": items},
+        }
         return self._render(seen, "compute.v1", "Project", body, 1)
 
     # --- Resource Manager ---------------------------------------------------------------------------------------------
@@ -312,7 +318,13 @@ class FakeCloud:
 
     def _rows(self) -> list[dict[str, Any]]:
         return [
-            {"name": f"projects/{project.number}", "projectId": project.project_id, "parent": project.parent, "state": project.state, "labels": project.labels}
+            {
+                "name": f"projects/{project.number}",
+                "projectId": project.project_id,
+                "parent": project.parent,
+                "state": project.state,
+                "labels": project.labels,
+            }
             for project in self.world.projects.values()
         ]
 
@@ -326,13 +338,19 @@ class FakeCloud:
         parent = seen.params.get("parent")
         if parent not in self.world.folders and not str(parent).startswith("organizations/"):
             raise Answer(403, "forbidden", f"The caller does not have permission on {parent}", style="new")
-        rows = [{"name": name, "parent": above, "state": "ACTIVE"} for name, above in self.world.folders.items() if above == parent]
+        rows = [
+            {"name": name, "parent": above, "state": "ACTIVE"}
+            for name, above in self.world.folders.items()
+            if above == parent
+        ]
         return self._listed(seen, "ListFoldersResponse", "folders", rows)
 
     def _search(self, seen: Seen) -> tuple[int, bytes, int]:
         self._checked(seen, "cloudresourcemanager.v3", "cloudresourcemanager.projects.search")
         assert seen.params.get("query") == "state:ACTIVE", "several fields in this query would be joined by OR"
-        return self._listed(seen, "SearchProjectsResponse", "projects", [row for row in self._rows() if row["state"] == "ACTIVE"])
+        return self._listed(
+            seen, "SearchProjectsResponse", "projects", [row for row in self._rows() if row["state"] == "ACTIVE"]
+        )
 
     def _old_projects(self, seen: Seen) -> tuple[int, bytes, int]:
         self._signed(seen)
@@ -352,15 +370,35 @@ class FakeCloud:
         if "assertion" in form:
             claims = json.loads(_unbase64(form["assertion"].split(".")[1]))
             if claims["iss"].startswith("disabled@") or claims["exp"] < time.time():
-                return 400, json.dumps({"error": "invalid_grant", "error_description": "Invalid JWT Signature."}).encode(), 0
+                return (
+                    400,
+                    json.dumps({"error": "invalid_grant", "error_description": "Invalid JWT Signature."}).encode(),
+                    0,
+                )
         elif form.get("refresh_token") != "good-refresh":
-            return 400, json.dumps({"error": "invalid_grant", "error_description": "Token has been expired or revoked."}).encode(), 0
-        return 200, json.dumps({"access_token": self.issue("oauth"), "expires_in": self.token_seconds, "token_type": "Bearer"}).encode(), 0
+            return (
+                400,
+                json.dumps(
+                    {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
+                ).encode(),
+                0,
+            )
+        return (
+            200,
+            json.dumps(
+                {"access_token": self.issue("oauth"), "expires_in": self.token_seconds, "token_type": "Bearer"}
+            ).encode(),
+            0,
+        )
 
     def _exchange(self, seen: Seen) -> tuple[int, bytes, int]:
         form = dict(parse_qsl(seen.body))
         if form.get("subject_token") != "good-subject":
-            return 400, json.dumps({"error": "invalid_grant", "error_description": "The subject token is not valid."}).encode(), 0
+            return (
+                400,
+                json.dumps({"error": "invalid_grant", "error_description": "The subject token is not valid."}).encode(),
+                0,
+            )
         body = {"access_token": self.issue("sts"), "expires_in": 3600, "token_type": "Bearer",
                 "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"}  # fmt: skip
         return 200, json.dumps(body).encode(), 0
@@ -368,7 +406,9 @@ class FakeCloud:
     def _impersonate(self, seen: Seen, account: str) -> tuple[int, bytes, int]:
         self._signed(seen)
         if account.startswith("forbidden"):
-            raise Answer(403, "IAM_PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied", style="new")
+            raise Answer(
+                403, "IAM_PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied", style="new"
+            )
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
         return 200, json.dumps({"accessToken": self.issue("impersonated"), "expireTime": stamp}).encode(), 0
 
@@ -380,7 +420,11 @@ class FakeCloud:
         if name.startswith("instance/service-accounts/") and name.endswith("/token"):
             body: dict[str, Any] = {"access_token": self.issue("machine"), "expires_in": 3600, "token_type": "Bearer"}
         elif name.startswith("instance/service-accounts/"):
-            body = {"email": "box@lab-00.iam.gserviceaccount.com", "scopes": ["https://www.googleapis.com/auth/compute.readonly"], "aliases": ["default"]}
+            body = {
+                "email": "box@lab-00.iam.gserviceaccount.com",
+                "scopes": ["https://www.googleapis.com/auth/compute.readonly"],
+                "aliases": ["default"],
+            }
         elif name == "universe/universe-domain":
             return 200, b"googleapis.com", 0
         else:
@@ -391,7 +435,11 @@ class FakeCloud:
         """Tell another process what came in since it last asked."""
         with self.lock:
             others = [entry for entry in self.seen if entry.path != "/stats"]
-            stats = {"requests": len(others), "connections": len({entry.connection for entry in others}), "most_in_flight": self.most_in_flight}
+            stats = {
+                "requests": len(others),
+                "connections": len({entry.connection for entry in others}),
+                "most_in_flight": self.most_in_flight,
+            }
             self.seen.clear()
             self.most_in_flight = 0
         return 200, json.dumps(stats).encode(), 0
@@ -502,10 +550,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.close_connection = self.close_connection or cut
 
-    def _spoil(self, fault: Fault, status: int, content: bytes, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+    def _spoil(
+        self, fault: Fault, status: int, content: bytes, headers: dict[str, str]
+    ) -> tuple[int, bytes, dict[str, str]]:
         if fault.kind == "status":
             body = error_body(fault.status, fault.reason, fault.message, style=fault.style)
-            return fault.status, body, {"Content-Type": "text/html" if fault.style == "html" else "application/json", **fault.headers}
+            return (
+                fault.status,
+                body,
+                {"Content-Type": "text/html" if fault.style == "html" else "application/json", **fault.headers},
+            )
         if fault.kind == "garbage":
             return 200, b"<html>a captive portal</html>", {"Content-Type": "text/html"}
         if fault.kind in ("no_items", "repeat_token"):

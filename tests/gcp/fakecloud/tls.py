@@ -47,9 +47,7 @@ def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     trusted.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_file = folder / "server-key.pem"
     key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(trusted, key_file)

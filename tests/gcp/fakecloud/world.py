@@ -77,7 +77,7 @@ def add_instance(
     project: Project, name: str, zone: str, rng: random.Random | None = None, **changes: Any
 ) -> dict[str, Any]:
     """Add one instance with its boot disk; `changes` replace top-level fields, None removes one."""
-    rng = rng or random.Random(name)  # noqa: S311
+    rng = rng or random.Random(project.project_id + zone + name)  # noqa: S311
     machine_type, accelerator, cards = rng.choice(SHAPES)
     region = zone.rpartition("-")[0]
     base = f"{API}/projects/{project.project_id}"
@@ -125,7 +125,9 @@ def add_instance(
                 "index": 0,
                 "boot": True,
                 "autoDelete": True,
-                "licenses": ["https://www.googleapis.com/compute/v1/projects/debian-cloud/global/licenses/debian-12-bookworm"],
+                "licenses": [
+                    "https://www.googleapis.com/compute/v1/projects/debian-cloud/global/licenses/debian-12-bookworm"
+                ],
                 "interface": "SCSI",
                 "guestOsFeatures": [{"type": "UEFI_COMPATIBLE"}, {"type": "GVNIC"}, {"type": "VIRTIO_SCSI_MULTIQUEUE"}],
                 "diskSizeGb": "50",
@@ -144,7 +146,10 @@ def add_instance(
         "serviceAccounts": [
             {
                 "email": f"{project.number}-compute@developer.gserviceaccount.com",
-                "scopes": ["https://www.googleapis.com/auth/devstorage.read_only", "https://www.googleapis.com/auth/logging.write"],
+                "scopes": [
+                    "https://www.googleapis.com/auth/devstorage.read_only",
+                    "https://www.googleapis.com/auth/logging.write",
+                ],
             }
         ],
         "selfLink": f"{base}/zones/{zone}/instances/{name}",
@@ -155,7 +160,11 @@ def add_instance(
             "provisioningModel": rng.choice(["STANDARD", "STANDARD", "SPOT"]),
         },
         "cpuPlatform": "Intel Broadwell",
-        "labels": {"env": rng.choice(["prod", "dev", "test"]), "owner": f"team-{rng.randrange(6)}", "vm-name": f"label-{name}"},
+        "labels": {
+            "env": rng.choice(["prod", "dev", "test"]),
+            "owner": f"team-{rng.randrange(6)}",
+            "vm-name": f"label-{name}",
+        },
         "labelFingerprint": "p1OOaGXvfLA=",
         "startRestricted": False,
         "deletionProtection": False,
