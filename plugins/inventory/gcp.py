@@ -281,107 +281,108 @@ options:
 """
 
 EXAMPLES = r"""
+---
 # The project of your own login ("gcloud auth application-default login"), hosts by name, connected by the best address.
-- plugin: gpulab.core.gcp
-  hostnames: [name]
-  connect_with: auto
-
+plugin: gpulab.core.gcp
+hostnames: [name]
+connect_with: auto
+---
 # GPU hosts that run, into the group that gpulab's playbooks use.
-- plugin: gpulab.core.gcp
-  projects: [my-lab]
-  gpu_only: true
-  statuses: [RUNNING]
-  hostnames: [name]
-  groups:
-    gpu_hosts: gcp_gpu_count | int > 0
-
+plugin: gpulab.core.gcp
+projects: [my-lab]
+gpu_only: true
+statuses: [RUNNING]
+hostnames: [name]
+groups:
+  gpu_hosts: gcp_gpu_count | int > 0
+---
 # A file of google.cloud.gcp_compute: the plugin line is new, and hostvars.
-- plugin: gpulab.core.gcp
-  hostvars: compute
-  projects: [my-project]
-  auth_kind: serviceaccount
-  service_account_file: ~/keys/inventory.json
-  filters:
-    - status = RUNNING
-  keyed_groups:
-    - key: labels
-      prefix: label
-  compose:
-    ansible_host: networkInterfaces[0].accessConfigs[0].natIP
-
+plugin: gpulab.core.gcp
+hostvars: compute
+projects: [my-project]
+auth_kind: serviceaccount
+service_account_file: ~/keys/inventory.json
+filters:
+  - status = RUNNING
+keyed_groups:
+  - key: labels
+    prefix: label
+compose:
+  ansible_host: networkInterfaces[0].accessConfigs[0].natIP
+---
 # All projects of two folders and of everything called research-*, except the sandboxes.
-- plugin: gpulab.core.gcp
-  folders: ["123456789012", "210987654321"]
-  projects: ["research-*"]
-  exclude_projects: ["*-sandbox"]
-  on_error:
-    forbidden: warn
-    perimeter: warn
-
+plugin: gpulab.core.gcp
+folders: ["123456789012", "210987654321"]
+projects: ["research-*"]
+exclude_projects: ["*-sandbox"]
+on_error:
+  forbidden: warn
+  perimeter: warn
+---
 # The projects of an organisation that carry a label.
-- plugin: gpulab.core.gcp
-  organization: "123456789012"
-  project_labels:
-    team: vision
-    stage: "prod*"
-
+plugin: gpulab.core.gcp
+organization: "123456789012"
+project_labels:
+  team: vision
+  stage: "prod*"
+---
 # Names from labels, else name and zone; the same name twice is an error.
-- plugin: gpulab.core.gcp
-  hostnames:
-    - labels.vm-name
-    - gcp_name ~ '.' ~ gcp_zone
-  on_duplicate: fail
-
+plugin: gpulab.core.gcp
+hostnames:
+  - labels.vm-name
+  - gcp_name ~ '.' ~ gcp_zone
+on_duplicate: fail
+---
 # Include and exclude on one snapshot.
-- plugin: gpulab.core.gcp
-  labels: {env: prod}
-  tags: [ssh]
-  regions: [europe-west4]
-  include:
-    - gcp_gpu_memory_gb | default(0, true) | int >= 40
-  exclude:
-    - gcp_spot
-    - gcp_name.startswith('gke-')
-
+plugin: gpulab.core.gcp
+labels: {env: prod}
+tags: [ssh]
+regions: [europe-west4]
+include:
+  - gcp_gpu_memory_gb | default(0, true) | int >= 40
+exclude:
+  - gcp_spot
+  - gcp_name.startswith('gke-')
+---
 # Through Identity-Aware Proxy, with the OS Login user.
-- plugin: gpulab.core.gcp
-  hostnames: [name]
-  connect_with: iap
-  os_login_user: sa_112233445566778899
-
+plugin: gpulab.core.gcp
+hostnames: [name]
+connect_with: iap
+os_login_user: sa_112233445566778899
+---
 # Act as another service account and bill another project's quota.
-- plugin: gpulab.core.gcp
-  projects: [my-lab]
-  impersonate_service_account: inventory@my-lab.iam.gserviceaccount.com
-  quota_project: my-quota
-
+plugin: gpulab.core.gcp
+projects: [my-lab]
+impersonate_service_account: inventory@my-lab.iam.gserviceaccount.com
+quota_project: my-quota
+---
 # A private endpoint, and patience for a slow network.
-- plugin: gpulab.core.gcp
-  projects: [my-lab]
-  api_endpoint: https://compute-psc.p.googleapis.com/compute/v1
-  timeout: 60
-  retries: 12
-  retry_budget: 300
-
+plugin: gpulab.core.gcp
+projects: [my-lab]
+api_endpoint: https://compute-psc.p.googleapis.com/compute/v1
+timeout: 60
+retries: 12
+retry_budget: 300
+---
 # A cache: a warm run sends no request. "ansible-inventory --flush-cache" fetches again.
-- plugin: gpulab.core.gcp
-  projects: [my-lab]
-  cache: true
-  cache_plugin: ansible.builtin.jsonfile
-  cache_connection: ~/.cache/gpulab
-  cache_timeout: 600
-
+plugin: gpulab.core.gcp
+projects: [my-lab]
+cache: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: ~/.cache/gpulab
+cache_timeout: 600
+---
 # Groups of your own choice, every field, metadata and image.
-- plugin: gpulab.core.gcp
-  projects: [my-lab]
-  group_by: [project, region, machine_family, gpu, instance_group]
-  raw: true
-  metadata: true
-  retrieve_image_info: true
-  keyed_groups:
-    - key: gcp_labels.owner
-      prefix: owner
-      default_value: nobody
+plugin: gpulab.core.gcp
+projects: [my-lab]
+group_by: [project, region, machine_family, gpu, instance_group]
+raw: true
+metadata: true
+retrieve_image_info: true
+keyed_groups:
+  - key: gcp_labels.owner
+    prefix: owner
+    default_value: nobody
 """
 
 import gc
@@ -433,6 +434,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             config = self._read_config_data(path)
         except AnsibleError as error:
             raise GcpError(to_native(error.message)) from None
+        except AttributeError:
+            raise GcpError("the file is not a dictionary of options") from None
         values = self.get_options()
         options.refuse_unknown(config, {*values, "plugin"})
         return options.settings_from({name: _plain(value) for name, value in values.items()}, config)

@@ -15,6 +15,7 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.utils.display import Display
 
+ROOT = Path(__file__).resolve().parents[2]
 OURS = "gpulab.core.gcp"
 ANCHOR = "google.cloud.gcp_compute"
 _CORE = ("inventory_file", "inventory_dir")

@@ -80,7 +80,9 @@ def test_same_on_other_worlds(tls_cloud: FakeCloud, inventory: Inventory, seed: 
     tls_cloud.world = make_world(60, 2, seed)
     project = tls_cloud.world.projects["lab-00"]
     add_instance(project, "no-external", "us-east1-b", networkInterfaces=_without_external(project.instances[0]))
-    add_instance(project, "bare", "us-east1-c", labels=None, tags=None, metadata={"kind": "compute#metadata"}, disks=None)
+    add_instance(
+        project, "bare", "us-east1-c", labels=None, tags=None, metadata={"kind": "compute#metadata"}, disks=None
+    )
     options = {**SIGN_IN, **PROJECTS, **OPTION_SETS["constructed"]}
     theirs = inventory.load(options, ANCHOR)
     ours = inventory.load({**options, "hostvars": "compute"}, OURS)
@@ -116,7 +118,9 @@ def test_flat_host_variables_differ_but_groups_do_not(tls_cloud: FakeCloud, inve
     assert _sorted(ours.groups) == _sorted(theirs.groups)
     composed = ("ansible_host", "fallback", "full", "filtered", "count", "whole")
     for name, variables in theirs.hosts.items():
-        assert [_plain(variables.get(key)) for key in composed] == [_plain(ours.hosts[name].get(key)) for key in composed]
+        assert [_plain(variables.get(key)) for key in composed] == [
+            _plain(ours.hosts[name].get(key)) for key in composed
+        ]
 
 
 def _without_external(row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -64,7 +64,10 @@ def test_all_failures_are_named_at_once(cloud: FakeCloud, inventory: Inventory) 
 
 
 def test_misspelt_project_is_never_silent(cloud: FakeCloud, inventory: Inventory) -> None:
-    assert "'projects/lab-O1' was not found".lower() in inventory.error(_options(cloud, projects=["lab-00", "lab-o1"])).lower()
+    assert (
+        "'projects/lab-O1' was not found".lower()
+        in inventory.error(_options(cloud, projects=["lab-00", "lab-o1"])).lower()
+    )
 
 
 def test_empty_project_is_never_silent(cloud: FakeCloud, inventory: Inventory) -> None:
@@ -81,7 +84,9 @@ def test_filter_that_leaves_nothing_is_never_silent(cloud: FakeCloud, inventory:
 
 # --- things that pass ------------------------------------------------------------------------------------------------------
 PASSING = {
-    "429 with Retry-After": Fault(LIST, "status", status=429, reason="RATE_LIMIT_EXCEEDED", headers={"Retry-After": "0"}),
+    "429 with Retry-After": Fault(
+        LIST, "status", status=429, reason="RATE_LIMIT_EXCEEDED", headers={"Retry-After": "0"}
+    ),
     "429 with a date": Fault(LIST, "status", status=429, headers={"Retry-After": "Thu, 01 Jan 2026 00:00:00 GMT"}),
     "403 rateLimitExceeded": Fault(LIST, "status", status=403, reason="rateLimitExceeded", style="old"),
     "403 RATE_LIMIT_EXCEEDED": Fault(LIST, "status", status=403, reason="RATE_LIMIT_EXCEEDED"),
@@ -205,7 +210,9 @@ def test_unknown_zone_is_never_silent(cloud: FakeCloud, inventory: Inventory) ->
 def test_instances_without_any_address_are_kept(cloud: FakeCloud, inventory: Inventory) -> None:
     project = cloud.world.projects["lab-00"]
     add_instance(project, "starting", "us-east1-b", status="PROVISIONING", networkInterfaces=[{"name": "nic0"}])
-    add_instance(project, "leaving", "us-east1-b", status="STOPPING", networkInterfaces=None, disks=None, tags=None, labels=None)
+    add_instance(
+        project, "leaving", "us-east1-b", status="STOPPING", networkInterfaces=None, disks=None, tags=None, labels=None
+    )
     loaded = inventory.load(_options(cloud, hostnames=["private_ip", "name"], group_by=["status"]))
     assert len(loaded.hosts) == 42
     assert loaded.groups["status_provisioning"] == ["starting"]
@@ -272,7 +279,9 @@ def test_renamed_host_keeps_its_address(cloud: FakeCloud, inventory: Inventory) 
         {"include": ["no.such.thing"]},
     ],
 )
-def test_strict_is_honoured_and_leaves_nothing_behind(cloud: FakeCloud, inventory: Inventory, broken: dict[str, Any]) -> None:
+def test_strict_is_honoured_and_leaves_nothing_behind(
+    cloud: FakeCloud, inventory: Inventory, broken: dict[str, Any]
+) -> None:
     loaded = inventory.attempt({**_options(cloud), **broken, "strict": True})
     assert loaded.error
     assert loaded.hosts == {}

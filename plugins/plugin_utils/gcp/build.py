@@ -143,7 +143,9 @@ class _Builder:
         result = [self._host(*item) for item in self._apart(named)]
         self._note_unreachable(result)
         if not result and any(self._snapshot.instances.values()):
-            self.warnings.append("no instance is left; the options statuses, regions, labels, tags, gpu_only, include and exclude drop all")
+            self.warnings.append(
+                "no instance is left; the options statuses, regions, labels, tags, gpu_only, include and exclude drop all"
+            )
         return result
 
     # --- which ---------------------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ _EMAIL = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_SOURCE = re.compile(r"labels\.[a-z][a-z0-9_-]{0,62}")
+_YES_NO = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0", "y", "n", "t", "f"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -157,6 +158,15 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
 def settings_from(values: Mapping[str, Any], written: Mapping[str, Any] | None = None) -> Settings:
     """Check the option values (as Ansible hands them over, and as they stand in the file) and return them typed."""
     read = _Reader(values, written or {})
+    for name in (
+        "strict",
+        "cache",
+        "use_extra_vars",
+        "leading_separator",
+        "use_contrib_script_compatible_sanitization",
+    ):
+        read.flag(name)
+    _check_keyed_groups(read.raw("keyed_groups"))
     scope = _scope(read)
     auth = _auth(read)
     return Settings(auth, scope, _service(read, auth.universe_domain), _shape(read))
@@ -190,11 +200,11 @@ class _Reader:
 
     def flag(self, name: str) -> bool:
         value = self._values.get(name)
-        if value is None:
-            return False
-        if not isinstance(value, bool):
-            raise OptionError(name, f"expected true or false, got {_kind(value)}")
-        return value
+        # Ansible takes anything that is not a yes for a no; what stands in the file shows a slip.
+        seen = self._written.get(name, value)
+        if seen is not None and str(seen).lower() not in _YES_NO:
+            raise OptionError(name, f"expected true or false, got {_kind(seen)}")
+        return bool(value)
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
         value = self._values.get(name)
@@ -406,6 +416,12 @@ def _on_error(value: object) -> dict[str, str]:
         if policy not in ON_ERROR:
             raise OptionError("on_error", f"'{policy}' is not one of {', '.join(ON_ERROR)}")
     return {str(name): str(policy) for name, policy in value.items()}
+
+
+def _check_keyed_groups(value: object) -> None:
+    for item in value if isinstance(value, list) else ():
+        if not isinstance(item, Mapping) or "key" not in item:
+            raise OptionError("keyed_groups", f"each entry is a dictionary with a 'key', found {_kind(item)}")
 
 
 def _shape(read: _Reader) -> Shape:
