@@ -27,6 +27,7 @@ class Loaded:
 
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
+    members: dict[str, list[str]] = field(default_factory=dict)
     children: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     error: str = ""
@@ -34,7 +35,7 @@ class Loaded:
     @property
     def outcome(self) -> tuple[object, ...]:
         """Return what a user can see, in order."""
-        return self.hosts, self.groups, self.children
+        return self.hosts, self.groups, self.members, self.children
 
     def facts(self, name: str, *keys: str) -> list[Any]:
         """Return some variables of a host."""
@@ -86,9 +87,11 @@ class Inventory:
             name: {key: value for key, value in host.vars.items() if key not in _CORE}
             for name, host in manager.hosts.items()
         }
-        groups = {name: [host.name for host in group.get_hosts()] for name, group in manager.groups.items()}
+        # Hosts of child groups come in no certain order: Ansible walks through sets there.
+        groups = {name: sorted(host.name for host in group.get_hosts()) for name, group in manager.groups.items()}
+        members = {name: [host.name for host in group.hosts] for name, group in manager.groups.items() if name != "all"}
         children = {name: sorted(g.name for g in group.child_groups) for name, group in manager.groups.items()}
-        return Loaded(hosts, groups, children, list(self.warnings), self._error)
+        return Loaded(hosts, groups, members, children, list(self.warnings), self._error)
 
     def error(self, options: Mapping[str, Any] | Path) -> str:
         """Load a file that must be refused; return the one message, which names the file and left no host behind."""
