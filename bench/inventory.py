@@ -42,7 +42,8 @@ session.headers["Authorization"] = "Bearer good-token"
 for project in sys.argv[2:]:
     token = ""
     while token is not None:
-        answer = session.get(f"https://compute.googleapis.com/compute/v1/projects/{project}/aggregated/instances", params={"pageToken": token})
+        url = f"https://compute.googleapis.com/compute/v1/projects/{project}/aggregated/instances"
+        answer = session.get(url, params={"pageToken": token})
         token = json.loads(answer.content).get("nextPageToken")
 """
 
@@ -106,8 +107,12 @@ class Bench:
         """Write what a contender produced as ready-made data for the floor plugin."""
         listed = subprocess.run(
             [_tool("ansible-inventory"), "-i", str(source), "--list", "--export"],
-            cwd=ROOT, env={**self.environment, "ANSIBLE_INVENTORY_EXPORT": "true"}, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         own = ("ansible_local", "inventory_file", "inventory_dir")
         hosts = {
             host: {key: value for key, value in _plain(variables).items() if key not in own}
@@ -138,7 +143,7 @@ class Bench:
         )  # fmt: skip
 
     def _stats(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats", timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/stats", timeout=10) as answer:
             stats: dict[str, int] = json.load(answer)
             return stats
 
@@ -203,7 +208,8 @@ def compare(made: Bench, title: str, repeat: int, *, floors: bool) -> dict[str, 
 def _print(title: str, result: dict[str, dict[str, Run]]) -> None:
     out = sys.stdout.write
     out(
-        f"\n{title}\n\n| what | contender | wall | CPU | memory | requests | connections | in flight |\n|---|---|---|---|---|---|---|---|\n"
+        f"\n{title}\n\n| what | contender | wall | CPU | memory | requests | connections | in flight |\n"
+        "|---|---|---|---|---|---|---|---|\n"
     )
     for mode, contenders in result.items():
         base = result["parse" if "gcp_compute" not in contenders else mode]["gcp_compute"]
@@ -211,7 +217,8 @@ def _print(title: str, result: dict[str, dict[str, Run]]) -> None:
             if name == "gcp_compute":
                 ratios = f"1 ({run.wall:.2f} s) | 1 ({run.cpu:.2f} s) | 1 ({run.memory:.0f} MiB)"
             else:
-                ratios = f"{base.wall / run.wall:.1f}x faster | {base.cpu / run.cpu:.1f}x less | {run.memory / base.memory:.2f}x"
+                ratios = f"{base.wall / run.wall:.1f}x faster | {base.cpu / run.cpu:.1f}x less"
+                ratios += f" | {run.memory / base.memory:.2f}x"
             out(f"| {mode} | {name} | {ratios} | {run.requests:.0f} | {run.connections:.0f} | {run.in_flight:.0f} |\n")
     parse = result["parse"]
     for kind, name in (("our", "ours"), ("same", "ours, same variables")):

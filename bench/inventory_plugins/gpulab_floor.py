@@ -1,6 +1,6 @@
 # Copyright: the gpulab authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The least an inventory plugin can do: ready-made host variables through set_variable; no HTTP, no Jinja, no groups."""
+"""The least an inventory plugin can do: ready-made variables through set_variable, no HTTP, no Jinja."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from typing import Any
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 
-class InventoryModule(BaseInventoryPlugin):
+class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
     """Adds hosts."""
 
     NAME = "gpulab_floor"

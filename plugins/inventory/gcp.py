@@ -23,7 +23,7 @@ requirements:
   - requests >= 2.32
 notes:
   - Least privilege. Listing needs C(compute.instances.list), which V(roles/compute.viewer) holds;
-    O(retrieve_image_info) needs C(compute.disks.list) and O(os_login_user) C(compute.projects.get), both in the same role.
+    O(retrieve_image_info) needs C(compute.disks.list) and O(os_login_user) C(compute.projects.get), both in that role.
     O(folders), O(organization), O(project_labels) and patterns in O(projects) need C(resourcemanager.projects.list),
     C(resourcemanager.projects.get) and C(resourcemanager.folders.list), which V(roles/browser) holds.
     O(impersonate_service_account) needs V(roles/iam.serviceAccountTokenCreator) on that account.
@@ -98,8 +98,8 @@ options:
   # --- where ---
   projects:
     description:
-      - Ids (or numbers) of projects. An entry with V(*), V(?) or V([...]) is a pattern over the ids of all projects that
-        the credentials can see.
+      - Ids (or numbers) of projects. An entry with V(*), V(?) or V([...]) is a pattern over the ids of all projects
+        that the credentials can see.
       - Not set, and no other option that finds projects set, the project of the credentials.
     type: list
     elements: str
@@ -138,7 +138,7 @@ options:
       - Not set, C(https://cloudresourcemanager.UNIVERSE/v3).
     type: str
   iam_credentials_endpoint:
-    description: Base URL of the IAM Credentials API, up to and including the version, for O(impersonate_service_account).
+    description: Base URL of the IAM Credentials API with its version, for O(impersonate_service_account).
     type: str
   universe_domain:
     description: Domain of the cloud, for sovereign clouds.
@@ -151,8 +151,8 @@ options:
   filters:
     description:
       - Filter expressions of the Compute Engine API, joined by AND and evaluated by the service.
-      - The service refuses filters on tags, metadata and other repeated fields, compares C(zone) and C(machineType) with
-        whole URLs, and gets slower with a filter on a very large project. The options below have none of these limits.
+      - The service refuses filters on tags, metadata and other repeated fields, compares C(zone) and C(machineType)
+        with whole URLs, and gets slower with a filter on a very large project. The options below have no such limits.
     type: list
     elements: str
   statuses:
@@ -184,8 +184,8 @@ options:
     description:
       - Where the host's name comes from; the first entry that gives one counts.
       - V(name), V(hostname) (the custom one), V(public_ip) or V(external_ip), V(private_ip) or V(internal_ip),
-        V(external_ipv6), V(internal_ipv6), V(dns) (the internal DNS name), V(id), C(labels.KEY), or a Jinja expression or
-        template over the host's facts.
+        V(external_ipv6), V(internal_ipv6), V(dns) (the internal DNS name), V(id), C(labels.KEY), or a Jinja expression
+        or template over the host's facts.
     type: list
     elements: str
     default: [public_ip, private_ip, name]
@@ -196,7 +196,8 @@ options:
   on_duplicate:
     description:
       - What to do when several instances would get the same name.
-      - V(qualify) calls every one of them C(NAME_ZONE_PROJECT) and warns, V(first) keeps the first and warns, V(fail) fails.
+      - V(qualify) calls every one of them C(NAME_ZONE_PROJECT) and warns, V(first) keeps the first and warns, V(fail)
+        fails.
     type: str
     choices: [qualify, first, fail]
     default: qualify
@@ -221,7 +222,7 @@ options:
     choices: [flat, compute]
     default: flat
   vars_prefix:
-    description: What host variables begin with. Not set, V(gcp_) with O(hostvars=flat), nothing with O(hostvars=compute).
+    description: What host variables begin with. Not set, V(gcp_) with O(hostvars=flat), else nothing.
     type: str
     default: ""
   raw:
@@ -229,11 +230,13 @@ options:
     type: bool
     default: false
   metadata:
-    description: Adds the instance's metadata as C(gcp_metadata). It holds startup scripts, sometimes secrets, and is large.
+    description: Adds the instance's metadata as C(gcp_metadata). It is large and holds startup scripts, even secrets.
     type: bool
     default: false
   retrieve_image_info:
-    description: Adds the name of the boot disk's image (C(gcp_image), or C(image) with O(hostvars=compute)). One more list per project.
+    description:
+      - Adds the name of the boot disk's image as C(gcp_image), or C(image) with O(hostvars=compute).
+      - Costs one more list per project.
     type: bool
     default: false
   group_by:
@@ -246,7 +249,7 @@ options:
     elements: str
     choices: [project, region, zone, status, machine_type, machine_family, gpu, spot, instance_group]
   use_contrib_script_compatible_sanitization:
-    description: Leaves group names from O(groups) and O(keyed_groups) as they are. Needs C(TRANSFORM_INVALID_GROUP_CHARS) off too.
+    description: Leaves the names of groups as they are. Needs Ansible's C(TRANSFORM_INVALID_GROUP_CHARS) off too.
     type: bool
     default: false
 
@@ -389,7 +392,7 @@ import gc
 from collections.abc import Mapping
 from typing import Any
 
-from ansible import constants as C
+from ansible import constants
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.common.text.converters import to_native
@@ -406,10 +409,12 @@ from ..plugin_utils.gcp.rows import Needs, Snapshot
 _ENDINGS = tuple(f"{stem}.{ending}" for stem in ("gcp", "gcp_compute") for ending in ("yml", "yaml"))
 
 
-class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
     """Fetches everything, builds hosts, and only then writes to the inventory."""
 
     NAME = "gpulab.core.gcp"
+    # Ansible's, or for a moment the recorder that stands in for it.
+    inventory: Any
 
     def verify_file(self, path: str) -> bool:
         """Accept the file names of gcp_compute."""
@@ -488,7 +493,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     # --- the bridge to Ansible's expressions -------------------------------------------------------------------------
     def _shortcuts_are_safe(self) -> bool:
         """Tell whether an expression depends on nothing but the host's facts and variables."""
-        return C.DEFAULT_HASH_BEHAVIOUR == "replace" and not (self.get_option("use_extra_vars") and self._vars)
+        return constants.DEFAULT_HASH_BEHAVIOUR == "replace" and not (self.get_option("use_extra_vars") and self._vars)
 
     def _evaluate(self, source: str, facts: Mapping[str, Any]) -> Any:
         if "{{" in source or "{%" in source:

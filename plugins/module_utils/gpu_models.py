@@ -5,9 +5,9 @@
 Sources. Architecture, compute capability, last driver branch and kernel module flavour: NVIDIA's "CUDA toolkit, driver
 and architecture matrix" and data-centre driver documentation for R580 to R620. PCI ids: the public pci.ids list, and
 Debian's nvidia-detect for T4, P4, K80, H200, B200, GB200 and RTX PRO 6000. Accelerator names and memory: Google's GPU
-machine type documentation as repeated by GKE's and by Cluster Toolkit's hardware table. Lowest drivers: NVIDIA's MIG guide
-(A100, H200, RTX PRO 6000) and GPU operator notes (B200, GB200); for L4 and H100 the first driver of CUDA 12. None means
-that every driver branch still in use carries the card.
+machine type documentation as repeated by GKE's and by Cluster Toolkit's hardware table. Lowest drivers: NVIDIA's MIG
+guide (A100, H200, RTX PRO 6000) and GPU operator notes (B200, GB200); for L4 and H100 the first driver of CUDA 12. None
+means that every driver branch still in use carries the card.
 """
 
 from __future__ import annotations

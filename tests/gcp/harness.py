@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible import constants as C
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
@@ -48,13 +48,13 @@ class Inventory:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.warnings: list[str] = []
-        monkeypatch.setattr(C, "INVENTORY_ENABLED", ["auto"])
-        monkeypatch.setattr(C, "INVENTORY_ANY_UNPARSED_IS_FAILED", True)
+        monkeypatch.setattr(constants, "INVENTORY_ENABLED", ["auto"])
+        monkeypatch.setattr(constants, "INVENTORY_ANY_UNPARSED_IS_FAILED", True)
         monkeypatch.setattr(Display, "warning", lambda _self, msg, *_args, **_kwargs: self.warnings.append(str(msg)))
         monkeypatch.setattr(Display, "error_as_warning", self._failed)
         self._error = ""
 
-    def _failed(self, msg: object, *, exception: BaseException, **_other: object) -> None:
+    def _failed(self, _msg: str = "", *, exception: BaseException, **_more: object) -> None:
         self._error = str(getattr(exception, "message", exception))
 
     def write(self, options: Mapping[str, Any], name: str = "gcp.yml", plugin: str = OURS) -> Path:

@@ -14,7 +14,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-
 from tests.gcp.fakecloud import FakeCloud, Fault
 from tests.gcp.harness import ROOT, Inventory
 

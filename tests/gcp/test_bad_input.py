@@ -127,7 +127,12 @@ def test_file_names(tmp_path: Path, name: str, accepted: bool) -> None:
 
 
 def test_secret_is_in_no_message(cloud: FakeCloud, inventory: Inventory) -> None:
-    for changes in ({"projets": []}, {"service_account_contents": "SECRET-KEY"}, {"auth_kind": "serviceaccount"}):
+    cases: list[dict[str, Any]] = [
+        {"projets": []},
+        {"service_account_contents": "SECRET-KEY"},
+        {"auth_kind": "serviceaccount"},
+    ]
+    for changes in cases:
         error = inventory.error({**cloud.options, **changes})
         assert "good-token" not in error
         assert "SECRET-KEY" not in error

@@ -67,7 +67,9 @@ def test_shipped_inventory_puts_running_gpu_hosts_into_gpu_hosts(login: FakeClou
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     listed = json.loads(done.stdout)
-    running = [row for project in login.world.projects.values() for row in project.instances if row["status"] == "RUNNING"]
+    running = [
+        row for project in login.world.projects.values() for row in project.instances if row["status"] == "RUNNING"
+    ]
     assert set(listed["_meta"]["hostvars"]) == {row["name"] for row in running}
     assert len(listed["gpu_hosts"]["hosts"]) > 5
     assert set(listed["gpu_hosts"]["hosts"]) == set(listed["gpu"]["hosts"])
@@ -100,7 +102,10 @@ def test_failure_ends_the_command_with_one_message(login: FakeCloud, inventory: 
     assert done.returncode != 0
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    assert f"{path}: project 'lab-typo': The resource 'projects/lab-typo' was not found (HTTP 404). Is the name right" in done.stderr
+    assert (
+        f"{path}: project 'lab-typo': The resource 'projects/lab-typo' was not found (HTTP 404). Is the name right"
+        in done.stderr
+    )
 
 
 def test_no_credentials_is_said_quickly(inventory: Inventory) -> None:
@@ -119,7 +124,13 @@ def test_no_credentials_is_said_quickly(inventory: Inventory) -> None:
 
 
 def test_flush_cache_rewrites_it(login: FakeCloud, inventory: Inventory, tmp_path: Path) -> None:
-    options = {"projects": ["lab-00"], "hostnames": ["name"], "cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(tmp_path / "c")}
+    options = {
+        "projects": ["lab-00"],
+        "hostnames": ["name"],
+        "cache": True,
+        "cache_plugin": "ansible.builtin.jsonfile",
+        "cache_connection": str(tmp_path / "c"),
+    }
     path = str(inventory.write(options))
     sizes = []
     for flags in ([], ["--flush-cache"], []):
@@ -144,7 +155,10 @@ EXAMPLE_FILES = [(number, document) for number, document in enumerate(yaml.safe_
 
 @pytest.mark.parametrize(("number", "document"), EXAMPLE_FILES)
 def test_examples_are_accepted(number: int, document: dict[str, Any]) -> None:
-    known = {**yaml.safe_load(DOCUMENTATION)["options"], **dict.fromkeys(["compose", "groups", "keyed_groups", "cache"])}
+    known = {
+        **yaml.safe_load(DOCUMENTATION)["options"],
+        **dict.fromkeys(["compose", "groups", "keyed_groups", "cache"]),
+    }
     known |= dict.fromkeys(["cache_plugin", "cache_connection", "cache_timeout"])
     option_module.refuse_unknown(document, known)
     assert option_module.settings_from(document, document)
@@ -154,7 +168,13 @@ def test_every_option_has_an_example_or_is_one_of_gcp_compute() -> None:
     shown = {key for _number, document in EXAMPLE_FILES for key in document}
     plain = {"auth_kind", "scopes", "service_account_contents", "service_account_email", "access_token", "zones", "name_suffix",
              "use_contrib_script_compatible_sanitization", "vars_prefix"}  # fmt: skip
-    rare = {"impersonate_delegates", "resource_manager_endpoint", "iam_credentials_endpoint", "universe_domain", "workers"}
+    rare = {
+        "impersonate_delegates",
+        "resource_manager_endpoint",
+        "iam_credentials_endpoint",
+        "universe_domain",
+        "workers",
+    }
     assert set(yaml.safe_load(DOCUMENTATION)["options"]) - plain - rare <= shown
 
 
@@ -168,7 +188,10 @@ def test_every_option_of_gcp_compute_is_here_with_its_environment_variables() ->
 
 
 def test_layers_below_the_entry_file_do_not_know_ansible() -> None:
-    files = [*(ROOT / "plugins" / "plugin_utils" / "gcp").glob("*.py"), ROOT / "plugins" / "module_utils" / "gpu_models.py"]
+    files = [
+        *(ROOT / "plugins" / "plugin_utils" / "gcp").glob("*.py"),
+        ROOT / "plugins" / "module_utils" / "gpu_models.py",
+    ]
     assert len(files) > 10
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
@@ -181,7 +204,12 @@ def test_layers_below_the_entry_file_do_not_know_ansible() -> None:
 # --- what speed is made of -----------------------------------------------------------------------------------------------------
 def test_one_connection_per_worker_and_few_requests(tls_cloud: FakeCloud, inventory: Inventory) -> None:
     tls_cloud.world = make_world(1800, 3)
-    options = {"access_token": "good-token", "projects": list(tls_cloud.world.projects), "hostnames": ["name"], "workers": 2}
+    options = {
+        "access_token": "good-token",
+        "projects": list(tls_cloud.world.projects),
+        "hostnames": ["name"],
+        "workers": 2,
+    }
     assert len(inventory.load(options).hosts) == 1800
     assert len(tls_cloud.seen) == 6
     assert len({entry.connection for entry in tls_cloud.seen}) <= 2
@@ -191,7 +219,12 @@ def test_one_connection_per_worker_and_few_requests(tls_cloud: FakeCloud, invent
 
 def test_time_is_linear_in_instances(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.gate = False
-    options = {**cloud.options, "projects": ["lab-00"], "hostnames": ["name"], "keyed_groups": [{"key": "zone"}, {"key": "labels.env"}]}
+    options = {
+        **cloud.options,
+        "projects": ["lab-00"],
+        "hostnames": ["name"],
+        "keyed_groups": [{"key": "zone"}, {"key": "labels.env"}],
+    }
 
     def cost(instances: int) -> float:
         cloud.world = make_world(instances, 1)

@@ -76,7 +76,9 @@ def test_nothing_is_executed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not shortcuts:
-        monkeypatch.setattr("ansible_collections.gpulab.core.plugins.inventory.gcp.C.DEFAULT_HASH_BEHAVIOUR", "merge")
+        monkeypatch.setattr(
+            "ansible_collections.gpulab.core.plugins.inventory.gcp.constants.DEFAULT_HASH_BEHAVIOUR", "merge"
+        )
     with FakeCloud(hostile, gate=False) as cloud:
         path = inventory.write({**cloud.options, "projects": ["lab-00"], "hostnames": ["name"], **OPTION_SETS[case]})
         loader = DataLoader()

@@ -12,7 +12,7 @@ from tests.gcp.fakecloud.world import add_instance
 from tests.gcp.harness import Inventory
 
 BASE = "https://www.googleapis.com/compute/v1/projects/lab"
-PLAIN = {"guestAccelerators": None, "status": "RUNNING", "tags": None}
+PLAIN: dict[str, Any] = {"guestAccelerators": None, "status": "RUNNING", "tags": None}
 
 
 def _machine(zone: str, name: str) -> str:
@@ -180,7 +180,7 @@ NAMES = {
 @pytest.mark.parametrize("case", NAMES)
 def test_host_name(cloud: FakeCloud, lab: Project, inventory: Inventory, case: str) -> None:
     sources, expected = NAMES[case]
-    row = {
+    row: dict[str, Any] = {
         **PLAIN,
         "id": "123",
         "hostname": "gpu.example.com",

@@ -63,7 +63,10 @@ def test_gate_watches_every_answer(inventory: Inventory) -> None:
 
 @pytest.mark.parametrize("path", ANSWERS, ids=[path.stem for path in ANSWERS])
 def test_recorded_shapes_of_the_unit_tests_pass_the_gate(path: Path) -> None:
-    kinds = {"compute#instanceAggregatedList": "InstanceAggregatedList", "compute#diskAggregatedList": "DiskAggregatedList"}
+    kinds = {
+        "compute#instanceAggregatedList": "InstanceAggregatedList",
+        "compute#diskAggregatedList": "DiskAggregatedList",
+    }
     body = json.loads(path.read_text())
     assert violations("compute.v1", kinds[body["kind"]], body) == []
 
@@ -94,10 +97,20 @@ def test_everything_the_plugin_sends_is_in_the_document(cloud: FakeCloud, invent
     assert used == set(methods)
 
 
-@pytest.mark.parametrize("query", ["colour=red", "maxResults=501", "fields=items(id", "fields=items/*/instances(noSuchField)", "filter=tags.items+%3D+a"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "colour=red",
+        "maxResults=501",
+        "fields=items(id",
+        "fields=items/*/instances(noSuchField)",
+        "filter=tags.items+%3D+a",
+    ],
+)
 def test_fake_refuses_what_the_service_refuses(cloud: FakeCloud, query: str) -> None:
     request = urllib.request.Request(  # noqa: S310
-        f"{cloud.url}/compute/v1/projects/lab-00/aggregated/instances?{query}", headers={"Authorization": f"Bearer {TOKEN}"}
+        f"{cloud.url}/compute/v1/projects/lab-00/aggregated/instances?{query}",
+        headers={"Authorization": f"Bearer {TOKEN}"},
     )
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request, timeout=5)  # noqa: S310
@@ -115,7 +128,9 @@ def test_discovery_document_is_the_one_the_facts_were_taken_from() -> None:
 @pytest.fixture
 def client(cloud: FakeCloud) -> compute_v1.InstancesClient:
     """Return google-cloud-compute, pointed at the fake."""
-    transport = InstancesRestTransport(host=f"127.0.0.1:{cloud.port}", url_scheme="http", credentials=Credentials(TOKEN))
+    transport = InstancesRestTransport(
+        host=f"127.0.0.1:{cloud.port}", url_scheme="http", credentials=Credentials(TOKEN)
+    )
     return compute_v1.InstancesClient(transport=transport)
 
 
@@ -128,7 +143,13 @@ def test_google_cloud_compute_reads_the_fake_as_the_plugin_does(
 ) -> None:
     request = compute_v1.AggregatedListInstancesRequest(project="lab-00", max_results=7)
     found = {
-        row.name: (row.network_interfaces[0].network_i_p, dict(row.labels), row.status, str(row.id), row.zone.rpartition("/")[2])
+        row.name: (
+            row.network_interfaces[0].network_i_p,
+            dict(row.labels),
+            row.status,
+            str(row.id),
+            row.zone.rpartition("/")[2],
+        )
         for _scope, part in client.aggregated_list(request=request)
         for row in part.instances
     }
@@ -176,7 +197,11 @@ def test_google_api_python_client_reads_the_fake(cloud: FakeCloud) -> None:
         names |= {row["name"] for part in answer["items"].values() for row in part.get("instances", [])}
         request = service.instances().aggregatedList_next(request, answer)
     assert names == _names(cloud)
-    disks = service.disks().aggregatedList(project="lab-00", fields="items/*/disks(selfLink,sourceImage),nextPageToken").execute()
+    disks = (
+        service.disks()
+        .aggregatedList(project="lab-00", fields="items/*/disks(selfLink,sourceImage),nextPageToken")
+        .execute()
+    )
     assert sum(len(part.get("disks", [])) for part in disks["items"].values()) == 20
     with pytest.raises(HttpError, match="nobody"):
         service.instances().aggregatedList(project="nobody").execute()
@@ -187,7 +212,9 @@ def test_google_api_python_client_walks_the_projects(cloud: FakeCloud) -> None:
         "cloudresourcemanager", "v3", credentials=Credentials(TOKEN), static_discovery=True,
         client_options={"api_endpoint": f"{cloud.url}/"},
     )  # fmt: skip
-    assert [row["projectId"] for row in service.projects().list(parent="folders/10").execute()["projects"]] == ["lab-00"]
+    assert [row["projectId"] for row in service.projects().list(parent="folders/10").execute()["projects"]] == [
+        "lab-00"
+    ]
     assert [row["name"] for row in service.folders().list(parent="folders/10").execute()["folders"]] == ["folders/11"]
     found = service.projects().search(query="state:ACTIVE").execute()["projects"]
     assert {row["projectId"] for row in found} == {"lab-00", "lab-01"}

@@ -33,7 +33,7 @@ def many(cloud: FakeCloud) -> FakeCloud:
     return cloud
 
 
-PROJECTS = {
+PROJECTS: dict[str, tuple[dict[str, Any], str]] = {
     "named": ({"projects": ["p-3", "p-1"]}, "13"),
     "by number": ({"projects": ["3"]}, "3"),
     "glob": ({"projects": ["p-[0-2]", "p-9"]}, "0129"),
@@ -65,7 +65,7 @@ def test_project_by_number_has_its_id(many: FakeCloud, inventory: Inventory) -> 
     assert loaded.facts("vm-3", "gcp_project") == ["p-3"]
 
 
-NOTHING = {
+NOTHING: dict[str, tuple[dict[str, Any], str]] = {
     "glob without a match": ({"projects": ["x-*"]}, "no project that these credentials can see matches 'x-*'"),
     "label without a match": ({"project_labels": {"team": "none"}}, "no project is left"),
     "all excluded": ({"projects": ["p-1"], "exclude_projects": ["p-*"]}, "no project is left"),
@@ -144,7 +144,7 @@ def mixed(cloud: FakeCloud) -> FakeCloud:
     return cloud
 
 
-SELECTIONS = {
+SELECTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "all": ({}, "job l4 t4 tpu web"),
     "zone": ({"zones": ["us-east1-c"]}, "t4 tpu"),
     "region": ({"regions": ["us-east1"]}, "t4 tpu web"),

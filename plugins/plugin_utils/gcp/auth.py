@@ -103,7 +103,7 @@ def sign_in(auth: Auth, session: requests.Session, timeout: float, *, discovery:
 
 
 def fingerprint(auth: Auth) -> str:
-    """Return a digest that changes with the identity; computed from options, files and environment, without a request."""
+    """Return a digest that changes with the identity, from options, files and environment, without a request."""
     parts: list[object] = [
         auth.kind, auth.impersonate, auth.delegates, auth.quota_project, auth.universe_domain, auth.scopes,
         auth.service_account_email,
@@ -153,17 +153,26 @@ def _bounded(request: Callable[..., Any], timeout: float) -> Callable[..., Any]:
 def _refresh_problem(kind: str, error: Exception) -> str:
     cause = _first_sentence(error)
     if kind == "serviceaccount":
-        return f"option 'service_account_file': the key was refused ({cause}); is it deleted, disabled, or this machine's clock wrong?"
+        return (
+            f"option 'service_account_file': the key was refused ({cause}); is it deleted or disabled, or this "
+            "machine's clock wrong?"
+        )
     if kind == "impersonation":
         return (
             f"option 'impersonate_service_account': no token for it ({cause}); the caller needs "
             "roles/iam.serviceAccountTokenCreator on it"
         )
     if kind == "machineaccount":
-        return f"option 'auth_kind': the metadata server gave no token ({cause}); is a service account attached to this machine?"
+        return (
+            f"option 'auth_kind': the metadata server gave no token ({cause}); is a service account attached to this "
+            "machine?"
+        )
     if kind == "accesstoken":
         return "option 'access_token': it is expired or not valid; 'gcloud auth print-access-token' prints a new one"
-    return f"option 'auth_kind': no token from the application default credentials ({cause}); run 'gcloud auth application-default login'"
+    return (
+        f"option 'auth_kind': no token from the application default credentials ({cause}); run 'gcloud auth "
+        "application-default login'"
+    )
 
 
 def _first_sentence(error: Exception) -> str:

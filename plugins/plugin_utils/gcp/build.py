@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,15 +26,54 @@ _BASE_FIELDS = (
     "networkInterfaces(network,networkIP,ipv6Address,accessConfigs/natIP,ipv6AccessConfigs/externalIpv6)",
 )  # fmt: skip
 _API_FIELDS = frozenset(
-    {"advancedMachineFeatures", "canIpForward", "confidentialInstanceConfig", "cpuPlatform", "creationTimestamp",
-     "deletionProtection", "description", "disks", "displayDevice", "fingerprint", "guestAccelerators", "hostname", "id",
-     "instanceEncryptionKey", "keyRevocationActionType", "kind", "labelFingerprint", "labels", "lastStartTimestamp",
-     "lastStopTimestamp", "lastSuspendedTimestamp", "machineType", "metadata", "minCpuPlatform", "name", "networkInterfaces",
-     "networkPerformanceConfig", "params", "privateIpv6GoogleAccess", "reservationAffinity", "resourcePolicies",
-     "resourceStatus", "satisfiesPzi", "satisfiesPzs", "scheduling", "selfLink", "serviceAccounts", "shieldedInstanceConfig",
-     "shieldedInstanceIntegrityPolicy", "sourceMachineImage", "startRestricted", "status", "statusMessage", "tags", "zone"}
-)  # fmt: skip
-_OWN_NAMES = frozenset({"project", "image", "zone_selflink", "machineType_selflink"})
+    [
+        "advancedMachineFeatures",
+        "canIpForward",
+        "confidentialInstanceConfig",
+        "cpuPlatform",
+        "creationTimestamp",
+        "deletionProtection",
+        "description",
+        "disks",
+        "displayDevice",
+        "fingerprint",
+        "guestAccelerators",
+        "hostname",
+        "id",
+        "instanceEncryptionKey",
+        "keyRevocationActionType",
+        "kind",
+        "labelFingerprint",
+        "labels",
+        "lastStartTimestamp",
+        "lastStopTimestamp",
+        "lastSuspendedTimestamp",
+        "machineType",
+        "metadata",
+        "minCpuPlatform",
+        "name",
+        "networkInterfaces",
+        "networkPerformanceConfig",
+        "params",
+        "privateIpv6GoogleAccess",
+        "reservationAffinity",
+        "resourcePolicies",
+        "resourceStatus",
+        "satisfiesPzi",
+        "satisfiesPzs",
+        "scheduling",
+        "selfLink",
+        "serviceAccounts",
+        "shieldedInstanceConfig",
+        "shieldedInstanceIntegrityPolicy",
+        "sourceMachineImage",
+        "startRestricted",
+        "status",
+        "statusMessage",
+        "tags",
+        "zone",
+    ]
+)
 # Facts that expressions may use and that become variables through compose only, each with the field it is made of.
 _ON_DEMAND_FIELDS = {
     "gcp_created": "creationTimestamp",
@@ -131,7 +171,7 @@ class _Builder:
                 facts.update(flat)
                 if not self._wanted_by_conditions(facts):
                     continue
-                name = self._name(facts, row)
+                name = self._name(facts)
                 if name is None:
                     nameless.append(f"{flat['gcp_name']} in {flat['gcp_zone']}")
                     continue
@@ -144,11 +184,11 @@ class _Builder:
         self._note_unreachable(result)
         if not result and any(self._snapshot.instances.values()):
             self.warnings.append(
-                "no instance is left; the options statuses, regions, labels, tags, gpu_only, include and exclude drop all"
+                "no instance is left: statuses, regions, labels, tags, gpu_only, include and exclude drop all of them"
             )
         return result
 
-    # --- which ---------------------------------------------------------------------------------------------------------
+    # --- which -------------------------------------------------------------------------------------------------------
     def _wanted_by_scope(self, row: Row) -> bool:
         scope: Scope = self._scope
         zone = _last(row.get("zone"))
@@ -167,7 +207,7 @@ class _Builder:
     def _wanted_by_conditions(self, facts: Row) -> bool:
         return all(bool(self._evaluate(source, known, facts)) is keep for source, known, keep in self._conditions)
 
-    # --- facts -----------------------------------------------------------------------------------------------------------
+    # --- facts -------------------------------------------------------------------------------------------------------
     def _facts(self, row: Row, project: str) -> Row:
         """Shape a row, in place, as gcp_compute shows it: short zone and type, metadata as a dictionary."""
         row["zone_selflink"] = row["zone"]
@@ -240,8 +280,8 @@ class _Builder:
         own = _metadata(row).get("enable-oslogin")
         return self._snapshot.os_login.get(project, False) if own is None else is_true(own)
 
-    # --- names -----------------------------------------------------------------------------------------------------------
-    def _name(self, facts: Row, row: Row) -> str | None:
+    # --- names -------------------------------------------------------------------------------------------------------
+    def _name(self, facts: Row) -> str | None:
         for source, known in self._sources:
             name = self._one_name(source, known, facts)
             if name:
@@ -262,7 +302,7 @@ class _Builder:
             name = self._evaluate(source, known, facts)
             if name is not None and not isinstance(name, str):
                 raise GcpError(
-                    f"option 'hostnames': '{source}' gives a {type(name).__name__}, not a string, for {facts['gcp_name']}"
+                    f"option 'hostnames': '{source}' gives a {type(name).__name__}, no string, for {facts['gcp_name']}"
                 )
         return str(name) if name else None
 
@@ -275,7 +315,7 @@ class _Builder:
         policy = self._shape.on_duplicate
         if policy == "fail":
             raise GcpError(
-                f"option 'on_duplicate': {_few(shared)}: several instances have this name; add a zone or project to 'hostnames'"
+                f"option 'on_duplicate': {_few(shared)}: several instances have this name; let 'hostnames' differ"
             )
         if policy == "first":
             self.warnings.append(
@@ -290,7 +330,7 @@ class _Builder:
             for name, facts, flat, raw in named
         )
 
-    # --- hosts -------------------------------------------------------------------------------------------------------------
+    # --- hosts -------------------------------------------------------------------------------------------------------
     def _host(self, name: str, facts: Row, flat: Row, raw: Row | None) -> Host:
         shape: Shape = self._shape
         prefix = shape.vars_prefix
@@ -344,11 +384,9 @@ def _tunnel(flat: Row) -> Row:
     name, zone, project = (str(flat[key]) for key in ("gcp_name", "gcp_zone", "gcp_project"))
     if not all(_SAFE_WORD.fullmatch(word) for word in (name, zone, project, str(flat["gcp_id"]))):
         return {}
-    command = f"gcloud compute start-iap-tunnel {name} %p --listen-on-stdin --project={project} --zone={zone} --verbosity=warning"
-    return {
-        "ansible_host": name,
-        "ansible_ssh_common_args": f'-o ProxyCommand="{command}" -o HostKeyAlias=compute.{flat["gcp_id"]}',
-    }
+    command = f"gcloud compute start-iap-tunnel {name} %p --listen-on-stdin --project={project} --zone={zone}"
+    options = (f'ProxyCommand="{command} --verbosity=warning"', f"HostKeyAlias=compute.{flat['gcp_id']}")
+    return {"ansible_host": name, "ansible_ssh_common_args": " ".join(f"-o {option}" for option in options)}
 
 
 def _dns_name(flat: Row) -> str:
@@ -435,11 +473,7 @@ def _metadata(row: Row) -> dict[str, str]:
 
 def _network(link: str) -> dict[str, str]:
     parts = link.split("/")
-    region = (
-        "global"
-        if "global" in parts
-        else next((b for a, b in zip(parts, parts[1:], strict=False) if a == "regions"), "")
-    )
+    region = "global" if "global" in parts else next((b for a, b in itertools.pairwise(parts) if a == "regions"), "")
     return {"region": region, "name": parts[-1], "selfLink": link}
 
 

@@ -177,7 +177,7 @@ class Client:
 
     @staticmethod
     def _wait(attempt: int, retry_after: float | None) -> float:
-        step = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (attempt - 1))
+        step = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (attempt - 1))
         jittered = step * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
         return jittered if retry_after is None else retry_after + jittered / 10
 
@@ -261,8 +261,8 @@ def _final_error(what: str, permission: str, problem: Problem, attempts: int) ->
             what, cause, "Too many requests: wait a minute, or lower the option workers", "other", problem.status
         )
     hints = {
-        "forbidden": f"Grant the permission {permission} (roles/compute.viewer, roles/browser for folders), or set on_error",
-        "api_disabled": "Enable compute.googleapis.com in it ('gcloud services enable compute.googleapis.com'), or set on_error",
+        "forbidden": f"Grant {permission} (roles/compute.viewer, for folders roles/browser), or set on_error",
+        "api_disabled": "Enable it there ('gcloud services enable compute.googleapis.com'), or set on_error",
         "perimeter": "A VPC Service Controls perimeter stands between; ask for an access level, or set on_error",
         "not_found": "Is the name right (option projects or folders)? exclude_projects and on_error leave it out",
         "other": "Try again later; the options timeout, retries and retry_budget decide how long to wait",

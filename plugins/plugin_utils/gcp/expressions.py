@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Find out what a Jinja expression depends on, so that Ansible evaluates it once per distinct input, not once per host.
 
-Nothing here replaces Ansible's evaluation of operators, filters or tests. It answers two questions: which paths into the
-host's facts does an expression read (then equal values there mean equal results), and is it no more than a path, a
+Nothing here replaces Ansible's evaluation of operators, filters or tests. It answers two questions: which paths into
+the host's facts does an expression read (then equal values there mean equal results), and is it no more than a path, a
 default() between paths, or a concatenation of strings (then the value itself is the result). Whatever it does not
 understand it reports as None, and the caller lets Ansible evaluate that for every host.
 """
@@ -45,32 +45,149 @@ _MAGIC = frozenset(
 # Jinja's dot finds these on the value before it looks for a key of that name.
 _ATTRIBUTES = frozenset(name for kind in (dict, list, str, int, float, bool, type(None)) for name in dir(kind))
 _METHODS = frozenset(
-    {"get", "keys", "values", "items", "split", "rsplit", "startswith", "endswith", "lower", "upper", "strip", "lstrip",
-     "rstrip", "replace", "join", "title", "capitalize", "removeprefix", "removesuffix", "count", "find", "index"}
-)  # fmt: skip
+    [
+        "capitalize",
+        "count",
+        "endswith",
+        "find",
+        "get",
+        "index",
+        "items",
+        "join",
+        "keys",
+        "lower",
+        "lstrip",
+        "removeprefix",
+        "removesuffix",
+        "replace",
+        "rsplit",
+        "rstrip",
+        "split",
+        "startswith",
+        "strip",
+        "title",
+        "upper",
+        "values",
+    ]
+)
 _FILTERS = frozenset(
-    {"abs", "b64encode", "basename", "bool", "capitalize", "combine", "count", "d", "default", "dict2items", "dictsort",
-     "difference", "first", "flatten", "float", "hash", "int", "intersect", "items", "items2dict", "join", "last", "length",
-     "list", "lower", "mandatory", "max", "min", "regex_findall", "regex_replace", "regex_search", "replace", "reverse",
-     "round", "sort", "split", "string", "sum", "ternary", "title", "to_json", "trim", "union", "unique", "upper"}
-)  # fmt: skip
+    [
+        "abs",
+        "b64encode",
+        "basename",
+        "bool",
+        "capitalize",
+        "combine",
+        "count",
+        "d",
+        "default",
+        "dict2items",
+        "dictsort",
+        "difference",
+        "first",
+        "flatten",
+        "float",
+        "hash",
+        "int",
+        "intersect",
+        "items",
+        "items2dict",
+        "join",
+        "last",
+        "length",
+        "list",
+        "lower",
+        "mandatory",
+        "max",
+        "min",
+        "regex_findall",
+        "regex_replace",
+        "regex_search",
+        "replace",
+        "reverse",
+        "round",
+        "sort",
+        "split",
+        "string",
+        "sum",
+        "ternary",
+        "title",
+        "to_json",
+        "trim",
+        "union",
+        "unique",
+        "upper",
+    ]
+)
 _TESTS = frozenset(
-    {"boolean", "contains", "defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge", "greaterthan", "gt",
-     "in", "integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "match", "ne", "none", "number", "odd", "regex",
-     "search", "sequence", "string", "subset", "superset", "true", "undefined", "upper", "version"}
-)  # fmt: skip
+    [
+        "boolean",
+        "contains",
+        "defined",
+        "divisibleby",
+        "eq",
+        "equalto",
+        "even",
+        "false",
+        "float",
+        "ge",
+        "greaterthan",
+        "gt",
+        "in",
+        "integer",
+        "iterable",
+        "le",
+        "lessthan",
+        "lower",
+        "lt",
+        "mapping",
+        "match",
+        "ne",
+        "none",
+        "number",
+        "odd",
+        "regex",
+        "search",
+        "sequence",
+        "string",
+        "subset",
+        "superset",
+        "true",
+        "undefined",
+        "upper",
+        "version",
+    ]
+)
 _COMPOUND = (
-    nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv,
-    nodes.Mod, nodes.Pow, nodes.Concat, nodes.Compare, nodes.Operand, nodes.CondExpr, nodes.List, nodes.Tuple, nodes.Dict,
-    nodes.Pair, nodes.Keyword,
-)  # fmt: skip
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Neg,
+    nodes.Pos,
+    nodes.Add,
+    nodes.Sub,
+    nodes.Mul,
+    nodes.Div,
+    nodes.FloorDiv,
+    nodes.Mod,
+    nodes.Pow,
+    nodes.Concat,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.CondExpr,
+    nodes.List,
+    nodes.Tuple,
+    nodes.Dict,
+    nodes.Pair,
+    nodes.Keyword,
+)
 
 _environment = Environment(autoescape=False)  # noqa: S701 - it only parses, nothing is rendered with it
 
 
 @dataclass(frozen=True)
 class Expression:
-    """What is known about an expression: every path it reads, and its tree when its value can be had without Ansible."""
+    """What is known about an expression: every path it reads, and its tree when its value needs no Ansible."""
 
     paths: tuple[Path, ...]
     direct: nodes.Expr | None

@@ -91,7 +91,7 @@ class _Reader:
         if not named and not scope.discovers:
             if default is None:
                 raise GcpError(
-                    "option 'projects': none given, and the credentials name none either; list projects, folders or an organization"
+                    "option 'projects': none given, and the credentials name none; set it, folders or organization"
                 )
             named = [default]
         found = self._discovered(pool) if scope.discovers else []
@@ -102,7 +102,7 @@ class _Reader:
         }
         if not projects:
             raise GcpError(
-                "no project is left: folders, organization, project_labels and patterns found none that exclude_projects keeps; "
+                "no project is left: folders, organization, project_labels and patterns found none to keep; "
                 "may these credentials see the projects (roles/browser)?"
             )
         return projects

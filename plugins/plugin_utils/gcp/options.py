@@ -434,7 +434,7 @@ def _shape(read: _Reader) -> Shape:
         raise OptionError("vars_prefix", f"'{prefix}' cannot begin a variable name")
     group_by = read.raw("group_by")
     if group_by is None:
-        groups = DEFAULT_GROUP_BY if hostvars == "flat" else ()
+        groups: tuple[str, ...] = DEFAULT_GROUP_BY if hostvars == "flat" else ()
     else:
         groups = read.texts("group_by")
         for name in groups:

@@ -1,6 +1,6 @@
 # Copyright: the gpulab authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Put hosts into an inventory, letting Ansible evaluate every expression once per distinct input instead of once per host.
+"""Put hosts into an inventory; Ansible evaluates every expression once per distinct input, not once per host.
 
 What Ansible does for one host (variables set, groups joined) is recorded and repeated for each host on which the
 expression reads the same values. Every result is therefore Ansible's own; with shortcuts off, nothing is repeated, and
@@ -157,7 +157,7 @@ class Populator:
         self._constructed = constructed
         self._entries = found
         self._shortcuts = shortcuts
-        self._composed = {entry.name for entry in found if entry.kind == "compose"}
+        self._groups_read_anything = not shortcuts or any(e.kind == "groups" and e.known is None for e in found)
         # Bound once: the inventory is a proxy, and each look-up through it costs.
         self._set: Callable[[str, str, Any], None] = inventory.set_variable
         self._join: Callable[[str, str], object] = inventory.add_child
@@ -181,9 +181,13 @@ class Populator:
             if actual is None:
                 actual = self._groups[group] = self._inventory.add_group(self._constructed.group_name(group))
             self._join(actual, name)
+        # All of groups is evaluated on what is known before the first of them: group_names does not grow meanwhile.
+        before: Mapping[str, Any] | None = None
         for entry in self._entries:
+            if entry.kind == "groups" and before is None and (foreign or self._groups_read_anything):
+                before = self._constructed.seen_by_groups(host.facts, name)
             if foreign or not self._shortcuts or not self._short(entry, host):
-                self._long(entry, host)
+                self._long(entry, host, before if entry.kind == "groups" else None)
 
     def undo(self) -> None:
         """Take the hosts and groups out again: after an error there is no inventory rather than half of one."""
@@ -205,11 +209,14 @@ class Populator:
             assign(name, key, value)
             wrappers.learn(value, self._hosts[name].vars[key])
 
-    def _long(self, entry: _Entry, host: Host) -> None:
-        variables: Mapping[str, Any] = host.facts
-        if entry.kind != "compose":
-            variables = self._constructed.seen_by_groups(host.facts, host.name)
+    def _long(self, entry: _Entry, host: Host, variables: Mapping[str, Any] | None) -> None:
+        """Let Ansible do an entry for this host."""
+        if variables is None:
+            variables = self._seen(entry, host)
         self._constructed.apply(entry.kind, entry.definition, variables, host.name)
+
+    def _seen(self, entry: _Entry, host: Host) -> Mapping[str, Any]:
+        return host.facts if entry.kind == "compose" else self._constructed.seen_by_groups(host.facts, host.name)
 
     def _short(self, entry: _Entry, host: Host) -> bool:
         """Do an entry from memory, or learn it; False when it has to be done the long way."""
@@ -235,10 +242,7 @@ class Populator:
             return True
         if len(entry.memory) >= _MEMORY:
             return False
-        variables: Mapping[str, Any] = host.facts
-        if entry.kind != "compose":
-            variables = self._constructed.seen_by_groups(host.facts, name)
-        steps = self._constructed.record(entry.kind, entry.definition, variables, name)
+        steps = self._constructed.record(entry.kind, entry.definition, self._seen(entry, host), name)
         for step in steps:
             self._first_time(step, name)
         entry.memory[key] = [step for step in steps if step[0] in ("variable", "member")]
@@ -267,7 +271,7 @@ class Recorder:
         self._host = host
         self.steps: list[Step] = []
 
-    def set_variable(self, entity: str, varname: str, value: Any) -> None:
+    def set_variable(self, _entity: str, varname: str, value: Any) -> None:
         """Remember a variable."""
         self.steps.append(("variable", varname, value))
 

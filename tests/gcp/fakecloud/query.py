@@ -12,7 +12,7 @@ _TOKEN = re.compile(r"\s*(?:(\()|(\))|(AND|OR|NOT)\b|([\w.-]+)\s*(!=|=|:|eq\b|ne
 _REPEATED = ("tags", "metadata", "disks", "networkInterfaces", "guestAccelerators", "serviceAccounts")
 
 
-class BadRequest(Exception):
+class BadRequestError(Exception):
     """The request is refused with status 400."""
 
 
@@ -20,7 +20,7 @@ def parse_mask(text: str) -> Mask:
     """Parse a fields mask such as items/*/instances(id,name),nextPageToken."""
     mask, rest = _mask_list(text)
     if rest:
-        raise BadRequest(f"Invalid field selection {text}")
+        raise BadRequestError(f"Invalid field selection {text}")
     return mask
 
 
@@ -29,7 +29,7 @@ def _mask_list(text: str) -> tuple[Mask, str]:
     while True:
         found = re.match(r"[\w*]+(?:/[\w*]+)*", text)
         if not found:
-            raise BadRequest(f"Invalid field selection {text}")
+            raise BadRequestError(f"Invalid field selection {text}")
         node = mask
         for step in found.group().split("/"):
             node = node.setdefault(step, {})
@@ -38,7 +38,7 @@ def _mask_list(text: str) -> tuple[Mask, str]:
             inner, text = _mask_list(text[1:])
             node.update(inner)
             if not text.startswith(")"):
-                raise BadRequest("Invalid field selection: a bracket is open")
+                raise BadRequestError("Invalid field selection: a bracket is open")
             text = text[1:]
         if not text.startswith(","):
             return mask, text
@@ -76,12 +76,12 @@ def matches(text: str, row: dict[str, Any]) -> bool:
     while position < len(text.rstrip()):
         found = _TOKEN.match(text, position)
         if not found:
-            raise BadRequest(f"Invalid value for field 'filter': '{text}'. Invalid list filter expression.")
+            raise BadRequestError(f"Invalid value for field 'filter': '{text}'. Invalid list filter expression.")
         tokens.append(found.groups(default=""))
         position = found.end()
     value, rest = _conjunction(tokens, row)
     if rest:
-        raise BadRequest(f"Invalid value for field 'filter': '{text}'.")
+        raise BadRequestError(f"Invalid value for field 'filter': '{text}'.")
     return value
 
 
@@ -105,18 +105,18 @@ def _disjunction(tokens: list[tuple[str, ...]], row: dict[str, Any]) -> tuple[bo
 
 def _term(tokens: list[tuple[str, ...]], row: dict[str, Any]) -> tuple[bool, list[tuple[str, ...]]]:
     if not tokens:
-        raise BadRequest("Invalid value for field 'filter': it ends too early.")
+        raise BadRequestError("Invalid value for field 'filter': it ends too early.")
     opening, _closing, word, name, operator, wanted = tokens[0]
     if opening:
         value, tokens = _conjunction(tokens[1:], row)
         if not tokens or not tokens[0][1]:
-            raise BadRequest("Invalid value for field 'filter': a bracket is open.")
+            raise BadRequestError("Invalid value for field 'filter': a bracket is open.")
         return value, tokens[1:]
     if word == "NOT":
         value, tokens = _term(tokens[1:], row)
         return not value, tokens
     if name.split(".")[0] in _REPEATED:
-        raise BadRequest(f"Invalid value for field 'filter': '{name}' cannot be filtered on.")
+        raise BadRequestError(f"Invalid value for field 'filter': '{name}' cannot be filtered on.")
     have: Any = row
     for step in name.split("."):
         have = have.get(step) if isinstance(have, dict) else None

@@ -1,4 +1,4 @@
-"""The gate: nothing leaves the fake that Google's own discovery documents do not allow, and no unknown parameter enters.
+"""The gate: nothing leaves the fake that Google's discovery documents do not allow, no unknown parameter enters.
 
 The documents lie in the PyPI package google-api-python-client, so they are not ours to bend.
 """

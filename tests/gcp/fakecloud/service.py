@@ -51,7 +51,7 @@ class Seen:
     connection: int
 
 
-class Answer(Exception):
+class RefusalError(Exception):
     """Ends the handling of a request with an error body."""
 
     def __init__(self, status: int, reason: str, message: str, google_status: str = "", style: str = "old") -> None:
@@ -108,12 +108,14 @@ class FakeCloud:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> FakeCloud:
+        """Start."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -151,10 +153,11 @@ class FakeCloud:
             found = re.fullmatch(pattern, seen.path)
             if found:
                 try:
-                    return handle(seen, **found.groupdict())
-                except Answer as problem:
+                    answer: tuple[int, bytes, int] = handle(seen, **found.groupdict())
+                    return answer
+                except RefusalError as problem:
                     return problem.status, problem.body, 0
-                except query.BadRequest as problem:
+                except query.BadRequestError as problem:
                     return 400, error_body(400, "invalid", str(problem)), 0
         return 404, error_body(404, "notFound", "", style="html"), 0
 
@@ -179,7 +182,7 @@ class FakeCloud:
     def _signed(self, seen: Seen) -> None:
         token = seen.headers.get("authorization", "").removeprefix("Bearer ")
         if token not in self.tokens:
-            raise Answer(401, "authError", "Request had invalid authentication credentials.", "UNAUTHENTICATED")
+            raise RefusalError(401, "authError", "Request had invalid authentication credentials.", "UNAUTHENTICATED")
 
     def _checked(self, seen: Seen, document: str, method: str) -> None:
         self._signed(seen)
@@ -187,8 +190,8 @@ class FakeCloud:
         if self.refuse_partial_success and "returnPartialSuccess" in seen.params:
             unknown = {"returnPartialSuccess"}
         if unknown:
-            name = sorted(unknown)[0]
-            raise Answer(
+            name = min(unknown)
+            raise RefusalError(
                 400, "invalid", f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
             )
 
@@ -197,14 +200,14 @@ class FakeCloud:
             if name in (project.project_id, project.number) and project.state == "ACTIVE":
                 if project.project_id in self.refusing:
                     status, reason, message = self.refusing[project.project_id]
-                    raise Answer(status, reason, message, style="new" if reason.isupper() else "old")
+                    raise RefusalError(status, reason, message, style="new" if reason.isupper() else "old")
                 return project
-        raise Answer(404, "notFound", f"The resource 'projects/{name}' was not found")
+        raise RefusalError(404, "notFound", f"The resource 'projects/{name}' was not found")
 
-    def _page(self, seen: Seen, document: str, kind: str, rows: list[Any]) -> tuple[list[Any], str | None]:
+    def _page(self, seen: Seen, kind: str, rows: list[Any]) -> tuple[list[Any], str | None]:
         size = int(seen.params.get("maxResults", PAGE))
         if not 0 <= size <= PAGE:
-            raise Answer(400, "invalid", f"Invalid value for field 'maxResults': '{size}'.")
+            raise RefusalError(400, "invalid", f"Invalid value for field 'maxResults': '{size}'.")
         start = 0
         if token := seen.params.get("pageToken"):
             start = int(base64.urlsafe_b64decode(token).decode().removeprefix(f"{kind}:"))
@@ -216,7 +219,7 @@ class FakeCloud:
             mask = query.parse_mask(mask_text)
             for path in query.mask_paths(mask):
                 if not schema.field_exists(document, kind, path):
-                    raise Answer(400, "invalidParameter", f"Invalid field selection {path[-1]}")
+                    raise RefusalError(400, "invalidParameter", f"Invalid field selection {path[-1]}")
             body = query.apply_mask(mask, body)
         elif self.gate:
             problems = schema.violations(document, kind, body)
@@ -243,8 +246,8 @@ class FakeCloud:
         def make() -> tuple[int, bytes, int]:
             rows, down = self._selected(owner, seen)
             if down and seen.params.get("returnPartialSuccess") != "true":
-                raise Answer(503, "backendError", f"Backend error in zone {sorted(down)[0]}")
-            page, token = self._page(seen, "compute.v1", "instances", rows)
+                raise RefusalError(503, "backendError", f"Backend error in zone {min(down)}")
+            page, token = self._page(seen, "instances", rows)
             items: dict[str, Any] = {}
             for zone in self.world.zones:
                 warning = {
@@ -259,8 +262,8 @@ class FakeCloud:
                 scope = items.setdefault("zones/" + row["zone"].rpartition("/")[2], {})
                 scope.pop("warning", None)
                 scope.setdefault("instances", []).append(row)
-            body = {"kind": "compute#instanceAggregatedList", "id": f"projects/{owner.project_id}/aggregated/instances", "items": items,
-                    "selfLink": f"{API}/projects/{owner.project_id}/aggregated/instances"}  # fmt: skip
+            place = f"projects/{owner.project_id}/aggregated/instances"
+            body = {"kind": "compute#instanceAggregatedList", "id": place, "selfLink": f"{API}/{place}", "items": items}
             if down:
                 body["unreachables"] = [f"{API}/projects/{owner.project_id}/zones/{zone}" for zone in sorted(down)]
             if token:
@@ -283,7 +286,7 @@ class FakeCloud:
         rows = [(scope, disk) for scope, disks in owner.disks.items() for disk in disks]
         if text := seen.params.get("filter"):
             rows = [(scope, disk) for scope, disk in rows if query.matches(text, disk)]
-        page, token = self._page(seen, "compute.v1", "disks", rows)
+        page, token = self._page(seen, "disks", rows)
         items: dict[str, Any] = {f"zones/{zone}": {} for zone in self.world.zones}
         for scope, disk in page:
             items.setdefault(scope, {}).setdefault("disks", []).append(disk)
@@ -337,7 +340,7 @@ class FakeCloud:
         self._checked(seen, "cloudresourcemanager.v3", "cloudresourcemanager.folders.list")
         parent = seen.params.get("parent")
         if parent not in self.world.folders and not str(parent).startswith("organizations/"):
-            raise Answer(403, "forbidden", f"The caller does not have permission on {parent}", style="new")
+            raise RefusalError(403, "forbidden", f"The caller does not have permission on {parent}", style="new")
         rows = [
             {"name": name, "parent": above, "state": "ACTIVE"}
             for name, above in self.world.folders.items()
@@ -406,7 +409,7 @@ class FakeCloud:
     def _impersonate(self, seen: Seen, account: str) -> tuple[int, bytes, int]:
         self._signed(seen)
         if account.startswith("forbidden"):
-            raise Answer(
+            raise RefusalError(
                 403, "IAM_PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied", style="new"
             )
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
@@ -478,7 +481,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.cloud.connections += 1
             self.number = self.cloud.connections
 
-    def do_CONNECT(self) -> None:  # noqa: N802
+    def do_CONNECT(self) -> None:
         """Be the proxy and the far end at once."""
         assert self.tls is not None
         self.host = self.path
@@ -486,14 +489,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.connection = self.tls.wrap_socket(self.connection, server_side=True)
         self.rfile = self.connection.makefile("rb")
-        self.wfile = self.connection.makefile("wb", 1 << 16)  # type: ignore[assignment]
+        self.wfile = self.connection.makefile("wb", 1 << 16)
         self.close_connection = False
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Answer a read."""
         self._answer()
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Answer a token request."""
         self._answer()
 

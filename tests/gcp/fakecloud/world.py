@@ -191,7 +191,7 @@ def add_instance(
             "sizeGb": "50",
             "zone": f"{base}/zones/{zone}",
             "selfLink": disk,
-            "sourceImage": f"{API}/projects/debian-cloud/global/images/debian-12-bookworm-v2026{rng.randrange(10, 13)}10",
+            "sourceImage": f"{API}/projects/debian-cloud/global/images/debian-12-v2026{rng.randrange(10, 13)}10",
         }
     )
     return row

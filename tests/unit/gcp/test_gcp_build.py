@@ -76,7 +76,7 @@ def test_shape_of_gcp_compute(answer: dict[str, Any]) -> None:
     assert not any(name.startswith("gcp_") for name in variables)
 
 
-FIELDS = {
+FIELDS: dict[str, tuple[tuple[str, ...], dict[str, Any], str, str]] = {
     "plain": ((), {}, "id;name;status", "metadata,disks,description"),
     "an API field": (("cpuPlatform | lower",), {}, "cpuPlatform", "metadata"),
     "a narrow field becomes whole": (("networkInterfaces[0].stackType",), {}, "networkInterfaces", "metadata"),
@@ -95,10 +95,14 @@ def test_only_what_is_needed_is_asked_for(case: str) -> None:
     fields = build.needs(settings_from(options), expressions).fields
     assert fields is not None
     assert set(there.split(";")) <= set(fields)
-    assert not [name for name in absent.split(",") if any(field.split("/")[0].split("(")[0] == name for field in fields)]
+    assert not [
+        name for name in absent.split(",") if any(field.split("/")[0].split("(")[0] == name for field in fields)
+    ]
 
 
-@pytest.mark.parametrize("options", [{"hostvars": "compute"}, {"raw": True}, {"include": ["lookup('env', 'X')"]}, {"hostnames": ["vars.x"]}])
+@pytest.mark.parametrize(
+    "options", [{"hostvars": "compute"}, {"raw": True}, {"include": ["lookup('env', 'X')"]}, {"hostnames": ["vars.x"]}]
+)
 def test_everything_is_asked_for_where_that_cannot_be_told(options: dict[str, Any]) -> None:
     assert build.needs(settings_from(options), ()).fields is None
 
@@ -124,7 +128,9 @@ def test_table_is_consistent() -> None:
         assert (model.last_driver_branch is not None) is (float(model.compute_capability) < 7.5), model.name
 
 
-@pytest.mark.parametrize(("pci_id", "name"), [("10de:1eb8", "T4"), ("10DE:2BB5", "RTX-PRO-6000"), ("10de:2335", "H200"), ("10de:ffff", None)])
+@pytest.mark.parametrize(
+    ("pci_id", "name"), [("10de:1eb8", "T4"), ("10DE:2BB5", "RTX-PRO-6000"), ("10de:2335", "H200"), ("10de:ffff", None)]
+)
 def test_model_by_pci_id(pci_id: str, name: str | None) -> None:
     model = gpu_models.by_pci_id(pci_id)
     assert (model.name if model else None) == name

@@ -59,14 +59,17 @@ class _Session:
 
 def _error(status: int, reason: str = "x", **headers: str) -> _Response:
     body = {"error": {"code": status, "message": f"words of {status}", "errors": [{"reason": reason}]}}
-    return _Response(status, json.dumps(body).encode(), {key.replace("_", "-"): value for key, value in headers.items()})
+    return _Response(
+        status, json.dumps(body).encode(), {key.replace("_", "-"): value for key, value in headers.items()}
+    )
 
 
 GOOD = _Response(200, b'{"items": {}}')
 
 
 def _client(*answers: object, retries: int = 8, budget: float = 120) -> tuple[Client, _Session, list[float], _Identity]:
-    session, waits, identity = _Session(*answers), [], _Identity()
+    session, identity = _Session(*answers), _Identity()
+    waits: list[float] = []
     service = Service("https://c", "https://r", 30, retries, budget, 1, {})
     return Client(session, identity, service, waits.append), session, waits, identity  # type: ignore[arg-type]
 
@@ -140,7 +143,11 @@ def test_refused_token_is_renewed_once() -> None:
 
 
 CLASSES = {
-    "api_disabled": [(403, "accessNotConfigured", ""), (403, "SERVICE_DISABLED", ""), (403, "x", "API has not been used in project 5")],
+    "api_disabled": [
+        (403, "accessNotConfigured", ""),
+        (403, "SERVICE_DISABLED", ""),
+        (403, "x", "API has not been used in project 5"),
+    ],
     "perimeter": [(403, "SECURITY_POLICY_VIOLATED", ""), (403, "x", "vpcServiceControlsUniqueIdentifier: abc")],
     "forbidden": [(403, "forbidden", "no"), (403, "IAM_PERMISSION_DENIED", "no")],
     "not_found": [(404, "notFound", "no")],
@@ -159,13 +166,27 @@ def test_error_class(expected: str, case: tuple[int, str, str], style: str) -> N
     assert not problem.too_fast
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html>", b'{"error": null}', b'{"error": "text"}', b'{"error": {"errors": 5, "details": [3]}}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"<html>",
+        b'{"error": null}',
+        b'{"error": "text"}',
+        b'{"error": {"errors": 5, "details": [3]}}',
+        b"\xff",
+    ],
+)
 def test_any_error_body_can_be_read(body: bytes) -> None:
     assert read_problem(500, body).message
 
 
 def test_error_is_one_line_and_bounded() -> None:
-    client, _session, _waits, _identity = _client(_Response(400, json.dumps({"error": {"message": "a\nb " * 1000}}).encode()))
+    client, _session, _waits, _identity = _client(
+        _Response(400, json.dumps({"error": {"message": "a\nb " * 1000}}).encode())
+    )
     with pytest.raises(GcpError) as caught:
         _get(client)
     assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ FACTS: dict[str, Any] = {
     "nics": [{"ip": "10.0.0.1"}],
 }  # fmt: skip
 
-UNDERSTOOD = {
+UNDERSTOOD: dict[str, set[tuple[str | int, ...]]] = {
     "zone": {("zone",)},
     "labels.env": {("labels", "env")},
     "labels['vm-name']": {("labels", "vm-name")},
@@ -45,7 +45,7 @@ def test_left_to_ansible(source: object) -> None:
     assert expressions.analyse(source) is None
 
 
-DIRECT = {
+DIRECT: dict[str, Any] = {
     "zone": "us-east1-b",
     "labels": FACTS["labels"],
     "nics[0].ip": "10.0.0.1",
@@ -82,12 +82,14 @@ def _key(source: str, facts: dict[str, Any]) -> object:
 
 
 def test_inputs_tell_types_apart() -> None:
-    keys = [_key("x", {"x": value}) for value in (1, True, 1.0, "1", None, "null", [], {}, "", 0, False)] + [_key("x", {})]
+    values: list[Any] = [1, True, 1.0, "1", None, "null", [], {}, "", 0, False]
+    keys = [_key("x", {"x": value}) for value in values] + [_key("x", {})]
     assert len(set(keys)) == len(keys)
 
 
 def test_inputs_tell_how_far_a_path_leads() -> None:
-    assert len({_key("a.b.c", facts) for facts in ({}, {"a": {}}, {"a": {"b": {}}}, {"a": {"b": {"c": None}}})}) == 4
+    worlds: list[dict[str, Any]] = [{}, {"a": {}}, {"a": {"b": {}}}, {"a": {"b": {"c": None}}}]
+    assert len({_key("a.b.c", facts) for facts in worlds}) == 4
 
 
 def test_inputs_with_a_template_in_them_are_not_used() -> None:
@@ -103,5 +105,5 @@ def test_first_layer_wins() -> None:
 
 
 def test_roots_of_templates() -> None:
-    assert expressions.template_roots("{{ a.b }}-{{ c | upper }}") == {"a", "c"}
+    assert expressions.template_roots("{{ a.b }}-{{ c | upper }}") == frozenset({"a", "c"})
     assert expressions.template_roots("{{ a") is None
