@@ -46,6 +46,19 @@ for project in sys.argv[2:]:
         answer = session.get(url, params={"pageToken": token})
         token = json.loads(answer.content).get("nextPageToken")
 """
+FLOOR = """
+import json, subprocess, sys
+listed = subprocess.run([sys.argv[1], "-i", sys.argv[2], "--list", "--export"], capture_output=True, check=True)
+own = ("ansible_local", "inventory_file", "inventory_dir")
+def plain(value):
+    if isinstance(value, dict):
+        if set(value) == {"__ansible_unsafe"}:
+            return value["__ansible_unsafe"]
+        return {key: plain(item) for key, item in value.items() if key not in own}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+with open(sys.argv[3], "w") as file:
+    json.dump(plain(json.loads(listed.stdout)["_meta"]["hostvars"]), file)
+"""
 
 
 @dataclass
@@ -105,21 +118,14 @@ class Bench:
 
     def floor(self, name: str, source: Path) -> Path:
         """Write what a contender produced as ready-made data for the floor plugin."""
-        listed = subprocess.run(
-            [_tool("ansible-inventory"), "-i", str(source), "--list", "--export"],
+        data = self.folder / f"{name}.json"
+        # In a process of its own: what a child has used at most counts from what its parent held when it was made.
+        subprocess.run(
+            [sys.executable, "-c", FLOOR, _tool("ansible-inventory"), str(source), str(data)],
             cwd=ROOT,
             env=self.environment,
-            capture_output=True,
-            text=True,
             check=True,
         )
-        own = ("ansible_local", "inventory_file", "inventory_dir")
-        hosts = {
-            host: {key: value for key, value in _plain(variables).items() if key not in own}
-            for host, variables in json.loads(listed.stdout)["_meta"]["hostvars"].items()
-        }
-        data = self.folder / f"{name}.json"
-        data.write_text(json.dumps(hosts))
         path = self.folder / f"{name}.floor.yml"
         path.write_text(yaml.safe_dump({"plugin": "gpulab_floor", "data": str(data)}))
         return path
@@ -150,15 +156,6 @@ class Bench:
 
 def _tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
-
-
-def _plain(value: Any) -> Any:
-    """Take the marks off that ansible-inventory puts on untrusted strings."""
-    if isinstance(value, dict):
-        if set(value) == {"__ansible_unsafe"}:
-            return value["__ansible_unsafe"]
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 @contextlib.contextmanager

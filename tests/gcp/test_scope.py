@@ -35,6 +35,7 @@ def many(cloud: FakeCloud) -> FakeCloud:
 
 PROJECTS: dict[str, tuple[dict[str, Any], str]] = {
     "named": ({"projects": ["p-3", "p-1"]}, "13"),
+    "by id and by number": ({"projects": ["p-3", "3"]}, "3"),
     "by number": ({"projects": ["3"]}, "3"),
     "glob": ({"projects": ["p-[0-2]", "p-9"]}, "0129"),
     "folder, recursive": ({"folders": ["10"]}, "123678"),

@@ -50,9 +50,10 @@ class _Reader:
         answers = list(pool.map(lambda project: _caught(lambda: self._instances(project)), projects))
         snapshot = self._snapshot
         failures: list[GcpError] = []
+        seen: set[object] = set()
         for project, (found, error) in zip(projects, answers, strict=True):
             if found is not None:
-                snapshot.instances[project] = _unique(found)
+                snapshot.instances[project] = _first_seen(found, seen)
                 if not found:
                     self._note_empty(project, named=projects[project])
             elif error is not None and not self._tolerated(error, named=projects[project]):
@@ -216,6 +217,8 @@ class _Reader:
         for place in body.get("unreachables") or ():
             self._note_unreachable(project, str(place).rpartition("/")[2])
         for scope, part in items.items():
+            if not isinstance(part, dict):
+                continue
             zone = scope.rpartition("/")[2]
             self._zones.add(zone)
             if (part.get("warning") or {}).get("code") in _UNREACHABLE:
@@ -281,9 +284,15 @@ def _joined(failures: list[GcpError]) -> GcpError:
     return GcpError(f"{len(messages)} failures: " + " | ".join(shown))
 
 
-def _unique(rows: list[Row]) -> list[Row]:
-    """Drop what a list gave twice because it changed between two pages."""
-    return list({row.get("id") or (row.get("zone"), row.get("name")): row for row in rows}.values())
+def _first_seen(rows: list[Row], seen: set[object]) -> list[Row]:
+    """Drop what came before: a list that changed between two pages, a project given by id and by number."""
+    fresh = []
+    for row in rows:
+        key = row.get("selfLink") or (row.get("id"), row.get("zone"), row.get("name"))
+        if key not in seen:
+            seen.add(key)
+            fresh.append(row)
+    return fresh
 
 
 def _flat(lists: Iterable[list[Row]]) -> list[Row]:
