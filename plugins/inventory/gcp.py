@@ -451,21 +451,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         shortcuts = self._shortcuts_are_safe()
         evaluator = Evaluator(self._evaluate, strict=bool(self.get_option("strict")), shortcuts=shortcuts)
         hosts, warnings = build.hosts(snapshot, settings, evaluator)
+        if self.get_option("use_contrib_script_compatible_sanitization"):
+            self._sanitize_group_name = _unchanged
+        populator = populate.Populator(self.inventory, self, entries, shortcuts=shortcuts)
+        try:
+            for host in hosts:
+                populator.add(host)
+        except AnsibleError as error:
+            populator.undo()
+            raise GcpError(to_native(error.message)) from None
         for warning in (*warnings, *evaluator.warnings()):
             self.display.warning(f"{path}: {warning}")
         for note in snapshot.notes:
             self.display.vv(f"{path}: {note}")
-        if self.get_option("use_contrib_script_compatible_sanitization"):
-            self._sanitize_group_name = _unchanged
-        populator = populate.Populator(self.inventory, self, entries, shortcuts=shortcuts)
-        hosts.reverse()
-        try:
-            while hosts:
-                # Each row may go as soon as it is in the inventory.
-                populator.add(hosts.pop())
-        except AnsibleError as error:
-            populator.undo()
-            raise GcpError(to_native(error.message)) from None
 
     def _snapshot(self, settings: options.Settings, needs: Needs, path: str, cache: bool) -> Snapshot:
         """Return the API's answers: from the cache when it is on and not to be flushed, else fetched and cached."""

@@ -188,6 +188,12 @@ def test_unreachable_zone_warns_and_keeps_the_rest(
     assert any("asia-east1-a" in warning for warning in loaded.warnings) is (zones is None)
 
 
+def test_unreachable_zone_is_heard_of_from_the_list_alone(cloud: FakeCloud, inventory: Inventory) -> None:
+    cloud.world.unreachable, cloud.zone_warnings = {"us-east1-b"}, False
+    loaded = inventory.load(_options(cloud, projects=["lab-00"]))
+    assert any("zone us-east1-b does not answer" in warning for warning in loaded.warnings)
+
+
 def test_service_without_partial_success_is_asked_without_it(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.refuse_partial_success = True
     assert len(inventory.load(_options(cloud)).hosts) == 40
@@ -310,4 +316,7 @@ def test_images_are_there_with_a_filter_and_with_folders(cloud: FakeCloud, inven
 def test_instance_listed_twice_is_one_host(cloud: FakeCloud, inventory: Inventory) -> None:
     project = cloud.world.projects["lab-00"]
     project.instances.append(dict(project.instances[0]))
-    assert len(inventory.load(_options(cloud)).hosts) == 40
+    loaded = inventory.load(_options(cloud))
+    assert len(loaded.hosts) == 40
+    assert project.instances[0]["name"] in loaded.hosts
+    assert loaded.warnings == []

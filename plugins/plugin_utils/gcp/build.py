@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import itertools
 import re
 from collections import Counter
@@ -94,6 +95,7 @@ class Host:
     groups: tuple[str, ...]
 
 
+_Named = tuple[str, Row, Row, "Row | None"]
 Evaluate = Callable[[str, "Expression | None", Row], Any]
 
 
@@ -134,10 +136,13 @@ def _roots(source: str) -> frozenset[str] | None:
     return None if known is None else known.roots
 
 
-def hosts(snapshot: Snapshot, settings: Settings, evaluate: Evaluate) -> tuple[list[Host], list[str]]:
-    """Return every wanted host in a stable order, and what the user has to be told."""
+def hosts(snapshot: Snapshot, settings: Settings, evaluate: Evaluate) -> tuple[Iterator[Host], list[str]]:
+    """Return every wanted host in a stable order, and what the user has to be told, complete after the last host.
+
+    All that can fail has happened when this returns; hosts are made one by one, so that none waits in memory.
+    """
     builder = _Builder(snapshot, settings, evaluate)
-    return builder.build(), builder.warnings
+    return builder.make(builder.choose()), builder.warnings
 
 
 class _Builder:
@@ -152,10 +157,15 @@ class _Builder:
             (source, analyse(source) if is_expression(source) and "{" not in source else None)
             for source in settings.shape.hostnames
         ]
+        self._hidden = _ON_DEMAND if settings.shape.metadata else _ON_DEMAND | {"gcp_metadata"}
+        skip = 0 if settings.shape.hostvars == "compute" else len("gcp_")
+        # One string per name, not one per host and name.
+        self._variable_names = functools.cache(lambda key: settings.shape.vars_prefix + key[skip:])
         self.warnings: list[str] = list(snapshot.warnings)
 
-    def build(self) -> list[Host]:
-        named: list[tuple[str, Row, Row, Row | None]] = []
+    def choose(self) -> list[_Named]:
+        """Select, shape and name."""
+        named: list[_Named] = []
         nameless: list[str] = []
         for project, rows in self._snapshot.instances.items():
             for row in sorted(rows, key=lambda item: (_last(item.get("zone")), str(item.get("name")))):
@@ -180,13 +190,26 @@ class _Builder:
             self.warnings.append(
                 f"{_few(nameless)}: no name for it from option 'hostnames'; left out (add 'name' as the last entry)"
             )
-        result = [self._host(*item) for item in self._apart(named)]
-        self._note_unreachable(result)
-        if not result and any(self._snapshot.instances.values()):
+        if not named and any(self._snapshot.instances.values()):
             self.warnings.append(
                 "no instance is left: statuses, regions, labels, tags, gpu_only, include and exclude drop all of them"
             )
-        return result
+        self._snapshot.instances.clear()
+        return list(self._apart(named))
+
+    def make(self, named: list[_Named]) -> Iterator[Host]:
+        """Make hosts, letting go of each row."""
+        without = []
+        named.reverse()
+        while named:
+            host = self._host(*named.pop())
+            if "ansible_host" not in host.variables:
+                without.append(host.name)
+            yield host
+        if without and self._shape.connect_with is not None:
+            self.warnings.append(
+                f"{_few(without)}: no address for connect_with: {self._shape.connect_with}; ansible_host is not set"
+            )
 
     # --- which -------------------------------------------------------------------------------------------------------
     def _wanted_by_scope(self, row: Row) -> bool:
@@ -306,7 +329,7 @@ class _Builder:
                 )
         return str(name) if name else None
 
-    def _apart(self, named: list[tuple[str, Row, Row, Row | None]]) -> Iterator[tuple[str, Row, Row, Row | None]]:
+    def _apart(self, named: list[_Named]) -> Iterator[_Named]:
         """Keep instances apart that would share a name; every one of them is renamed, so that order decides nothing."""
         counts = Counter(name for name, *_rest in named)
         shared = [name for name, count in counts.items() if count > 1]
@@ -334,13 +357,12 @@ class _Builder:
     def _host(self, name: str, facts: Row, flat: Row, raw: Row | None) -> Host:
         shape: Shape = self._shape
         prefix = shape.vars_prefix
+        names = self._variable_names
         if shape.hostvars == "compute":
-            variables = {prefix + key: value for key, value in facts.items() if not key.startswith("gcp_")}
+            variables = {names(key): value for key, value in facts.items() if not key.startswith("gcp_")}
         else:
-            hidden = _ON_DEMAND if shape.metadata else _ON_DEMAND | {"gcp_metadata"}
-            variables = {
-                prefix + key[4:]: value for key, value in flat.items() if value is not None and key not in hidden
-            }
+            hidden = self._hidden
+            variables = {names(key): value for key, value in flat.items() if value is not None and key not in hidden}
         if raw is not None:
             variables[("gcp_" if shape.hostvars == "compute" else prefix) + "raw"] = raw
         variables.update(self._connection(name, flat))
@@ -368,15 +390,6 @@ class _Builder:
             if address := _SOURCES[source](flat):
                 return {"ansible_host": address}
         return {}
-
-    def _note_unreachable(self, result: list[Host]) -> None:
-        if self._shape.connect_with is None:
-            return
-        without = [host.name for host in result if "ansible_host" not in host.variables]
-        if without:
-            self.warnings.append(
-                f"{_few(without)}: no address for connect_with: {self._shape.connect_with}; ansible_host is not set"
-            )
 
 
 def _tunnel(flat: Row) -> Row:

@@ -101,6 +101,7 @@ class FakeCloud:
         self.latency, self.per_row, self.gate = latency, per_row, gate
         self.in_flight = self.most_in_flight = self.connections = 0
         self.refuse_partial_success = False
+        self.zone_warnings = True
         self.lock = threading.Lock()
         self._pages: dict[tuple[object, ...], tuple[bytes, int]] = {}
         handler = type("Handler", (_Handler,), {"cloud": self, "tls": tls})
@@ -255,7 +256,7 @@ class FakeCloud:
                     "message": f"No results for the scope 'zones/{zone}'.",
                     "data": [{"key": "scope", "value": f"zones/{zone}"}],
                 }
-                if zone in down:
+                if zone in down and self.zone_warnings:
                     warning = {"code": "UNREACHABLE", "message": f"The zone {zone} is unreachable.", "data": []}
                 items[f"zones/{zone}"] = {"warning": warning}
             for row in page:
