@@ -253,7 +253,7 @@ def test_identity_aware_proxy(cloud: FakeCloud, lab: Project, inventory: Invento
 def test_identity_aware_proxy_refuses_odd_words(world: Any, inventory: Inventory) -> None:
     world.projects.clear()
     project = world.add(Project("lab", "7"))
-    add_instance(project, 'x"; touch /tmp/owned; "', "us-east1-b")
+    add_instance(project, 'x"; touch owned; "', "us-east1-b")
     with FakeCloud(world) as cloud:
         loaded = inventory.load(_options(cloud, connect_with="iap"))
     (variables,) = loaded.hosts.values()

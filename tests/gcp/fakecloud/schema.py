@@ -1,6 +1,6 @@
 """The gate: nothing leaves the fake that Google's discovery documents do not allow, no unknown parameter enters.
 
-The documents lie in the PyPI package google-api-python-client, so they are not ours to bend.
+The documents lie in the package google-api-python-client, so they are not ours to bend.
 """
 
 from __future__ import annotations
