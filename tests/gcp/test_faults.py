@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -292,6 +293,21 @@ def test_strict_is_honoured_and_leaves_nothing_behind(
     assert loaded.error
     assert loaded.hosts == {}
     assert set(loaded.groups) == {"all", "ungrouped"}
+
+
+def test_failure_leaves_the_hosts_of_other_sources(
+    cloud: FakeCloud, inventory: Inventory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ansible.constants.INVENTORY_ENABLED", ["auto", "yaml"])
+    # The host that is reached first: hosts come by zone and name.
+    name = min(cloud.world.projects["lab-00"].instances, key=lambda row: (row["zone"], row["name"]))["name"]
+    other = tmp_path / "other.yml"
+    other.write_text(f"all: {{hosts: {{{name}: {{mine: true}}}}}}\n")
+    path = inventory.write(_options(cloud, strict=True, compose={"x": "no.such.thing"}))
+    loaded = inventory.attempt(path, others=(str(other),))
+    assert loaded.error
+    assert list(loaded.hosts) == [name]
+    assert loaded.hosts[name]["mine"] is True
 
 
 def test_regional_boot_disk_has_its_image(cloud: FakeCloud, inventory: Inventory) -> None:
