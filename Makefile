@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify check lint unit test nightly bench molecule docs build lock
+.PHONY: help lab down site verify check lint unit test inventory nightly bench molecule docs build lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -18,13 +18,15 @@ verify: ## prove that the hosts of INVENTORY are as wished
 	@scripts/bootstrap && scripts/verify $(INVENTORY)
 check: lint unit ## lint, unit and interface tests: under two minutes, no container
 lint: ## ansible-lint, yamllint, ruff, mypy
-	@scripts/bootstrap && scripts/lint
+	@scripts/bootstrap --judges && scripts/lint
 unit: ## unit and interface tests
-	@scripts/bootstrap && pytest tests/unit
+	@scripts/bootstrap --judges && pytest tests/unit
 test: ## everything that CI runs
 	@scripts/test
 nightly: ## what CI has no room for: converges that are cut off in the middle
 	@scripts/bootstrap --containers && pytest tests/interrupts -p no:cacheprovider
+inventory: ## the Google Cloud inventory against its fake service, the official plugin and Google's own clients
+	@scripts/bootstrap --judges && pytest tests/gcp
 bench: ## print the ratios of converges
 	@scripts/bootstrap --containers && python bench/converge.py
 molecule: ## the scenario default alone

@@ -89,7 +89,8 @@ def wait_for(lab: Lab) -> None:
 def test_run_is_cut_off(lab: Lab, task: str, seconds: float, cut: Cut) -> None:
     """Each run starts where the one before was cut off, and gets further."""
     code, printed = cut_off(lab, task, seconds, cut)
-    assert code != 0
+    if cut is not restart:  # SSH connects again by itself: the run may well survive a restart of the host
+        assert code != 0
     assert "Traceback" not in printed
     wait_for(lab)
 

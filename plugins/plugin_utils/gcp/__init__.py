@@ -1,0 +1,1 @@
+"""Google Cloud inventory, in layers: options, auth, client, fetch, cache, build, expressions, populate."""

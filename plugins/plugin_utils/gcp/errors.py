@@ -1,0 +1,45 @@
+# Copyright: the gpulab authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Errors of the Google Cloud inventory; each message says what is wrong and the way out, and never holds a secret."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ErrorClass = Literal["forbidden", "api_disabled", "perimeter", "not_found", "other"]
+
+# Classes that the option on_error decides about; everything else always fails.
+POLICY_CLASSES: tuple[ErrorClass, ...] = ("forbidden", "api_disabled", "perimeter", "not_found")
+
+
+class GcpError(Exception):
+    """Something that the user has to know; the message is complete."""
+
+
+class OptionError(GcpError):
+    """An option that cannot be used as it is."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"option '{option}': {problem}")
+        self.option = option
+
+
+class AuthError(GcpError):
+    """No usable credentials."""
+
+
+class ApiError(GcpError):
+    """An answer of the service that ends the work on one project."""
+
+    def __init__(self, what: str, cause: str, hint: str, error_class: ErrorClass = "other", status: int = 0) -> None:
+        super().__init__(f"{what}: {cause}" + (f". {hint}" if hint else ""))
+        self.error_class: ErrorClass = error_class
+        self.status = status
+
+
+class BadParameterError(ApiError):
+    """The service refused the request itself (status 400); `cause` says which parameter."""
+
+    def __init__(self, what: str, cause: str, hint: str) -> None:
+        super().__init__(what, cause, hint, "other", 400)
+        self.cause = cause
