@@ -38,7 +38,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 gpus:
-  description: One entry for each GPU, with C(address) on the PCI bus and C(device_id) (four hexadecimal digits).
+  description:
+    - One entry for each GPU, with C(address) on the PCI bus, C(device_id) (four hexadecimal digits) and C(model), which is
+      C(unknown) where the collection's table does not hold the id.
   type: list
   elements: dict
   returned: always
@@ -56,6 +58,7 @@ import re
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import by_pci_id
 
 NVIDIA = "0x10de"
 """PCI vendor number of NVIDIA (pci.ids)."""
@@ -73,7 +76,9 @@ def gpus(sysfs: Path) -> list[dict[str, str]]:
         except OSError:  # a device that was taken away meanwhile
             continue
         if vendor == NVIDIA and kind.startswith(DISPLAY_CLASSES):
-            found.append({"address": device.name, "device_id": number.removeprefix("0x")})
+            digits = number.removeprefix("0x")
+            model = by_pci_id(f"10de:{digits}")
+            found.append({"address": device.name, "device_id": digits, "model": model.name if model else "unknown"})
     return found
 
 

@@ -199,7 +199,11 @@ def test_only_nvidias_display_devices_are_gpus(tmp_path: Path) -> None:
     device(tmp_path, "0000:01:00.0", "0x10de", "0x030200", "0x1eb8")
     device(tmp_path, "0000:01:00.1", "0x10de", "0x040300", "0x10f8")
     device(tmp_path, "0000:02:00.0", "0x8086", "0x030000", "0x3e92")
-    assert gpu_info.gpus(tmp_path) == [{"address": "0000:01:00.0", "device_id": "1eb8"}]
+    device(tmp_path, "0000:03:00.0", "0x10de", "0x030000", "0xffff")
+    assert gpu_info.gpus(tmp_path) == [
+        {"address": "0000:01:00.0", "device_id": "1eb8", "model": "T4"},
+        {"address": "0000:03:00.0", "device_id": "ffff", "model": "unknown"},
+    ]
     assert gpu_info.gpus(tmp_path / "none") == []
 
 
