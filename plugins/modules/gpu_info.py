@@ -39,8 +39,8 @@ EXAMPLES = r"""
 RETURN = r"""
 gpus:
   description:
-    - One entry for each GPU, with C(address) on the PCI bus, C(device_id) (four hexadecimal digits) and C(model), which is
-      C(unknown) where the collection's table does not hold the id.
+    - One entry for each GPU, with C(address) on the PCI bus, C(device_id) (four hexadecimal digits) and C(model).
+    - C(model) is C(unknown) where the collection's table does not hold the id.
   type: list
   elements: dict
   returned: always
