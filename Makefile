@@ -2,7 +2,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify check lint unit test molecule docs build lock
+.PHONY: help lab down site verify check lint unit test molecule sanity reuse docs build lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -23,6 +23,10 @@ test: ## everything that CI runs
 	@scripts/test
 molecule: ## the scenario default alone
 	@scripts/bootstrap --containers && molecule test
+sanity: ## build the collection's artefact and run ansible-test's sanity tests on it
+	@scripts/bootstrap && scripts/sanity
+reuse: ## roles one by one, in a foreign playbook and from the installed artefact, on a host of its own
+	@scripts/bootstrap --containers && scripts/reuse
 docs: ## write the generated parts of the documentation anew
 	@scripts/bootstrap && python scripts/docs.py
 build: ## build the collection's artefact into build/
