@@ -73,6 +73,12 @@ def test_documentation_comes_from_the_artefact(project: Project) -> None:
     assert Path(role["gpulab.core.users"]["path"]).is_relative_to(project.collections)
 
 
+def test_site_playbook_can_be_named(project: Project) -> None:
+    """The whole site is there as well: a playbook of the collection, with everything that it reads."""
+    shown = project.ansible("ansible-playbook", "--inventory", "localhost,", "--list-tasks", "gpulab.core.site")
+    assert "gpulab.core.jupyterhub : " in shown
+
+
 def test_nothing_is_read_from_the_checkout(project: Project, outputs: list[str]) -> None:
     """Every task of a role, and every module of ours that was sent to the host, is a file of the artefact."""
     tasks = re.findall(r"^task path: (\S+?):\d+$", outputs[0], re.MULTILINE)
