@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify check lint unit test inventory nightly bench molecule docs build lock
+.PHONY: help lab down site verify check lint unit test inventory sanity reuse nightly bench molecule docs build lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -31,6 +31,10 @@ bench: ## print the ratios of converges
 	@scripts/bootstrap --containers && python bench/converge.py
 molecule: ## the scenario default alone
 	@scripts/bootstrap --containers && molecule test
+sanity: ## build the collection's artefact and run ansible-test's sanity tests on it
+	@scripts/bootstrap && scripts/sanity
+reuse: ## roles one by one, in a foreign playbook and from the installed artefact, on a host of its own
+	@scripts/bootstrap --containers && scripts/reuse
 docs: ## write the generated parts of the documentation anew
 	@scripts/bootstrap && python scripts/docs.py
 build: ## build the collection's artefact into build/

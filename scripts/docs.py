@@ -53,18 +53,33 @@ def wishes_page() -> str:
 def role_page(role: Path) -> str:
     """Give a role's README with its option table made anew; the text around the table stays."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / role.name
+        # aar-doc looks for a galaxy.yml two folders above a role: let it find none.
+        copy = Path(folder) / "roles" / role.name
         shutil.copytree(role, copy, ignore=shutil.ignore_patterns("files", "templates", "tasks"))
         subprocess.run(["aar-doc", str(copy), "markdown"], check=True, capture_output=True)
         return (copy / "README.md").read_text(encoding="utf-8")
+
+
+def changelog_page() -> str:
+    """Give the changelog with the fragments that wait, as if the version in galaxy.yml were released now."""
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "changelogs", Path(folder) / "changelogs")
+        shutil.copy2(ROOT / "galaxy.yml", folder)
+        # The page shows no date; without one, antsibull would ask for today's.
+        argv = ["antsibull-changelog", "release", "--version", version, "--update-existing", "--date", "2000-01-01"]
+        subprocess.run(argv, cwd=folder, check=True, capture_output=True)
+        return (Path(folder) / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def pages() -> dict[Path, str]:
     """Give every generated page as it should be."""
     roles = sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
     with ThreadPoolExecutor() as pool:
+        changelog = pool.submit(changelog_page)
         texts = list(pool.map(role_page, roles))
-    return {WISHES_PAGE: wishes_page(), **{role / "README.md": text for role, text in zip(roles, texts, strict=True)}}
+    found = {role / "README.md": text for role, text in zip(roles, texts, strict=True)}
+    return {WISHES_PAGE: wishes_page(), ROOT / "CHANGELOG.md": changelog.result(), **found}
 
 
 def main() -> int:

@@ -22,9 +22,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Run the module on the host, twice when a lock was left behind."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        stale_hours = float(arguments.pop("stale_hours", 4))
+        stale_hours = float(arguments.get("stale_hours", 4))
         me = run_identity.identity(run_identity.main_process())
-        arguments["me"] = me
+        arguments.update(me=me, instead_of={})
         answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         holder = answer.get("holder") or {}
         if arguments.get("state", "present") == "present" and holder and holder["run"] != me["run"]:

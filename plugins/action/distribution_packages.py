@@ -25,9 +25,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Ask first; install second, if at all."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         options = {"cache_valid_time": 3600, "lock_timeout": 300, **self._task.args}
-        names = options.pop("name", [])
+        # All options go along, although it reads the names alone: the module refuses what nobody documented.
         asked = self._execute_module(
-            module_name="gpulab.core.distribution_packages", module_args={"name": names}, task_vars=task_vars
+            module_name="gpulab.core.distribution_packages", module_args=dict(self._task.args), task_vars=task_vars
         )
         missing = asked.get("missing")
         if not missing:
@@ -36,7 +36,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         difference = {"before": "", "after": after, "before_header": "installed", "after_header": "wished"}
         if self._task.check_mode:
             return {**result, "changed": True, "missing": missing, "diff": difference}
-        apt = {"name": missing, "install_recommends": False, "update_cache": True, **options}
+        apt: dict[str, Any] = {"name": missing, "install_recommends": False, "update_cache": True}
+        apt.update((name, options[name]) for name in ("cache_valid_time", "lock_timeout"))
         answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
         if answer.get("failed") and "No package matching" in str(answer.get("msg", "")):
             # apt judges the age of its lists by their folder, which is young on a fresh image that has none.

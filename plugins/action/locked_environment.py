@@ -23,11 +23,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Run the module on the host."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        lock = self._find(arguments.pop("lock", None), "lock")
+        lock = self._find(arguments.get("lock"), "lock")
         arguments["lock_text"] = lock.read_text(encoding="utf-8")
-        folders = [self._find(name, "packages") for name in arguments.pop("packages", [])]
+        folders = [self._find(name, "packages") for name in arguments.get("packages") or []]
         arguments["packages_data"] = [{"name": folder.name, "archive": pack(folder)} for folder in folders]
-        if node := arguments.pop("node", None):
+        arguments["node_data"] = {}
+        if node := arguments.get("node"):
             folder = self._find(node, "node")
             arguments["node_data"] = {name: (folder / name).read_text(encoding="utf-8") for name in NODE_FILES}
         result.update(

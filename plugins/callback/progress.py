@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: progress
 type: aggregate
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: Signs of life during long tasks, and the time that each role took
 description:
   - Prints a line every so often while a task runs, so that a long download does not look like a hang.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: controller_sources
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: The controller's own package settings, as a value for gpulab_sources
 description:
   - Reads the proxies, the extra certificate authorities and the pip and npm settings of the controller.

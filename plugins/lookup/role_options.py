@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: role_options
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: The options of this collection's roles
 description:
   - Reads the argument specification of every role of the collection.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: account_preflight
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: Whether wished accounts fit the accounts that a host already has
 description:
   - An account that is there is adopted when it is a person's and its uid is the wished one; else it is refused by name.

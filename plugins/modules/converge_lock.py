@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: converge_lock
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: One converge at a time on a host
 description:
   - Takes or gives back the lock of a host, so that two controllers do not change it at the same time.
@@ -27,6 +27,14 @@ options:
     description: File of the lock.
     type: path
     default: /run/gpulab-converge.json
+  me:
+    description: Who takes the lock. The controller's side fills it in, whatever a playbook says.
+    type: dict
+    default: {}
+  instead_of:
+    description: The holder that is taken over. The controller's side fills it in, whatever a playbook says.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -91,9 +99,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "me": {"type": "dict", "required": True},
-            "instead_of": {"type": "dict", "default": {}},
+            "stale_hours": {"type": "float", "default": 4},
             "path": {"type": "path", "default": "/run/gpulab-converge.json"},
+            "me": {"type": "dict", "default": {}},
+            "instead_of": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: distribution_packages
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: Distribution packages that must be installed
 description:
   - Asks dpkg's own record first and calls M(ansible.builtin.apt) only when something is missing, so that a run with
@@ -71,7 +71,12 @@ def installed(status: str) -> set[str]:
 def main() -> None:
     """Run the module: the part that only reads; the action plugin calls apt."""
     module = AnsibleModule(
-        argument_spec={"name": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "name": {"type": "list", "elements": "str", "required": True},
+            "cache_valid_time": {"type": "int", "default": 3600},
+            "lock_timeout": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
     )
     if not STATUS.is_file():
         module.fail_json(msg=f"{STATUS} is not there: gpulab supports Debian and Ubuntu hosts.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gpu_info
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: The NVIDIA GPUs and the driver of a host
 description:
   - Reads the GPUs from the PCI bus and the loaded driver from the kernel. Needs neither lspci nor nvidia-smi.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_preflight
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: Whether a host can carry what is wished, before anything is changed
 description:
   - Compares the host with what a role needs and names everything that is missing at once, each with its way out.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: locked_environment
-author: The gpulab team
+author: The gpulab team (@gpulab)
 short_description: Python environments made from a lock, switched atomically
 description:
   - Installs a hash-locked set of Python packages into a folder of its own, C(releases/ID) below O(path), and then lets
@@ -56,6 +56,19 @@ options:
     description: How many older releases stay. One that a running process uses always does.
     type: int
     default: 1
+  lock_text:
+    description: Content of O(lock). The controller's side fills it in, whatever a playbook says.
+    type: str
+    default: ""
+  packages_data:
+    description: Content of O(packages). The controller's side fills it in, whatever a playbook says.
+    type: list
+    elements: dict
+    default: []
+  node_data:
+    description: Content of O(node). The controller's side fills it in, whatever a playbook says.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -350,15 +363,18 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "lock_text": {"type": "str", "required": True},
-            "packages_data": {"type": "list", "elements": "dict", "default": []},
-            "node_data": {"type": "dict", "default": {}},
+            "lock": {"type": "path", "required": True},
+            "packages": {"type": "list", "elements": "path", "default": []},
+            "node": {"type": "path"},
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "uv": {"type": "path", "default": "/opt/gpulab/tools/current/bin/uv"},
             "index": {"type": "str", "default": ""},
             "cache": {"type": "path", "default": "/var/cache/gpulab"},
             "sources_file": {"type": "path", "default": "/etc/gpulab/sources.env"},
             "keep": {"type": "int", "default": 1},
+            "lock_text": {"type": "str", "default": ""},
+            "packages_data": {"type": "list", "elements": "dict", "default": []},
+            "node_data": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -1,0 +1,67 @@
+"""Roles applied one by one, and one of them twice, by a playbook that knows no wishes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+GROUPS = {
+    "chemistry": {"ada", "marie"},
+    "chemistry-admins": {"ada"},
+    "physics": {"ada", "emmy"},
+    "physics-admins": {"emmy"},
+    "spectroscopy": {"marie"},
+}
+"""Who converge.yml wants in each group."""
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_group_holds_exactly_its_people(host: Any, group: str) -> None:
+    """The second application of the role adds its own groups and leaves those of the first as they are."""
+    assert set(host.group(group).members) == GROUPS[group]
+
+
+@pytest.mark.parametrize("name", ["ada", "emmy", "marie"])
+def test_nobody_was_locked_out(host: Any, name: str) -> None:
+    """Neither application withdraws a person whom the other one wants, and homes are private after both."""
+    user = host.user(name)
+    assert user.exists
+    assert user.expiration_date is None
+    assert host.file(user.home).mode == 0o700
+
+
+@pytest.mark.parametrize("group", ["gpulab-users", "gpulab-admins"])
+def test_default_groups_are_not_made(host: Any, group: str) -> None:
+    """The groups are those that the playbook names, not the ones of a lab."""
+    assert not host.group(group).exists
+
+
+def test_command_answers(host: Any) -> None:
+    """The command of the role tools works where no other role of a lab ever ran."""
+    found = json.loads(host.check_output("gpulab info --json"))
+    assert found["cores"] >= 1
+    assert found["interpreters"] == {}
+
+
+def test_sources_are_those_of_the_playbook(host: Any) -> None:
+    """What the playbook asked for is in the file, and what it did not ask for is not."""
+    text = host.file("/etc/gpulab/sources.env").content_string
+    settings = dict(line.partition("=")[::2] for line in text.splitlines() if not line.startswith("#"))
+    assert settings["PIP_TRUSTED_HOST"].strip('"').split()[-1] == "wheels.campus.example"
+    assert "NPM_CONFIG_REGISTRY" not in settings
+
+
+def test_host_has_no_wishes() -> None:
+    """The inventory gives this host nothing of the demo lab: what works here works without wishes."""
+    argv = ["ansible-inventory", "--inventory", "molecule/inventory", "--host", "reuse"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    variables = json.loads(done.stdout)
+    assert variables["local_host_suite"] == "bookworm"
+    assert [name for name in variables if name.startswith("gpulab_")] == []

@@ -1,0 +1,51 @@
+#!/usr/bin/python
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of gpulab.core.check_wishes; its action plugin does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: check_wishes
+author: The gpulab team (@gpulab)
+short_description: Whether the wishes for a host fit together
+description:
+  - Compares the variables of a host with the list of wishes and names every problem at once.
+  - Asks no host, changes nothing and never repeats a secret.
+options:
+  wishes:
+    description: The wishes by name, in the form of an argument specification.
+    type: dict
+    required: true
+  options:
+    description: The options of each role by its name, to find misspelt ones.
+    type: dict
+    default: {}
+attributes:
+  action:
+    support: full
+    description: Runs on the controller alone.
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: none
+    description: Changes nothing, so there is nothing to show.
+"""
+
+EXAMPLES = r"""
+- name: Refuse wishes that cannot be met
+  gpulab.core.check_wishes:
+    wishes:
+      gpulab_gpu:
+        type: str
+        choices: [auto, required, none]
+"""
+
+RETURN = r"""
+problems:
+  description: One sentence for each problem.
+  type: list
+  elements: str
+  returned: failure
+"""
