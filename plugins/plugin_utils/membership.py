@@ -10,12 +10,12 @@ EXPIRED = "1"
 
 
 def withdrawals(
-    groups: Mapping[str, Sequence[Any]], members: Mapping[str, Sequence[str]], users_group: str
+    groups: Mapping[str, Sequence[Any]], members: Mapping[str, Sequence[str]], users_group: str | None = None
 ) -> list[dict[str, Any]]:
     """Give the commands that take away what nobody wishes any more.
 
     `groups` is getent's answer, name -> [password, gid, members]; `members` says who is wished in each owned group.
-    Somebody who leaves `users_group` may not log in at all any more; the account and its home stay.
+    Somebody who leaves `users_group`, where it is named, may not log in at all any more; the account and its home stay.
     """
     found = []
     for group, wished in members.items():

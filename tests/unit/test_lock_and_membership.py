@@ -88,6 +88,12 @@ def test_leavers_lose_every_way_in() -> None:
     ]
 
 
+def test_leavers_keep_their_login_where_that_is_wished() -> None:
+    """Where the role owns several groups of a host, leaving one of them locks nobody out of the others."""
+    found = withdrawals(GROUPS, {"lab": ["ada"]}, None)
+    assert [entry["argv"] for entry in found] == [["gpasswd", "--delete", "eve", "lab"]]
+
+
 def test_nothing_is_withdrawn_from_the_wished() -> None:
     """Everybody who is wished stays."""
     assert withdrawals(GROUPS, {"lab": ["ada", "eve"], "admins": ["ada", "grace"]}, "lab") == []
