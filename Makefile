@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify check lint unit test inventory sanity reuse nightly bench molecule docs build lock
+.PHONY: help lab down site verify pictures check lint unit test inventory sanity reuse nightly bench molecule docs build lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -16,6 +16,8 @@ site: ## converge the hosts of INVENTORY
 	@scripts/bootstrap && ansible-playbook --inventory $(INVENTORY) site.yml
 verify: ## prove that the hosts of INVENTORY are as wished
 	@scripts/bootstrap && scripts/verify $(INVENTORY)
+pictures: ## a real browser uses the lab of `make lab`; its screenshots are the README's pictures
+	@scripts/bootstrap --browser && scripts/pictures
 check: lint unit ## lint, unit and interface tests: under two minutes, no container
 lint: ## ansible-lint, yamllint, ruff, mypy
 	@scripts/bootstrap --judges && scripts/lint
