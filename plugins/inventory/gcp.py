@@ -1,4 +1,4 @@
-# Copyright: the gpulab authors
+# Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Google Cloud inventory: documentation, options, cache and the bridge to Ansible's own expression handling."""
 
@@ -9,7 +9,7 @@ name: gcp
 short_description: Hosts from Google Compute Engine, with GPU facts
 version_added: "0.1.0"
 author:
-  - The gpulab authors
+  - The gpulab team (@gpulab)
 description:
   - Reads all virtual machines of one or many Google Cloud projects and makes them hosts, with flat C(gcp_*) variables,
     GPU facts and groups.
@@ -478,7 +478,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if known is not None:
                 return known
         try:
+            from ..plugin_utils.gcp.client import require
             from ..plugin_utils.gcp.fetch import fetch
+
+            require()
         except ImportError as error:
             raise GcpError(missing_required_lib(error.name or "google-auth")) from None
         snapshot = fetch(settings, needs)

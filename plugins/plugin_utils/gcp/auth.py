@@ -1,4 +1,4 @@
-# Copyright: the gpulab authors
+# Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Sign in to Google Cloud with google-auth, and say who would sign in without asking anybody."""
 

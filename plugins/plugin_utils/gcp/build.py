@@ -1,4 +1,4 @@
-# Copyright: the gpulab authors
+# Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Turn raw instances into hosts: facts, names, connection, groups. Pure: nothing is sent, no inventory is touched."""
 
@@ -116,7 +116,7 @@ def needs(settings: Settings, expressions: Iterable[str]) -> Needs:
         if known is None:
             return Needs(None, shape.image, os_login)
         roots |= known
-    fields = {name.split("(")[0].split("/")[0]: name for name in _BASE_FIELDS}
+    fields = {name.split("(", maxsplit=1)[0].split("/", maxsplit=1)[0]: name for name in _BASE_FIELDS}
     wanted = roots | {_ON_DEMAND_FIELDS[root] for root in roots & _ON_DEMAND}
     fields.update({root: root for root in wanted & _API_FIELDS})
     if (
@@ -404,7 +404,7 @@ def _tunnel(flat: Row) -> Row:
 
 def _dns_name(flat: Row) -> str:
     # The project of a domain, example.com:proj, is proj.example.com in its names.
-    domain, _, project = str(flat["gcp_project"]).rpartition(":")
+    domain, _colon, project = str(flat["gcp_project"]).rpartition(":")
     suffix = f"{project}.{domain}" if domain else project
     return f"{flat['gcp_name']}.{flat['gcp_zone']}.c.{suffix}.internal"
 

@@ -1,4 +1,4 @@
-# Copyright: the gpulab authors
+# Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """GET JSON from a Google API: one session, bounded retries, and errors that say what to do.
 
@@ -17,9 +17,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
+try:
+    import requests
+    import urllib3
+    from requests.adapters import HTTPAdapter
+except ImportError as error:  # said by require(), when the plugin is really used
+    MISSING: ImportError | None = error
+else:
+    MISSING = None
 
 from .auth import Identity
 from .errors import ApiError, AuthError, BadParameterError, ErrorClass
@@ -42,6 +47,12 @@ _BAD_CERTIFICATE = -1
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _CHUNK = 1 << 16
+
+
+def require() -> None:
+    """Raise ImportError where the libraries that speak HTTP are not installed."""
+    if MISSING:
+        raise MISSING
 
 
 def new_session(workers: int) -> requests.Session:
@@ -82,7 +93,7 @@ class Problem:
         return "forbidden"
 
 
-class _SignedRequest(requests.auth.AuthBase):
+class _SignedRequest:
     """Signs one request; being an auth object it also keeps requests from taking a password out of ~/.netrc."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:

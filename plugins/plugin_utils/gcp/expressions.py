@@ -1,4 +1,4 @@
-# Copyright: the gpulab authors
+# Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Find out what a Jinja expression depends on, so that Ansible evaluates it once per distinct input, not once per host.
 
@@ -237,7 +237,7 @@ def _path(node: nodes.Node) -> Path | None:
     if isinstance(step, str):
         if step in _ATTRIBUTES or step.startswith("_"):
             return None
-    elif type(step) is not int:
+    elif not isinstance(step, int) or isinstance(step, bool):
         return None
     base = _path(node.node)
     return None if base is None else (*base, step)

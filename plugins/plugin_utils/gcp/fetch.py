@@ -1,4 +1,4 @@
-# Copyright: the gpulab authors
+# Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Fetch the whole truth: which projects, and every wanted instance of them, before the first host is made."""
 

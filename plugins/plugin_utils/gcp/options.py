@@ -1,4 +1,4 @@
-# Copyright: the gpulab authors
+# Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The options of the Google Cloud inventory as one checked, typed value."""
 
@@ -260,9 +260,6 @@ def _kind(value: object) -> str:
         float: "a number",
         str: "a string",
     }
-    for known, name in names.items():
-        if type(value) is known:
-            return name
     for known, name in names.items():
         if isinstance(value, known):
             return name
