@@ -129,7 +129,7 @@ def start() -> None:
 
 def down() -> None:
     """Remove what `up` made; what it installed on this machine for everybody (Podman and the like) stays."""
-    steps([("Remove the local host, its image, its cache, its keys and its passwords", lambda: remove())])
+    steps([("Remove the local host, its image, its cache, its keys and its passwords", remove)])
 
 
 def remove() -> None:

@@ -26,13 +26,7 @@ options:
       uid:
         description: Fixed user number.
         type: int
-attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
-  diff_mode:
-    support: none
-    description: Changes nothing, so there is nothing to show.
+extends_documentation_fragment: [gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

@@ -21,13 +21,7 @@ options:
     description: Where the kernel shows its state.
     type: path
     default: /proc
-attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
-  diff_mode:
-    support: none
-    description: Changes nothing, so there is nothing to show.
+extends_documentation_fragment: [gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

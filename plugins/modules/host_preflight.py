@@ -87,13 +87,7 @@ options:
     description: Seconds that a source has to answer.
     type: float
     default: 10
-attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
-  diff_mode:
-    support: none
-    description: Changes nothing, so there is nothing to show.
+extends_documentation_fragment: [gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

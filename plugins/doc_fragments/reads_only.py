@@ -1,0 +1,19 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation that the modules share which change nothing."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """What such a module does in check mode and in diff mode."""
+
+    DOCUMENTATION = r"""
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: none
+    description: Changes nothing, so there is nothing to show.
+"""
