@@ -438,12 +438,26 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         try:
             config = self._read_config_data(path)
         except AnsibleError as error:
-            raise GcpError(to_native(error.message)) from None
+            message = to_native(error.message)
+            if vaulted := self._vaulted(path, message):
+                message = (
+                    f"{vaulted}: {message.rstrip('.')}: give the vault's password with --ask-vault-pass or "
+                    "--vault-password-file"
+                )
+            raise GcpError(message) from None
         except AttributeError:
             raise GcpError("the file is not a dictionary of options") from None
         values = self.get_options()
         options.refuse_unknown(config, {*values, "plugin"})
         return options.settings_from({name: _plain(value) for name, value in values.items()}, config)
+
+    def _vaulted(self, path: str, message: str) -> str:
+        """Name the options that are vaulted, where Ansible says that it cannot decrypt but not what."""
+        if "decrypt" not in message.lower():
+            return ""
+        config = self.loader.load_from_file(path, cache="none")
+        names = [name for name, value in config.items() if isinstance(value, EncryptedString)]
+        return ", ".join(f"option '{name}'" for name in names)
 
     def _fill(self, settings: options.Settings, path: str, cache: bool) -> None:
         entries = populate.entries(*(self.get_option(name) for name in ("compose", "groups", "keyed_groups")))

@@ -75,6 +75,39 @@ def test_shipped_inventory_puts_running_gpu_hosts_into_gpu_hosts(login: FakeClou
     assert set(listed["gpu_hosts"]["hosts"]) == set(listed["gpu"]["hosts"])
 
 
+@pytest.fixture
+def vaulted(tls_cloud: FakeCloud, tmp_path: Path) -> Path:
+    """Return an inventory file whose access token is vaulted, beside the vault's password."""
+    word = tmp_path / "word"
+    word.write_text("the vault's password\n")
+    done = _run(
+        "ansible-vault", "encrypt_string", "--vault-password-file", str(word), "--name", "access_token", "good-token"
+    )
+    assert "$ANSIBLE_VAULT" in done.stdout, done.stderr
+    file = tmp_path / "gcp.yml"
+    file.write_text(f"plugin: gpulab.core.gcp\nauth_kind: accesstoken\nprojects: [lab-00]\nhostnames: [name]\n{done.stdout}")
+    return file
+
+
+def test_vaulted_option_is_decrypted(tls_cloud: FakeCloud, vaulted: Path) -> None:
+    password = ("--vault-password-file", str(vaulted.with_name("word")))
+    done = _run("ansible-inventory", "-i", str(vaulted), "--list", *password)
+    assert done.returncode == 0, done.stderr
+    names = {row["name"] for row in tls_cloud.world.projects["lab-00"].instances}
+    assert set(json.loads(done.stdout)["_meta"]["hostvars"]) == names
+    assert {call.headers["authorization"] for call in tls_cloud.seen} == {"Bearer good-token"}
+
+
+def test_vaulted_option_without_its_password_is_one_message(tls_cloud: FakeCloud, vaulted: Path) -> None:
+    done = _run("ansible-inventory", "-i", str(vaulted), "--list")
+    assert done.returncode != 0
+    assert str(vaulted) in done.stderr
+    assert "access_token" in done.stderr, done.stderr
+    assert "vault" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert tls_cloud.seen == []
+
+
 def test_playbook_runs_on_the_shipped_inventory(login: FakeCloud, shipped: Path, tmp_path: Path) -> None:
     playbook = tmp_path / "play.yml"
     playbook.write_text(PLAY)
