@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+SUDO = [] if os.geteuid() == 0 else ["sudo"]
+"""Local hosts belong to root, as molecule/shared/create.yml makes them."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,27 @@ class Lab:
         done = self.ansible("ansible", self.host, "-m", "ansible.builtin.shell", "-a", command, "--one-line")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def playbook(self, name: str, *options: str) -> None:
+        """Run a playbook on the host; it must succeed."""
+        done = self.ansible("ansible-playbook", name, "--limit", self.host, *options)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+    def within(self, *argv: str) -> str:
+        """Run a program in the local host's namespaces from this machine: it needs no network."""
+        inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", f"gpulab-{self.host}"]
+        pid = subprocess.run([*SUDO, *inspect], check=True, capture_output=True, text=True).stdout.strip()
+        command = [*SUDO, "nsenter", "--target", pid, "--all", *argv]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def bare_host(host: str) -> Iterator[Lab]:
+    """Make a local host that nothing has touched, and remove it at the end."""
+    lab = Lab("molecule/inventory", host)
+    for name in ("destroy", "create", "prepare"):
+        lab.playbook(f"molecule/shared/{name}.yml")
+    try:
+        yield lab
+    finally:
+        lab.ansible("ansible-playbook", "molecule/shared/destroy.yml", "--limit", host)

@@ -18,6 +18,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     """Put the content of the controller's files into the module's arguments: one round trip instead of many."""
 
     _requires_connection = True
+    _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module on the host."""
@@ -33,7 +34,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             arguments["node_data"] = {name: (folder / name).read_text(encoding="utf-8") for name in NODE_FILES}
         result.update(
             self._execute_module(
-                module_name="gpulab.core.locked_environment", module_args=arguments, task_vars=task_vars
+                module_name="gpulab.core.locked_environment",
+                module_args=arguments,
+                task_vars=task_vars,
+                wrap_async=self._task.async_val,
             )
         )
         return result

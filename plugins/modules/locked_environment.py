@@ -52,6 +52,14 @@ options:
     description: File of C(NAME=value) lines that say where packages come from; it may be absent.
     type: path
     default: /etc/gpulab/sources.env
+  state:
+    description:
+      - V(current) makes the release and lets O(path)C(/current) point at it.
+      - V(prepared) only makes it, so that the large downloads may begin early, in the background (C(async)); whoever
+        asks for V(current) then waits for it, and makes it anew if it failed.
+    type: str
+    choices: [current, prepared]
+    default: current
   keep:
     description: How many older releases stay. One that a running process uses always does.
     type: int
@@ -313,6 +321,16 @@ class Release:
         fresh.symlink_to(Path("releases") / self.digest)
         fresh.replace(self.current)
 
+    def bring(self, prepare_only: bool, keep: int) -> None:
+        """Make the release unless it is whole, and let the link point at it unless it is only to be prepared."""
+        with self.alone(PATIENCE):
+            if not self.is_complete():
+                self.build()
+            if not prepare_only:
+                self.switch()
+                for path in self.superseded(keep):
+                    shutil.rmtree(path)
+
     def superseded(self, keep: int) -> list[Path]:
         """List the releases that may go: older than the newest `keep`, and used by no process."""
         others = [path for path in self.path.parent.iterdir() if path.name != self.digest and path.is_dir()]
@@ -371,6 +389,7 @@ def main() -> None:
             "index": {"type": "str", "default": ""},
             "cache": {"type": "path", "default": "/var/cache/gpulab"},
             "sources_file": {"type": "path", "default": "/etc/gpulab/sources.env"},
+            "state": {"type": "str", "choices": ["current", "prepared"], "default": "current"},
             "keep": {"type": "int", "default": 1},
             "lock_text": {"type": "str", "default": ""},
             "packages_data": {"type": "list", "elements": "dict", "default": []},
@@ -385,18 +404,14 @@ def main() -> None:
         module.fail_json(msg=f"Python cannot be run as {module.params['python']}: {error}")
     before = release.versions_in_use()
     previous = str(release.current.resolve()) if release.current.is_symlink() else ""
-    changed = not (release.is_complete() and release.is_current())
+    prepare_only = module.params["state"] == "prepared"
+    changed = not (release.is_complete() and (prepare_only or release.is_current()))
     result = {"changed": changed, "release": str(release.path), "previous": previous}
     if changed:
         result["diff"] = difference(before, pins(release.lock))
     if changed and not module.check_mode:
         try:
-            with release.alone(PATIENCE):
-                if not release.is_complete():
-                    release.build()
-                release.switch()
-                for path in release.superseded(module.params["keep"]):
-                    shutil.rmtree(path)
+            release.bring(prepare_only, module.params["keep"])
         except InstallError as error:
             module.fail_json(msg=f"{release.root}: {error}")
         except OSError as error:

@@ -85,7 +85,9 @@ def vaulted(tls_cloud: FakeCloud, tmp_path: Path) -> Path:
     )
     assert "$ANSIBLE_VAULT" in done.stdout, done.stderr
     file = tmp_path / "gcp.yml"
-    file.write_text(f"plugin: gpulab.core.gcp\nauth_kind: accesstoken\nprojects: [lab-00]\nhostnames: [name]\n{done.stdout}")
+    file.write_text(
+        f"plugin: gpulab.core.gcp\nauth_kind: accesstoken\nprojects: [lab-00]\nhostnames: [name]\n{done.stdout}"
+    )
     return file
 
 

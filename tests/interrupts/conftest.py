@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lab import Lab
+from lab import Lab, bare_host
+from mirror import Mirror, beside
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Make a bare host."""
-    found = Lab("molecule/inventory", "interrupted")
-    for playbook in ("molecule/shared/destroy.yml", "molecule/shared/create.yml", "molecule/shared/prepare.yml"):
-        done = found.ansible("ansible-playbook", playbook, "--limit", found.host)
-        assert done.returncode == 0, done.stdout[-3000:]
-    yield found
-    found.ansible("ansible-playbook", "molecule/shared/destroy.yml", "--limit", found.host)
+    with bare_host("interrupted") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def mirror(lab: Lab) -> Iterator[Mirror]:
+    """Run a mirror that can be made to fail."""
+    with beside(lab) as found:
+        yield found

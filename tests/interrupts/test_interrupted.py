@@ -1,4 +1,7 @@
-"""A converge that is cut off in the middle ends well when it is run again. The tests run in order, on one host."""
+"""A converge that is cut off or fails in the middle ends well when it is run again.
+
+The tests run in order, on one host: each run starts where the one before ended, and gets further.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from lab import ROOT, Lab
+from mirror import Mirror
 
 Cut = Callable[[Lab, "subprocess.Popen[str]"], None]
 
@@ -27,6 +32,11 @@ def kill(lab: Lab, run: subprocess.Popen[str]) -> None:
 def kill_dpkg(lab: Lab, run: subprocess.Popen[str]) -> None:
     """Kill the package manager on the host while it works."""
     lab.shell("for i in $(seq 300); do pkill -KILL --exact dpkg && exit 0; sleep 0.1; done; exit 1")
+
+
+def unplug(lab: Lab, run: subprocess.Popen[str]) -> None:
+    """Take the host off the network."""
+    lab.within("ip", "link", "set", "eth0", "down")
 
 
 def restart(lab: Lab, run: subprocess.Popen[str]) -> None:
@@ -77,18 +87,57 @@ def wait_for(lab: Lab) -> None:
     pytest.fail("the host did not come back")
 
 
+@pytest.mark.parametrize("how", ["500", "half"])
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        pytest.param("/acl_", "gpulab_sources.apt", id="apt"),
+        pytest.param("/tensorflow-", "gpulab_sources.pip", id="pip"),
+        pytest.param("configurable-http-proxy", "gpulab_sources.pip, .npm", id="npm"),
+    ],
+)
+def test_mirror_is_out_of_order(lab: Lab, mirror: Mirror, part: str, words: str, how: str) -> None:
+    """An error instead of a package, or half of one: the message says which source to look at."""
+    with mirror.failing(part, how):
+        outcome = lab.converge(gpulab_sources=mirror.sources)
+    assert outcome.code != 0
+    assert words in outcome.text, outcome.output[-3000:]
+    assert "Traceback" not in outcome.output
+    assert any(part in path for path in mirror.asked)
+
+
+def test_disk_is_full(lab: Lab) -> None:
+    """Lack of space is refused before anything is changed; space that runs out in the middle is said in words."""
+    lab.shell("mkdir -p /opt/gpulab/envs && mount -t tmpfs -o size=200m tmpfs /opt/gpulab/envs")
+    try:
+        refused = lab.converge()
+        assert (refused.code != 0, refused.changed) == (True, 0), refused.output[-3000:]
+        assert "/opt/gpulab/envs has" in refused.text, refused.output[-3000:]
+        failed = lab.converge(frameworks_free_gb=0)
+        assert failed.code != 0
+        assert "The disk is full: free some space and run again" in failed.text, failed.output[-3000:]
+        assert "Traceback" not in failed.output
+    finally:
+        lab.shell("umount /opt/gpulab/envs")
+
+
 @pytest.mark.parametrize(
     ("task", "seconds", "cut"),
     [
         pytest.param("Install | Install uv", 2, stop, id="Ctrl-C while uv is installed"),
         pytest.param("Install | Install TensorFlow", 6, kill, id="controller killed in the large download"),
         pytest.param("Install | Install TensorFlow", 3, restart, id="host restarted"),
+        pytest.param("Install | Install TensorFlow", 3, unplug, id="host off the network"),
         pytest.param("Configure | Register the kernel", 0, kill, id="controller killed while files are written"),
     ],
 )
-def test_run_is_cut_off(lab: Lab, task: str, seconds: float, cut: Cut) -> None:
-    """Each run starts where the one before was cut off, and gets further."""
+def test_run_is_cut_off(lab: Lab, mirror: Mirror, task: str, seconds: float, cut: Cut) -> None:
+    """It ends with an error of one message, in bounded time."""
     code, printed = cut_off(lab, task, seconds, cut)
+    if cut is unplug:
+        assert "UNREACHABLE" in printed, printed[-3000:]
+        lab.within("ip", "link", "set", "eth0", "up")
+        lab.within("ip", "route", "replace", "default", "via", str(urlsplit(mirror.address).hostname))
     if cut is not restart:  # SSH connects again by itself: the run may well survive a restart of the host
         assert code != 0
     assert "Traceback" not in printed
@@ -96,7 +145,7 @@ def test_run_is_cut_off(lab: Lab, task: str, seconds: float, cut: Cut) -> None:
 
 
 def test_next_run_ends_well_although_dpkg_is_killed(lab: Lab) -> None:
-    """Four runs were cut off, and in this one the package manager dies: it is repaired, and the whole site stands."""
+    """After all that, the package manager dies in this run: it is repaired, and the whole site stands."""
     code, printed = cut_off(lab, "Install | Install R", 0, kill_dpkg)
     assert code == 0, printed[-4000:]
 

@@ -72,6 +72,25 @@ def test_unfinished_release_is_not_complete(tmp_path: Path) -> None:
     assert found.versions_in_use() == {"numpy": "1"}
 
 
+def test_prepared_release_waits_for_its_switch(tmp_path: Path) -> None:
+    """What was made in the background is used later as it is, and whatever is in use stays until then."""
+    uv = tmp_path / "uv"
+    uv.write_text(
+        f"#!/bin/sh\necho $1 >>{tmp_path}/asked\nfor last; do :; done\n[ $1 != venv ] || mkdir -p $last/bin\n"
+    )
+    uv.chmod(0o755)
+    old = release(tmp_path / "env", uv=str(uv))
+    old.bring(prepare_only=False, keep=1)
+    new = release(tmp_path / "env", uv=str(uv), lock_text=LOCK + "six==1\n")
+    new.bring(prepare_only=True, keep=0)
+    assert (new.is_complete(), new.is_current(), old.is_current()) == (True, False, True)
+    asked = (tmp_path / "asked").read_text()
+    new.bring(prepare_only=False, keep=0)
+    assert new.is_current()
+    assert not old.path.exists()
+    assert (tmp_path / "asked").read_text() == asked
+
+
 def test_old_releases_go_and_unfinished_ones_go_first(tmp_path: Path) -> None:
     """The newest finished one stays for a rollback; leftovers of interrupted runs never do."""
     found = release(tmp_path)

@@ -1,0 +1,269 @@
+#!/usr/bin/python
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module gpulab.core.host_files."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_files
+author: The gpulab team (@gpulab)
+short_description: Files and folders with their content, owner and mode, all in one round trip
+description:
+  - Makes a list of files, folders and links as they are wished, in their order.
+  - A loop over M(ansible.builtin.template) costs one round trip per file; over SSH that is most of the time of a run
+    that changes nothing.
+  - A file is replaced in one step, so that no reader sees half of it.
+options:
+  files:
+    description: What should be there.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Where, absolute.
+        type: path
+        required: true
+      state:
+        description: V(file) with O(files[].content), V(directory), V(link) to O(files[].target), or V(absent).
+        type: str
+        choices: [file, directory, link, absent]
+        default: file
+      content:
+        description: Text of the file, for example of P(ansible.builtin.template#lookup).
+        type: str
+      target:
+        description: What the link points at.
+        type: path
+      mode:
+        description: Permissions in octal, as a string. Needed for files and folders.
+        type: str
+      owner:
+        description: Name of the owner.
+        type: str
+        default: root
+      group:
+        description: Name of the group.
+        type: str
+        default: root
+      force:
+        description: Whether a file that is there already gets this content. Its owner and mode are seen to anyway.
+        type: bool
+        default: true
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: full
+    description: Shows what changes in every file.
+"""
+
+EXAMPLES = r"""
+- name: Write the settings
+  gpulab.core.host_files:
+    files:
+      - {path: /etc/gpulab, state: directory, mode: "0755"}
+      - path: /etc/gpulab/session.env
+        mode: "0644"
+        content: "{{ lookup('ansible.builtin.template', 'session.env.j2') }}"
+"""
+
+RETURN = r"""
+changed_paths:
+  description: What was changed, or would be.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import grp
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+Wish = dict[str, Any]
+SPEC = {
+    "path": {"type": "path", "required": True},
+    "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
+    "content": {"type": "str"},
+    "target": {"type": "path"},
+    "mode": {"type": "str"},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "force": {"type": "bool", "default": True},
+}
+KIND = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
+
+
+class CannotBeMade(Exception):
+    """The wish and the host do not fit; the text names the path and the way out."""
+
+
+def lookup(path: Path) -> os.stat_result | None:
+    """Give the state of a path itself, not of what a link points at; nothing where there is none."""
+    try:
+        return path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def number(find: Callable[[str], int], name: str) -> int | None:
+    """Give the number of an account or a group; nothing where there is none, as in check mode before it is made."""
+    try:
+        return find(name)
+    except KeyError:
+        return None
+
+
+def difference(path: Path, before: str, after: str) -> dict[str, str]:
+    """Give Ansible's diff of one path."""
+    return {"before_header": str(path), "after_header": str(path), "before": before, "after": after}
+
+
+class Wished:
+    """One wish, compared with the host."""
+
+    def __init__(self, wish: Wish, check: bool) -> None:
+        self.wish, self.check = wish, check
+        self.path = Path(wish["path"])
+        self.state: str = wish["state"]
+        self.there = lookup(self.path)
+        self.changed = False
+        self.diffs: list[dict[str, str]] = []
+
+    def meet(self) -> None:
+        """Make the path as wished; raise CannotBeMade where something else is in its place."""
+        if self.state == "absent":
+            self._remove()
+            return
+        # A link may give way to a file: what it points at is never written through.
+        fits = not self.there or KIND[self.state](self.there.st_mode)
+        if not fits and not (self.state == "file" and self.path.is_symlink()):
+            raise CannotBeMade(f"{self.path} is there and is not a {self.state}: move it away")
+        getattr(self, f"_make_{self.state}")()
+        if self.state != "link":
+            self._set_attributes()
+
+    def _change(self, before: str, after: str) -> bool:
+        """Note a change; tell whether it is to be made."""
+        self.changed = True
+        self.diffs.append(difference(self.path, before, after))
+        return not self.check
+
+    def _remove(self) -> None:
+        if self.there and self._change("there\n", ""):
+            if stat.S_ISDIR(self.there.st_mode):
+                shutil.rmtree(self.path)
+            else:
+                self.path.unlink()
+
+    def _make_directory(self) -> None:
+        if not self.there and self._change("", "a folder\n"):
+            self.path.mkdir(mode=0o700, parents=True)
+
+    def _make_link(self) -> None:
+        target = self.wish["target"]
+        before = str(self.path.readlink()) if self.there else ""
+        if before != target and self._change(f"{before}\n" if before else "", f"{target}\n"):
+            fresh = self.path.with_name(f".{self.path.name}.gpulab")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(target)
+            fresh.replace(self.path)
+
+    def _make_file(self) -> None:
+        is_file = self.there is not None and stat.S_ISREG(self.there.st_mode)
+        if is_file and not self.wish["force"]:
+            return
+        before = self.path.read_bytes() if is_file else b""
+        after = self.wish["content"].encode()
+        if is_file and before == after:
+            return
+        if self._change(before.decode(errors="replace"), self.wish["content"]):
+            if not self.path.parent.is_dir():
+                raise CannotBeMade(f"{self.path.parent} is not there")
+            # Private until owner and mode are set, and in the same folder, so that the last step is a rename.
+            handle, fresh = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(after)
+                self._own(Path(fresh))
+                Path(fresh).replace(self.path)
+            except BaseException:
+                Path(fresh).unlink(missing_ok=True)
+                raise
+
+    def _own(self, path: Path) -> None:
+        """Give a path its owner and mode."""
+        try:
+            shutil.chown(path, self.wish["owner"], self.wish["group"])
+        except LookupError as error:
+            raise CannotBeMade(f"{self.path}: {error} on the host") from None
+        path.chmod(int(self.wish["mode"], 8))
+
+    def _uid(self) -> int | None:
+        return number(lambda name: pwd.getpwnam(name).pw_uid, self.wish["owner"])
+
+    def _gid(self) -> int | None:
+        return number(lambda name: grp.getgrnam(name).gr_gid, self.wish["group"])
+
+    def _set_attributes(self) -> None:
+        """See to owner and mode of what is there."""
+        now = lookup(self.path)
+        if now is None or not KIND[self.state](now.st_mode):  # in check mode
+            return
+        wished = (self._uid(), self._gid(), int(self.wish["mode"], 8))
+        found = (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode))
+        if found != wished and (self.changed or self._change(shown(found), shown(wished))) and not self.check:
+            self._own(self.path)
+
+
+def shown(attributes: tuple[int | None, int | None, int]) -> str:
+    """Show owner, group and mode."""
+    return f"owner {attributes[0]} group {attributes[1]} mode {attributes[2]:04o}\n"
+
+
+def problem(wish: Wish) -> str:
+    """Tell what is wrong with a wish in itself."""
+    if not wish["path"].startswith("/"):
+        return f"{wish['path']}: the path must be absolute"
+    needed = {"file": ("content", "mode"), "directory": ("mode",), "link": ("target",), "absent": ()}[wish["state"]]
+    missing = [name for name in needed if wish[name] is None]
+    return f"{wish['path']}: state {wish['state']} needs {' and '.join(missing)}" if missing else ""
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": SPEC}},
+        supports_check_mode=True,
+    )
+    wishes = module.params["files"]
+    if problems := [text for wish in wishes if (text := problem(wish))]:
+        module.fail_json(msg=f"Nothing was changed, because {'; '.join(problems)}.")
+    done: list[Wished] = []
+    for wish in wishes:
+        try:
+            done.append(Wished(wish, module.check_mode))
+            done[-1].meet()
+        except (CannotBeMade, OSError) as error:
+            reason = f"{wish['path']}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            module.fail_json(msg=f"{reason}.", changed_paths=[str(each.path) for each in done if each.changed])
+    changed = [each for each in done if each.changed]
+    module.exit_json(
+        changed=bool(changed),
+        changed_paths=[str(each.path) for each in changed],
+        diff=[entry for each in changed for entry in each.diffs],
+    )
+
+
+if __name__ == "__main__":
+    main()

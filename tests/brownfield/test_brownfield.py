@@ -1,0 +1,105 @@
+"""The site stands beside what was there, and from a local mirror alone. The tests run in order, on one host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from conftest import snapshot
+from lab import ROOT, Lab, Outcome
+from mirror import Mirror
+
+ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).status)"
+
+
+def answers(lab: Lab, url: str) -> bool:
+    """Tell whether the host gets an answer from there."""
+    try:
+        return "200" in lab.within("python3", "-c", ASK, url)
+    except subprocess.CalledProcessError:
+        return False
+
+
+def test_host_reaches_nothing_but_the_mirror(lab: Lab, mirror: Mirror) -> None:
+    """What this machine gets packages from is out of the host's reach: otherwise nothing below would prove anything."""
+    assert answers(lab, f"{mirror.address}/wheels/")
+    for url in (mirror.upstream.apt, mirror.upstream.apt_security, mirror.upstream.pip, mirror.upstream.npm):
+        assert not answers(lab, url)
+
+
+def test_without_a_mirror_the_message_names_the_variable(lab: Lab, before: str) -> None:
+    """A host that reaches no package source says so, and says where to name one."""
+    outcome = lab.converge(gpulab_sources={})
+    assert outcome.code != 0
+    assert "gpulab_sources.apt" in outcome.text, outcome.output[-3000:]
+    assert "Traceback" not in outcome.output
+
+
+def test_source_that_does_not_answer_is_named(lab: Lab, mirror: Mirror) -> None:
+    """Each source is asked before anything is changed; all that do not answer are named at once."""
+    dead = json.loads(json.dumps(mirror.sources).replace(mirror.address, "http://127.0.0.1:9"))
+    outcome = lab.converge(gpulab_sources={**dead, "torch": "http://127.0.0.1:9/torch"})
+    assert (outcome.code != 0, outcome.changed) == (True, 0)
+    for name in ("apt.mirror", "apt.security_mirror", "pip.index_url", "pip.find_links", "npm.registry"):
+        assert f"gpulab_sources.{name}: http://127.0.0.1:9" in outcome.text, outcome.output[-3000:]
+
+
+def test_converge_from_the_mirror_alone(converged: Outcome, mirror: Mirror) -> None:
+    """The whole site is made, and every kind of source was asked."""
+    assert converged.code == 0, converged.output[-4000:]
+    kinds = {urlsplit(path).path.split("/")[1] for path in mirror.asked}
+    assert {"apt", "apt-security", "pip", "npm", "file"} <= kinds
+    assert not mirror.upstream.wheels or "wheels" in kinds
+
+
+def test_people_compute_there(lab: Lab, converged: Outcome, tmp_path: Path) -> None:
+    """Somebody logs in and computes in Python and in R, although conda's programs are first on a login's PATH."""
+    report = tmp_path / "verify.xml"
+    argv = [
+        *(sys.executable, "-m", "pytest", "tests/verify", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"),
+        *(f"--hosts=ansible://{lab.host}", f"--ansible-inventory={lab.inventory}", "-k", "session or people or server"),
+        *("--passwords", "build/passwords/inventory"),
+    ]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout
+    assert "failed" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("id -u ada", "1603"),
+        ("id -gn ada", "chemistry"),
+        ("id -nG ada", "gpulab"),
+        ("su -l ada -c 'cat results.txt'", "results of 2019"),
+        ("systemctl is-active jupyterhub.service", "active"),
+        ("python3 -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000').status)\"", "200"),
+        ("cat /etc/R/Renviron.site", "R_LIBS_SITE=/srv/r-library"),
+        ("cat /etc/R/Renviron.site", "RETICULATE_PYTHON="),
+    ],
+)
+def test_what_was_there_is_adopted(lab: Lab, converged: Outcome, command: str, expected: str) -> None:
+    """Accounts keep their numbers, groups and work; the old hub goes on; the site's settings of R stay beside ours."""
+    assert expected in lab.within("sh", "-c", command)
+
+
+def test_nobody_else_is_let_in(lab: Lab, converged: Outcome) -> None:
+    """An account that nobody wished stays an account, and does not become a user of the hub."""
+    assert "gpulab" not in lab.within("id", "-nG", "lise")
+
+
+def test_nothing_that_was_there_is_changed(lab: Lab, converged: Outcome, before: str) -> None:
+    """Owner, mode and content of every file are the same: of the conda, the old hub, the homes, the other kernel."""
+    assert before.count("/opt/conda/") > 10
+    assert snapshot(lab) == before
+
+
+def test_second_converge_changes_nothing(lab: Lab, converged: Outcome, mirror: Mirror) -> None:
+    """Also without a way out of the network."""
+    again = lab.converge(gpulab_sources=mirror.sources)
+    assert (again.code, again.changed) == (0, 0), again.output[-3000:]

@@ -1,0 +1,140 @@
+"""Files and folders as wished: what changes, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gpulab.core.plugins.modules import host_files
+
+ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
+
+
+def wished(path: Path, check: bool = False, **wish: Any) -> host_files.Wished:
+    """Meet one wish."""
+    rest: dict[str, Any] = {"state": "file", "content": None, "target": None, "mode": None, "force": True}
+    found = host_files.Wished({"path": str(path), **rest, **ME, **wish}, check)
+    found.meet()
+    return found
+
+
+def test_file_gets_content_and_mode_and_then_stays(tmp_path: Path) -> None:
+    """The second run changes nothing."""
+    path = tmp_path / "a"
+    first = wished(path, content="one\n", mode="0640")
+    assert (first.changed, path.read_text(), path.stat().st_mode & 0o7777) == (True, "one\n", 0o640)
+    assert first.diffs[0] == {"before_header": str(path), "after_header": str(path), "before": "", "after": "one\n"}
+    inode = path.stat().st_ino
+    assert not wished(path, content="one\n", mode="0640").changed
+    assert path.stat().st_ino == inode
+
+
+def test_changed_content_is_swapped_in_one_step(tmp_path: Path) -> None:
+    """Whoever has the old file open goes on reading it; nothing is left beside it."""
+    path = tmp_path / "a"
+    path.write_text("old\n")
+    with path.open() as reader:
+        assert wished(path, content="new\n", mode="0644").diffs[0]["before"] == "old\n"
+        assert reader.read() == "old\n"
+    assert path.read_text() == "new\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_mode_alone_is_a_change(tmp_path: Path) -> None:
+    """Somebody opened a private file: it is closed again."""
+    path = tmp_path / "a"
+    path.write_text("x")
+    path.chmod(0o666)
+    found = wished(path, content="x", mode="0600")
+    assert found.changed
+    assert "0666" in found.diffs[0]["before"]
+    assert path.stat().st_mode & 0o7777 == 0o600
+
+
+def test_kept_file_keeps_its_content_and_not_its_mode(tmp_path: Path) -> None:
+    """A secret is made once; that it is private is seen to every time."""
+    path = tmp_path / "secret"
+    path.write_text("mine")
+    path.chmod(0o644)
+    assert wished(path, content="another", mode="0600", force=False).changed
+    assert (path.read_text(), path.stat().st_mode & 0o7777) == ("mine", 0o600)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"content": "x", "mode": "0600"},
+        {"state": "directory", "mode": "0755"},
+        {"state": "link", "target": "/etc/hosts"},
+    ],
+    ids=lambda wish: str(wish.get("state", "file")),
+)
+def test_check_mode_tells_and_does_nothing(tmp_path: Path, wish: dict[str, Any]) -> None:
+    """Also below a folder that an earlier task would have made, for an account that an earlier task would have made."""
+    path = tmp_path / "not" / "yet"
+    assert wished(path, check=True, **{**wish, "owner": "gpulab-nobody-yet"}).changed
+    assert not path.parent.exists()
+
+
+def test_folder_link_and_absence(tmp_path: Path) -> None:
+    """Each is made once and then stays."""
+    folder, link = tmp_path / "deep" / "folder", tmp_path / "link"
+    for _ in range(2):
+        results = [
+            wished(folder, state="directory", mode="0750").changed,
+            wished(link, state="link", target=str(folder)).changed,
+        ]
+    assert results == [False, False]
+    assert link.resolve() == folder
+    assert folder.stat().st_mode & 0o7777 == 0o750
+    assert wished(link, state="link", target="/etc/hosts").changed
+    assert wished(link, state="absent").changed
+    assert not wished(link, state="absent").changed
+    assert wished(folder, state="absent").changed
+    assert not folder.exists()
+
+
+def test_link_gives_way_to_a_file_and_its_target_stays(tmp_path: Path) -> None:
+    """What a link points at may be anybody's: it is never written through."""
+    other, path = tmp_path / "other", tmp_path / "link"
+    other.write_text("somebody's")
+    path.symlink_to(other)
+    wished(path, content="ours", mode="0644")
+    assert (other.read_text(), path.read_text(), path.is_symlink()) == ("somebody's", "ours", False)
+
+
+def test_what_is_in_the_way_is_refused_by_name(tmp_path: Path) -> None:
+    """A folder is never replaced by a file, a file never by a folder or a link."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(host_files.CannotBeMade, match="folder is there and is not a file: move it away"):
+        wished(tmp_path / "folder", content="x", mode="0644")
+    for wish in ({"state": "directory", "mode": "0755"}, {"state": "link", "target": "/x"}):
+        with pytest.raises(host_files.CannotBeMade, match="file is there and is not a"):
+            wished(tmp_path / "file", **wish)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_unknown_account_is_named(tmp_path: Path) -> None:
+    """Nothing is left behind when the file cannot be given to its owner."""
+    with pytest.raises(host_files.CannotBeMade, match="no such user"):
+        wished(tmp_path / "a", content="x", mode="0600", owner="gpulab-nobody")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"path": "etc/x", "content": "x", "mode": "0644"}, "must be absolute"),
+        ({"path": "/x", "content": None, "mode": None}, "state file needs content and mode"),
+        ({"path": "/x", "state": "link", "target": None}, "state link needs target"),
+        ({"path": "/x", "state": "directory", "mode": None}, "state directory needs mode"),
+    ],
+)
+def test_wish_that_is_wrong_in_itself_is_told(wish: dict[str, Any], words: str) -> None:
+    """Before anything is changed."""
+    assert words in host_files.problem({"state": "file", **wish})
