@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hub import Person, tunnel
+from shell import Shell, admitted
 from wishes import Wishes, password, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +82,23 @@ def person(hub_url: str, certificate: str | bool, login: tuple[str, str]) -> Ite
     found.start_server()
     yield found
     found.stop_server()
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a key pair that only this run has."""
+    path = tmp_path_factory.mktemp("ssh") / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ssh(host: Any, wishes: Wishes, key: Path, login: tuple[str, str]) -> Iterator[Shell]:
+    """Let the person in over SSH, by a key that is taken away at the end; only on a host that may be thrown away."""
+    if not wishes.disposable:
+        pytest.skip("this is a live host: nobody's keys are changed on it")
+    with admitted(host, wishes, login[0], key) as shell:
+        yield shell
 
 
 @pytest.fixture(scope="module")
