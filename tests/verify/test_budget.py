@@ -51,30 +51,11 @@ CAP_SYS_RESOURCE = 24
 
 
 @pytest.fixture(scope="module")
-def slice_name(host: Any, login: tuple[str, str]) -> str:
-    """Name the slice of the person."""
-    return f"user-{host.user(login[0]).uid}.slice"
-
-
-@pytest.fixture(scope="module")
 def kernel(person: Person, wishes: Wishes) -> Iterator[Kernel]:
     """Give a kernel in the person's server."""
     with person.kernel(wishes.kernels["python"]) as started:
         started.run("import subprocess")
         yield started
-
-
-@pytest.fixture
-def small(host: Any, wishes: Wishes, slice_name: str) -> Iterator[Any]:
-    """Lower a limit of the person's slice until the end of the test; on disposable hosts alone."""
-    if not wishes.disposable:
-        pytest.skip("this is a live host: nobody's limits are lowered on it")
-
-    def lower(limit: str) -> None:
-        host.check_output("systemctl set-property --runtime %s %s", slice_name, limit)
-
-    yield lower
-    host.check_output("rm -rf /run/systemd/system.control/%s.d && systemctl daemon-reload", slice_name)
 
 
 def used(host: Any, slice_name: str) -> int:
