@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.gpulab.core.plugins.plugin_utils.budgets import user_budgets
 from ansible_collections.gpulab.core.plugins.plugin_utils.membership import withdrawals
 from ansible_collections.gpulab.core.plugins.plugin_utils.wishes import hub_problems, user_problems
 
@@ -16,4 +17,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Give the filters by name."""
-        return {"hub_problems": hub_problems, "user_problems": user_problems, "withdrawals": withdrawals}
+        return {
+            "hub_problems": hub_problems,
+            "user_budgets": user_budgets,
+            "user_problems": user_problems,
+            "withdrawals": withdrawals,
+        }

@@ -16,6 +16,7 @@ def withdrawals(
 
     `groups` is getent's answer, name -> [password, gid, members]; `members` says who is wished in each owned group.
     Somebody who leaves `users_group`, where it is named, may not log in at all any more; the account and its home stay.
+    The step `close` comes before sessions are ended, the step `leave` after.
     """
     found = []
     for group, wished in members.items():
@@ -26,6 +27,7 @@ def withdrawals(
                 continue
             if group == users_group:
                 argv = ["usermod", "--expiredate", EXPIRED, name]
-                found.append({"label": f"{name}: no login any more", "argv": argv})
-            found.append({"label": f"{name}: out of {group}", "argv": ["gpasswd", "--delete", name, group]})
+                found.append({"step": "close", "name": name, "label": f"{name}: no login any more", "argv": argv})
+            argv = ["gpasswd", "--delete", name, group]
+            found.append({"step": "leave", "name": name, "label": f"{name}: out of {group}", "argv": argv})
     return found

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from ansible_collections.gpulab.core.plugins.plugin_utils.budgets import group_problems, limit_problems, slips
+
 PREFIX = "gpulab_"
 NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,30}$")
 """Login and group names that every tool of the distribution accepts (useradd(8): NAME_REGEX, at most 32 bytes)."""
@@ -56,8 +58,13 @@ def misspelt_options(names: Iterable[str], options: Mapping[str, Iterable[str]])
     return found
 
 
-def user_problems(users: Iterable[Mapping[str, Any]], groups: Iterable[str] = ()) -> list[str]:
-    """Find what is wrong with the wished accounts. Never repeats a password or a hash."""
+def user_problems(
+    users: Iterable[Mapping[str, Any]], groups: Iterable[str] = (), limits: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Find what is wrong with the wished accounts, the groups where they come as a dictionary, and everybody's limits.
+
+    Never repeats a password or a hash.
+    """
     accounts = [user for user in users if isinstance(user, Mapping)]
     names = [str(user.get("name", "")) for user in accounts]
     found = [f"user {name} is named {count} times." for name, count in Counter(names).items() if count > 1]
@@ -67,7 +74,10 @@ def user_problems(users: Iterable[Mapping[str, Any]], groups: Iterable[str] = ()
         found += [f"user {name!r}: {problem}" for problem in _problems_of(user, name)]
     every_group = {str(group) for user in accounts for group in user.get("groups") or []} | set(groups)
     found += [f"group {group!r} is not an acceptable name." for group in sorted(every_group) if not NAME.match(group)]
-    return found
+    if isinstance(groups, Mapping):
+        found += group_problems(groups)
+    found += [f"users_limits: {problem}" for problem in limit_problems(limits or {})]
+    return found + slips(every_group, groups)
 
 
 def _problems_of(user: Mapping[str, Any], name: str) -> Iterable[str]:
@@ -81,11 +91,18 @@ def _problems_of(user: Mapping[str, Any], name: str) -> Iterable[str]:
     if secret and not HASH.match(str(secret)):
         yield "password_hash is no crypt hash (a plain-text password?); make one with `openssl passwd -6`."
     uid = user.get("uid")
-    if uid is not None and int(uid) < LEAST_UID:
+    if uid is not None and not str(uid).isdecimal():
+        yield f"uid {uid} is no number."
+    elif uid is not None and int(uid) < LEAST_UID:
         yield f"uid {uid} belongs to the system; the least is {LEAST_UID}."
     for position, key in enumerate(user.get("ssh_keys") or [], start=1):
         if not is_public_key(str(key)):
             yield f"SSH key {position} is not a public key (one line that starts with ssh-ed25519, ssh-rsa ...)."
+    limits = user.get("limits") or {}
+    if isinstance(limits, Mapping):
+        yield from limit_problems(limits)
+    else:
+        yield "limits is a dictionary with the keys cpu, memory, swap, tasks and disk."
     expires = user.get("expires")
     if expires and not is_day(str(expires)):
         yield f"expires: {expires} is not a day as 2027-03-31."

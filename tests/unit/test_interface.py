@@ -87,7 +87,7 @@ def test_wishes_are_read_in_defaults_alone(role: Path) -> None:
         text = re.sub(r"(fail_msg|msg|description|variable):.*(\n\s{6,}.*)*", "", path.read_text(encoding="utf-8"))
         text = "\n".join(line for line in text.splitlines() if "'variable'" not in line and "variable:" not in line)
         if path.parent.name != "defaults":
-            assert not re.search(r"\bgpulab_[a-z]+\b(?!\.core)", text.replace("gpulab_cli", "")), path
+            assert not re.search(r"\bgpulab_[a-z]+\b(?!\.core)", re.sub(r"gpulab_(cli|hub|server)\b", "", text)), path
 
 
 @every_role

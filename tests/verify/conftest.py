@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hub import Person, tunnel
+from shell import Shell, admitted
 from wishes import Wishes, password, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +82,61 @@ def person(hub_url: str, certificate: str | bool, login: tuple[str, str]) -> Ite
     found.start_server()
     yield found
     found.stop_server()
+
+
+@pytest.fixture(scope="module")
+def neighbour_login(request: pytest.FixtureRequest, wishes: Wishes, login: tuple[str, str]) -> tuple[str, str]:
+    """Give somebody else whose password is known."""
+    folder = request.config.getoption("--passwords")
+    known = [(name, word) for name in wishes.present if (word := password(folder, name)) and name != login[0]]
+    if not known:
+        pytest.skip("the password of only one person is known: nothing was proven about walls between two")
+    return known[0]
+
+
+@pytest.fixture(scope="module")
+def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str, str]) -> Iterator[Person]:
+    """Log somebody else in and start their server too; stop it at the end."""
+    found = Person(hub_url, *neighbour_login, certificate)
+    found.start_server()
+    yield found
+    found.stop_server()
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a key pair that only this run has."""
+    path = tmp_path_factory.mktemp("ssh") / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ssh(host: Any, wishes: Wishes, key: Path, login: tuple[str, str]) -> Iterator[Shell]:
+    """Let the person in over SSH, by a key that is taken away at the end; only on a host that may be thrown away."""
+    if not wishes.disposable:
+        pytest.skip("this is a live host: nobody's keys are changed on it")
+    with admitted(host, wishes, login[0], key) as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module")
+def slice_name(host: Any, login: tuple[str, str]) -> str:
+    """Name the slice of the person."""
+    return f"user-{host.user(login[0]).uid}.slice"
+
+
+@pytest.fixture
+def small(host: Any, wishes: Wishes, slice_name: str) -> Iterator[Any]:
+    """Lower a limit of the person's slice until the end of the test; on disposable hosts alone."""
+    if not wishes.disposable:
+        pytest.skip("this is a live host: nobody's limits are lowered on it")
+
+    def lower(limit: str) -> None:
+        host.check_output("systemctl set-property --runtime %s %s", slice_name, limit)
+
+    yield lower
+    host.check_output("rm -rf /run/systemd/system.control/%s.d && systemctl daemon-reload", slice_name)
 
 
 @pytest.fixture(scope="module")

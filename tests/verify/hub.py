@@ -22,6 +22,10 @@ class LoginRefused(Exception):
     """The hub did not let the person in."""
 
 
+class KernelDied(Exception):
+    """A cell's kernel was ended from outside."""
+
+
 class CellFailed(Exception):
     """A cell raised an error in its kernel."""
 
@@ -150,7 +154,7 @@ class Kernel:
         self.person.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)
 
     def run(self, code: str) -> str:
-        """Run a cell and give what it printed; raise CellFailed with the error that it raised."""
+        """Run a cell and give what it printed; raise CellFailed with its error, KernelDied where the kernel is lost."""
         number = uuid.uuid4().hex
         header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"}
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
@@ -159,6 +163,8 @@ class Kernel:
         printed = ""
         while True:
             answer = json.loads(self.socket.recv())
+            if answer["content"].get("execution_state") in ("restarting", "dead"):
+                raise KernelDied(code[:80])
             if answer.get("parent_header", {}).get("msg_id") != number:
                 continue
             kind, content = answer["msg_type"], answer["content"]

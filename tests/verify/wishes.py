@@ -18,6 +18,8 @@ class Wishes:
     minimum: dict[str, float]
     gpu: str
     users: list[dict[str, Any]]
+    budgets: list[dict[str, Any]]
+    shared: dict[str, Any]
     users_group: str
     admin_group: str
     hub: dict[str, Any]

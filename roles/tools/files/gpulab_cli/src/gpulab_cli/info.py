@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
+import re
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ENVIRONMENTS = Path("/opt/gpulab/envs")
+LINKS = Path("/etc/gpulab/links.d")
 GPU_NODES = Path("/proc/driver/nvidia/gpus")
 
 
 class Info:
     """The subcommand."""
 
-    help = "show the interpreters, the GPUs and the room that you have here"
+    help = "show links, interpreters, GPUs, your limits, the room in your home, and who is at work"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
@@ -29,10 +33,15 @@ class Info:
         if options.json:
             sys.stdout.write(json.dumps(asdict(found), indent=1) + "\n")
             return 0
+        for name, link in found.links.items():
+            sys.stdout.write(f"{name}: {link}\n")
         for name, path in found.interpreters.items():
             sys.stdout.write(f"Python ({name}): {path}   <- PyCharm, VS Code\n")
         gpus = "\n".join(found.gpus) or "none (everything runs on the CPU)"
         sys.stdout.write(f"GPUs: {gpus}\nCores: {found.cores}\nFree in your home: {found.home_free_gb:.1f} GB\n")
+        budget = ", ".join(f"{kind} {amount}" for kind, amount in found.budget.items())
+        sys.stdout.write(f"Yours in all sessions together: {budget or 'no limits'}\n")
+        sys.stdout.write(f"At work here: {', '.join(found.people) or 'nobody'}\n")
         return 0
 
 
@@ -44,6 +53,9 @@ class Facts:
     gpus: list[str]
     cores: int
     home_free_gb: float
+    links: dict[str, str]
+    budget: dict[str, str]
+    people: list[str]
 
 
 def look(environments: Path = ENVIRONMENTS, gpus: Path = GPU_NODES, home: Path | None = None) -> Facts:
@@ -56,4 +68,56 @@ def look(environments: Path = ENVIRONMENTS, gpus: Path = GPU_NODES, home: Path |
         if line.startswith("Model:")
     ]
     free = shutil.disk_usage(home or Path.home()).free / 1e9
-    return Facts(interpreters, names, len(os.sched_getaffinity(0)), free)
+    return Facts(interpreters, names, len(os.sched_getaffinity(0)), free, links(), budget(shown()), at_work())
+
+
+def links(folder: Path = LINKS) -> dict[str, str]:
+    """Read what the roles say about their pages: files with a name and an address."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.update(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def shown() -> str:
+    """Ask systemd for the person's slice; nothing where there is no systemd."""
+    argv = ["systemctl", "show", f"user-{os.getuid()}.slice"]
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def budget(text: str) -> dict[str, str]:
+    """Say what is used of what may be used, from `systemctl show` of a slice."""
+    values = dict(line.partition("=")[::2] for line in text.splitlines())
+    found = {}
+    quota = values.get("CPUQuotaPerSecUSec", "infinity")
+    if quota != "infinity":
+        spans = re.findall(r"([\d.]+)(ms|s|min)", quota)
+        found["cores"] = f"{sum(float(n) * {'ms': 0.001, 's': 1, 'min': 60}[unit] for n, unit in spans):g}"
+    most, now = values.get("MemoryMax", ""), values.get("MemoryCurrent", "")
+    if most.isdigit():
+        found["memory"] = f"{int(now or 0) / 2**30:.1f} of {int(most) / 2**30:.1f} GB" if now.isdigit() else most
+    if values.get("TasksMax", "").isdigit():
+        found["tasks"] = f"{values.get('TasksCurrent', '?')} of {values['TasksMax']}"
+    return found
+
+
+def at_work(slices: Path = Path("/sys/fs/cgroup")) -> list[str]:
+    """Name the people who run something: their slices are there."""
+    roots = [slices / "user.slice", *slices.glob("*/user.slice")]
+    uids = {
+        int(found[1]) for root in roots if root.is_dir() for path in root.iterdir()
+        if (found := re.fullmatch(r"user-(\d+)\.slice", path.name))
+    }  # fmt: skip
+    names = []
+    for uid in sorted(uids - {0}):
+        try:
+            names.append(pwd.getpwuid(uid).pw_name)
+        except KeyError:
+            continue
+    return names

@@ -1,0 +1,117 @@
+#!/usr/bin/python
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module gpulab.core.end_sessions."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: end_sessions
+author: The gpulab team (@gpulab)
+short_description: End everything that somebody runs on a host
+description:
+  - Stops the slice of each named person (logins and servers of the hub), switches lingering off, and kills what is
+    left.
+  - An account of the system is refused, and so is the one that the module itself runs as.
+options:
+  names:
+    description: Login names. One without an account is passed over.
+    type: list
+    elements: str
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: none
+    description: Names the people whose processes it ended.
+"""
+
+EXAMPLES = r"""
+- name: End what somebody runs whose access was withdrawn
+  gpulab.core.end_sessions:
+    names: [eve]
+"""
+
+RETURN = r"""
+ended:
+  description: People who ran something.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import os
+import pwd
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+LEAST_UID = 1000
+PATIENCE = 10.0
+"""Seconds that processes have to go after the kernel was told to end them."""
+
+
+def processes(uid: int, proc: Path = Path("/proc")) -> list[int]:
+    """Give the processes of a user, by owner of their entries in /proc; zombies are gone already."""
+    found = []
+    for entry in proc.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = dict(
+                line.split(":", 1)
+                for line in (entry / "status").read_text(encoding="utf-8").splitlines()
+                if ":" in line
+            )
+        except OSError:
+            continue
+        if uid in [int(number) for number in fields["Uid"].split()[:2]] and not fields["State"].strip().startswith("Z"):
+            found.append(int(entry.name))
+    return found
+
+
+def refused(names: Iterable[str], accounts: dict[str, int], own: int) -> list[str]:
+    """Name the accounts that must not be ended."""
+    return [name for name in names if name in accounts and (accounts[name] < LEAST_UID or accounts[name] == own)]
+
+
+def end(uid: int, module: AnsibleModule) -> None:
+    """End everything of one user, politely first."""
+    module.run_command(["systemctl", "stop", f"user-{uid}.slice"])
+    until = time.monotonic() + PATIENCE
+    while (left := processes(uid)) and time.monotonic() < until:
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.1)
+    if left:
+        module.fail_json(msg=f"processes {left} of user {uid} do not end, even when killed: the kernel holds them.")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+    )
+    names = module.params["names"]
+    accounts = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+    if wrong := refused(names, accounts, os.getuid()):
+        module.fail_json(msg=f"{', '.join(wrong)}: accounts of the system are not ended.")
+    linger = Path("/var/lib/systemd/linger")
+    running = [name for name in names if name in accounts and (processes(accounts[name]) or (linger / name).exists())]
+    if not module.check_mode:
+        for name in running:
+            (linger / name).unlink(missing_ok=True)
+            end(accounts[name], module)
+    module.exit_json(changed=bool(running), ended=running)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+#!/usr/bin/python
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module gpulab.core.hub_people."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: hub_people
+author: The gpulab team (@gpulab)
+short_description: Let a hub forget those who may not come in any more
+description:
+  - Compares the people whom JupyterHub knows with the members of a group and with the days on which accounts expire,
+    and deletes the others from the hub. Their servers, cookies and tokens are dead at once; their accounts and homes
+    are no matter of the hub.
+  - Does nothing on a host where the hub never ran.
+options:
+  url:
+    description: Address of the hub's API.
+    type: str
+    required: true
+  token_file:
+    description: File whose only word is a token that may list and delete users.
+    type: path
+    required: true
+  group:
+    description: Group of the people who may log in.
+    type: str
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: none
+    description: Names the people whom the hub forgot.
+"""
+
+EXAMPLES = r"""
+- name: Let the hub forget leavers
+  gpulab.core.hub_people:
+    url: http://127.0.0.1:8081/hub/api
+    token_file: /var/lib/gpulab/jupyterhub/people.token
+    group: gpulab-users
+"""
+
+RETURN = r"""
+forgotten:
+  description: People whom the hub forgot.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import grp
+import json
+import pwd
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+SHADOW = Path("/etc/shadow")
+PATIENCE = 30.0
+"""Seconds that the hub has to stop somebody's server before it forgets the person."""
+
+
+def over(shadow: str, today: int) -> set[str]:
+    """Give the accounts whose day of expiry has come."""
+    fields = (line.split(":") for line in shadow.splitlines())
+    return {each[0] for each in fields if len(each) > 7 and each[7] and int(each[7]) <= today}
+
+
+def leavers(known: Iterable[str], members: Iterable[str], expired: Iterable[str]) -> list[str]:
+    """Give those whom the hub knows and who may not come in any more."""
+    return sorted(set(known) - (set(members) - set(expired)))
+
+
+def asker(url: str, token: str) -> Callable[[str, str], Any]:
+    """Give a function that asks the hub on the host itself; no proxy has a say in that."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(method: str, path: str) -> Any:
+        headers = {"Authorization": f"token {token}", "Accept": "application/jupyterhub-pagination+json"}
+        request = urllib.request.Request(f"{url}{path}", method=method, headers=headers)  # noqa: S310  # our own hub
+        with opener.open(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    return ask
+
+
+def everybody(ask: Callable[[str, str], Any]) -> list[str]:
+    """Give the names of all people whom the hub knows, page by page."""
+    names: list[str] = []
+    while True:
+        page = ask("GET", f"/users?limit=200&offset={len(names)}")
+        names += [user["name"] for user in page["items"]]
+        if not page["_pagination"]["next"]:
+            return names
+
+
+def forget(ask: Callable[[str, str], Any], name: str) -> None:
+    """Delete a person; the hub refuses while a server is being stopped, so it is asked again."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            ask("DELETE", f"/users/{urllib.parse.quote(name)}")
+            return
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return
+            if error.code not in (400, 424, 500, 503) or time.monotonic() > until:
+                raise
+            time.sleep(1)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "token_file": {"type": "path", "required": True, "no_log": False},
+            "group": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    path = Path(module.params["token_file"])
+    if not path.is_file():
+        module.exit_json(changed=False, forgotten=[])
+    ask = asker(module.params["url"], path.read_text(encoding="utf-8").strip())
+    try:
+        entry = grp.getgrnam(module.params["group"])
+    except KeyError:
+        module.fail_json(msg=f"there is no group {module.params['group']}: apply the role gpulab.core.users first.")
+    members = {*entry.gr_mem, *(user.pw_name for user in pwd.getpwall() if user.pw_gid == entry.gr_gid)}
+    expired = over(SHADOW.read_text(encoding="utf-8"), int(time.time() // 86400))
+    try:
+        found = leavers(everybody(ask), members, expired)
+        for name in [] if module.check_mode else found:
+            forget(ask, name)
+    except OSError as error:
+        module.fail_json(
+            msg=f"The hub does not answer at {module.params['url']} ({error}): see 'systemctl status gpulab-hub'. "
+            "Accounts were closed all the same; run again when it is up, so that it forgets their sessions."
+        )
+    module.exit_json(changed=bool(found), forgotten=found)
+
+
+if __name__ == "__main__":
+    main()

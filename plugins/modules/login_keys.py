@@ -1,0 +1,173 @@
+#!/usr/bin/python
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module gpulab.core.login_keys."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: login_keys
+author: The gpulab team (@gpulab)
+short_description: Public keys that open people's accounts, in root's hands
+description:
+  - Writes the wished keys of each person into a file of root's, and lets sshd read it beside the person's own
+    C(~/.ssh/authorized_keys). A key that is not wished any more opens nothing, what people added themselves stays
+    theirs, and root writes into nobody's home, where a link of the person's could lead the pen elsewhere.
+options:
+  owner:
+    description: Name of the part of the files that is ours. Whoever calls the module twice on a host takes another one.
+    type: str
+    required: true
+  people:
+    description: The people; everybody else's keys of this owner are removed.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Login name.
+        type: str
+        required: true
+      keys:
+        description: Public keys, one line each.
+        type: list
+        elements: str
+        default: []
+  folder:
+    description: Folder of the files.
+    type: path
+    default: /etc/ssh/authorized_keys.d
+  drop_in:
+    description: File of sshd's configuration that names them. It is made where sshd is installed.
+    type: path
+    default: /etc/ssh/sshd_config.d/50-gpulab-keys.conf
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and tell what would change.
+  diff_mode:
+    support: full
+    description: Shows the keys that come and go.
+"""
+
+EXAMPLES = r"""
+- name: Let ada's laptop in
+  gpulab.core.login_keys:
+    owner: gpulab-users
+    people:
+      - name: ada
+        keys: ["ssh-ed25519 AAAA... ada@laptop"]
+"""
+
+RETURN = r"""
+names:
+  description: People whose keys changed.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+OWN = (".ssh/authorized_keys", ".ssh/authorized_keys2")
+"""What sshd reads by itself (sshd_config(5), AuthorizedKeysFile)."""
+
+
+def with_part(text: str, owner: str, keys: Sequence[str]) -> str:
+    """Put keys into the part of a file that belongs to an owner; without keys the part goes."""
+    begin, end = f"# begin {owner}", f"# end {owner}"
+    rest = re.sub(rf"^{re.escape(begin)}\n(?:.*\n)*?{re.escape(end)}\n", "", text, flags=re.MULTILINE)
+    part = "".join(f"{line}\n" for line in [begin, *keys, end]) if keys else ""
+    return rest + part
+
+
+def changes(people: Sequence[Mapping[str, Any]], owner: str, folder: Path) -> dict[Path, tuple[str, str]]:
+    """Give the files that are not as wished, with their text before and after."""
+    wished = {str(person["name"]): list(person.get("keys") or []) for person in people}
+    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*") if path.is_file()}
+    found = {}
+    for name in sorted({*wished, *there}):
+        before = there.get(name, "")
+        after = with_part(before, owner, wished.get(name, []))
+        if after != before:
+            found[folder / name] = (before, after)
+    return found
+
+
+def sshd_setting(shown: str, folder: Path) -> str:
+    """Write sshd's setting: what it reads by now (as `sshd -T` shows), and our folder."""
+    found = re.search(r"^authorizedkeysfile (.+)$", shown, re.MULTILINE)
+    files = found[1].split() if found else list(OWN)
+    ours = f"{folder}/%u"
+    kept = [] if files == ["none"] else [name for name in files if name != ours]
+    return f"# Made by gpulab (role users).\nAuthorizedKeysFile {' '.join([*kept, ours])}\n"
+
+
+def write(path: Path, text: str, mode: int) -> None:
+    """Write a file whole or not at all; an empty one goes."""
+    if not text:
+        path.unlink(missing_ok=True)
+        return
+    half = path.with_name(f".{path.name}.new")
+    half.write_text(text, encoding="utf-8")
+    half.chmod(mode)
+    half.replace(path)
+
+
+def tell_sshd(module: AnsibleModule, drop_in: Path, folder: Path) -> bool:
+    """Let sshd read the folder; tell whether that was new. A configuration that sshd refuses is taken back."""
+    sshd = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
+    if drop_in.is_file() or not sshd or not drop_in.parent.is_dir():
+        return False
+    if module.check_mode:
+        return True
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    shown = module.run_command([sshd, "-T"], check_rc=True)[1]
+    write(drop_in, sshd_setting(shown, folder), 0o644)
+    code, _, error = module.run_command([sshd, "-t"])
+    if code:
+        drop_in.unlink()
+        module.fail_json(msg=f"sshd refuses {drop_in}, which was taken back: {error.strip()}")
+    module.run_command(["systemctl", "try-reload-or-restart", "ssh.service"])
+    return True
+
+
+def main() -> None:
+    """Run the module."""
+    person = {
+        "name": {"type": "str", "required": True},
+        # Public keys are no secrets.
+        "keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "owner": {"type": "str", "required": True},
+            "people": {"type": "list", "elements": "dict", "required": True, "options": person},
+            "folder": {"type": "path", "default": "/etc/ssh/authorized_keys.d"},
+            "drop_in": {"type": "path", "default": "/etc/ssh/sshd_config.d/50-gpulab-keys.conf"},
+        },
+        supports_check_mode=True,
+    )
+    folder = Path(module.params["folder"])
+    found = changes(module.params["people"], module.params["owner"], folder)
+    diff = [
+        {"before": before, "after": after, "before_header": str(path), "after_header": str(path)}
+        for path, (before, after) in found.items()
+    ]
+    if found and not module.check_mode:
+        folder.mkdir(mode=0o755, exist_ok=True)
+        folder.chmod(0o755)
+        for path, (_, after) in found.items():
+            write(path, after, 0o644)
+    told = tell_sshd(module, Path(module.params["drop_in"]), folder)
+    module.exit_json(changed=bool(found) or told, names=[path.name for path in found], diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the hub of a shared GPU host adds to JupyterHub."""

@@ -1,0 +1,112 @@
+"""Resources that other packages grant to a server that starts: what they give, and how grants are put together.
+
+A granter is a class without arguments, named by an entry point of the group `gpulab.grants`:
+
+    class GPUs:
+        async def grant(self, account: Account, options: Mapping[str, Any]) -> Grant: ...
+        async def release(self, account: Account) -> None: ...
+
+`grant` raises Refusal with a sentence for the person when there is nothing to grant; the server is then not started,
+and what other granters had granted is released. `release` is called when the server has stopped, and once more when in
+doubt: it must not mind being called for somebody who holds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
+
+GROUP = "gpulab.grants"
+Value = str | list[str]
+
+
+class Refusal(Exception):
+    """A server cannot be started now. `message` is for the person, `reason` one word for the metrics."""
+
+    def __init__(self, message: str, reason: str = "refused") -> None:
+        super().__init__(message)
+        self.message, self.reason = message, reason
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose server it is."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    groups: tuple[str, ...] = ()
+
+    @property
+    def slice(self) -> str:
+        """Name the slice in which everything of this person runs."""
+        return f"user-{self.uid}.slice"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Properties for the server's unit (a list where one is named more than once), variables for its environment."""
+
+    properties: Mapping[str, Value] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Granter(Protocol):
+    """What an entry point of the group gives."""
+
+    async def grant(self, account: Account, options: Mapping[str, Any]) -> Grant:
+        """Give what this person may use, or raise Refusal."""
+
+    async def release(self, account: Account) -> None:
+        """Take it back."""
+
+
+def granters() -> dict[str, Granter]:
+    """Find what is installed, in order of name."""
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return {point.name: cast(Granter, point.load()()) for point in points}
+
+
+async def collect(found: Mapping[str, Granter], account: Account, options: Mapping[str, Any]) -> list[Grant]:
+    """Ask every granter; where one refuses or fails, what the others gave is taken back before the error goes on."""
+    grants = []
+    try:
+        for granter in found.values():
+            grant = await granter.grant(account, options)
+            grants.append(grant)
+    except BaseException:
+        await release(found, account)
+        raise
+    return grants
+
+
+async def release(found: Mapping[str, Granter], account: Account) -> dict[str, Exception]:
+    """Take everything back; one granter that fails keeps no other from it. Gives the failures by name."""
+    failures = {}
+    for name, granter in found.items():
+        try:
+            await granter.release(account)
+        except Exception as error:  # noqa: BLE001  # whatever another package does wrong
+            failures[name] = error
+    return failures
+
+
+def merged(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
+    """Put properties together: lists grow, and of two single values the same is meant or it is a mistake."""
+    found: dict[str, Value] = {}
+    for part in parts:
+        for key, value in part.items():
+            if key not in found:
+                found[key] = list(value) if isinstance(value, list) else value
+                continue
+            there = found[key]
+            if isinstance(there, list) or isinstance(value, list):
+                before = there if isinstance(there, list) else [there]
+                after = value if isinstance(value, list) else [value]
+                found[key] = before + [each for each in after if each not in before]
+            elif there != value:
+                raise ValueError(f"{key} is wished as {there} and as {value}")
+    return found

@@ -1,0 +1,147 @@
+"""What speaks against starting a server on this host now. Every answer is a sentence for a person."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from gpulab_hub.grants import Account, Refusal
+
+LIMITS = ("MemoryMax", "CPUQuotaPerSecUSec")
+"""Properties of a slice that JupyterLab's resource bar shows."""
+LEAST_MEMORY = 512 * 2**20
+"""An idle server and one kernel hold 300 MB."""
+LEAST_DISK = 64 * 2**20
+"""Room on the host's own disk for a private /tmp and the journal."""
+
+
+def available_memory(meminfo: str) -> int:
+    """Read what the kernel can still hand out, from /proc/meminfo."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 2**63
+
+
+def refuse_full_host(least_memory: int = LEAST_MEMORY, least_disk: int = LEAST_DISK) -> None:
+    """Raise Refusal where one more server would do harm."""
+    free = available_memory(Path("/proc/meminfo").read_text(encoding="ascii"))
+    if free < least_memory:
+        raise Refusal(
+            f"This host is out of memory ({free // 2**20} MB left): try again when others have finished, "
+            "or ask an administrator.",
+            "host_out_of_memory",
+        )
+    for path in ("/run", "/tmp"):  # noqa: S108  # where the unit's own folders will be
+        disk = os.statvfs(path)
+        if disk.f_bavail * disk.f_frsize < least_disk:
+            raise Refusal(
+                f"This host's disk is full ({path}): your server was not started. Ask an administrator; "
+                "your files are safe, and SSH still lets you in.",
+                "host_disk_full",
+            )
+
+
+def room_in_home(account: Account, attempt: Callable[[str], None] | None = None) -> str:
+    """Tell why nothing can be written into a person's home: "", "quota", "full", "missing" or "unwritable"."""
+    try:
+        (attempt or as_owner(account))(account.home)
+    except OSError as error:
+        return {errno.EDQUOT: "quota", errno.ENOSPC: "full", errno.ENOENT: "missing", errno.ENOTDIR: "missing"}.get(
+            error.errno or 0, "unwritable"
+        )
+    return ""
+
+
+PROBE = """
+import os, sys, tempfile
+try:
+    # Deleted as soon as it is open: whatever happens, nothing stays.
+    with tempfile.TemporaryFile(dir=sys.argv[1]) as probe:
+        probe.write(b"x" * 65536)
+        probe.flush()
+        os.fsync(probe.fileno())
+except OSError as error:
+    sys.exit(error.errno)
+"""
+
+
+def as_owner(account: Account) -> Callable[[str], None]:
+    """Give a function that writes and removes a small file in a folder as the person, who may have a quota."""
+
+    def attempt(folder: str) -> None:
+        argv = [sys.executable, "-I", "-S", "-c", PROBE, folder]
+        done = subprocess.run(
+            argv, user=account.uid, group=account.gid, extra_groups=[], cwd="/", capture_output=True, check=False
+        )
+        if done.returncode:
+            raise OSError(done.returncode, done.stderr.decode(errors="replace")[-200:], folder)
+
+    return attempt
+
+
+def account_of(name: str) -> Account:
+    """Read an account; raise Refusal where there is none."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError as error:
+        raise Refusal(f"There is no account {name} on this host: ask an administrator.", "no_account") from error
+    groups = (grp.getgrgid(gid).gr_name for gid in os.getgrouplist(name, entry.pw_gid))
+    return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir, tuple(sorted(groups)))
+
+
+def bar_limits(shown: str) -> dict[str, str]:
+    """Give what JupyterLab's resource bar shows, from `systemctl show` of the person's slice."""
+    values = dict(line.partition("=")[::2] for line in shown.splitlines())
+    found = {}
+    if values.get("MemoryMax", "infinity").isdigit():
+        found["MEM_LIMIT"] = values["MemoryMax"]
+    quota = values.get("CPUQuotaPerSecUSec", "infinity")
+    if quota != "infinity" and (cores := seconds(quota)):
+        found["CPU_LIMIT"] = f"{cores:g}"
+    return found
+
+
+def seconds(text: str) -> float:
+    """Read a time span as systemd prints it (systemd.time(7)); nothing for one that it never prints of a quota."""
+    total = 0.0
+    for part in text.split():
+        for suffix, factor in (("min", 60.0), ("ms", 1e-3), ("us", 1e-6), ("s", 1.0)):
+            if part.endswith(suffix):
+                total += float(part.removesuffix(suffix)) * factor
+                break
+    return total
+
+
+TIDY = "Your server starts with what it needs in memory: delete something, then restart it."
+MESSAGES = {
+    "quota": f"You are over your disk quota. {TIDY}",
+    "full": f"The disk of your home is full. {TIDY}",
+}
+
+
+def refuse_home(account: Account, state: str) -> None:
+    """Raise Refusal where there is no home to work in."""
+    if state == "missing":
+        raise Refusal(f"Your home {account.home} is not there: ask an administrator.", "no_home")
+    if state == "unwritable":
+        raise Refusal(f"You cannot write into your home {account.home}: ask an administrator.", "home_unwritable")
+
+
+def away_from_home(folder: str) -> dict[str, str]:
+    """Let a server keep what it writes while it starts in another folder than a home that takes nothing more."""
+    names = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTERLAB_SETTINGS_DIR": "lab/settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "lab/workspaces",
+        "IPYTHONDIR": "ipython",
+        "XDG_CACHE_HOME": "cache",
+        "MPLCONFIGDIR": "matplotlib",
+    }
+    return {name: f"{folder}/{below}" for name, below in names.items()}

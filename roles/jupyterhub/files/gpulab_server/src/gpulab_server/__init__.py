@@ -1,0 +1,1 @@
+"""What people's Jupyter servers add to Jupyter."""

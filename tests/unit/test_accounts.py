@@ -1,0 +1,164 @@
+"""What is read of a host's accounts, keys and sessions, and what follows from it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.gpulab.core.plugins.modules import (
+    account_state,
+    archived_home,
+    end_sessions,
+    hub_people,
+    login_keys,
+    shared_folders,
+)
+
+SHADOW = "ada:$6$x:20000:0:99999:7:::\neve:!:20000:0:99999:7::1:\nnew:*:20000:0:99999:7::21000:\n"
+
+
+def entry(name: str, uid: int, home: Path, shell: str = "/bin/bash") -> pwd.struct_passwd:
+    """Make a line of passwd."""
+    return pwd.struct_passwd((name, "x", uid, uid, "", str(home), shell))
+
+
+def test_shadow_is_read() -> None:
+    """Hash and day of expiry, where there is one."""
+    assert account_state.shadow(SHADOW) == {"ada": ("$6$x", None), "eve": ("!", 1), "new": ("*", 21000)}
+
+
+def test_last_day_is_usable() -> None:
+    """The account expires on the day after its last one."""
+    assert account_state.expiry_day("1970-01-02") == 2
+    assert account_state.expiry_day(None) is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "differs"),
+    [
+        ({}, False),
+        ({"groups": ["lab"]}, False),
+        ({"groups": ["lab", "staff"]}, True),
+        ({"password_hash": "$6$x"}, False),
+        ({"password_hash": "$6$y"}, True),
+        ({"expires": "2030-01-01"}, True),
+    ],
+)
+def test_account_that_differs_is_named(tmp_path: Path, wish: dict[str, Any], differs: bool) -> None:
+    """Only accounts that differ cost a task."""
+    found = account_state.differs(
+        {"name": "ada", **wish}, entry("ada", 1001, tmp_path), ("$6$x", None), {"lab": {"ada"}}, "/bin/bash"
+    )
+    assert found is differs
+
+
+def test_missing_account_shell_and_home_differ(tmp_path: Path) -> None:
+    """What would not let somebody work is not as wished."""
+    ask = (("x", None), dict[str, set[str]](), "/bin/bash")
+    assert account_state.differs({"name": "ada"}, None, *ask)
+    assert account_state.differs({"name": "ada"}, entry("ada", 1001, tmp_path, "/bin/false"), *ask)
+    assert account_state.differs({"name": "ada"}, entry("ada", 1001, tmp_path / "gone"), *ask)
+
+
+def test_open_home_is_named_and_a_link_is_left_alone(tmp_path: Path) -> None:
+    """An adopted home of mode 0755 is closed; nobody's link decides what is closed."""
+    for name, mode in (("ada", 0o755), ("grace", 0o700)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "eve").symlink_to("/etc")
+    entries = {name: entry(name, 1001, tmp_path / name) for name in ("ada", "grace", "eve")}
+    assert account_state.open_homes(["ada", "grace", "eve", "nobody"], entries) == {"ada": str(tmp_path / "ada")}
+
+
+def test_keys_of_one_owner_leave_the_others_as_they_are(tmp_path: Path) -> None:
+    """Each application of the role owns a part of each file."""
+    (tmp_path / "ada").write_text("# begin physics\nkey-p\n# end physics\n")
+    (tmp_path / "eve").write_text("# begin lab\nold\n# end lab\n")
+    found = login_keys.changes([{"name": "ada", "keys": ["key-a", "key-b"]}, {"name": "new"}], "lab", tmp_path)
+    after = {path.name: text for path, (_, text) in found.items()}
+    assert after == {
+        "ada": "# begin physics\nkey-p\n# end physics\n# begin lab\nkey-a\nkey-b\n# end lab\n",
+        "eve": "",
+    }
+    for path, (_, text) in found.items():
+        login_keys.write(path, text, 0o644)
+    assert not (tmp_path / "eve").exists()
+    assert login_keys.changes([{"name": "ada", "keys": ["key-a", "key-b"]}], "lab", tmp_path) == {}
+    gone = login_keys.changes([{"name": "ada", "keys": ["key-b"]}], "lab", tmp_path)
+    assert "key-a" not in gone[tmp_path / "ada"][1]
+
+
+def test_sshd_keeps_reading_what_it_read() -> None:
+    """A site's own places of keys stay; ours comes last and once."""
+    folder = Path("/etc/ssh/authorized_keys.d")
+    assert ".ssh/authorized_keys .ssh/authorized_keys2 /etc/ssh/authorized_keys.d/%u" in login_keys.sshd_setting(
+        "", folder
+    )
+    shown = "port 22\nauthorizedkeysfile /site/%u /etc/ssh/authorized_keys.d/%u\n"
+    assert "AuthorizedKeysFile /site/%u /etc/ssh/authorized_keys.d/%u\n" in login_keys.sshd_setting(shown, folder)
+
+
+def test_processes_of_a_person_are_found() -> None:
+    """By their owner; one that has ended is no process any more."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert child.pid in end_sessions.processes(os.getuid())
+        assert child.pid not in end_sessions.processes(4242424)
+        child.kill()
+    assert child.pid not in end_sessions.processes(os.getuid())
+
+
+def test_accounts_of_the_system_are_never_ended() -> None:
+    """A slip of the pen must not end the host."""
+    accounts = {"root": 0, "daemon": 1, "ada": 1001, "deploy": 1002}
+    assert end_sessions.refused(["ada", "root", "daemon", "deploy", "gone"], accounts, 1002) == [
+        "root",
+        "daemon",
+        "deploy",
+    ]
+
+
+def test_home_that_is_a_link_is_not_archived(tmp_path: Path) -> None:
+    """Root packs no folder that somebody's link leads to."""
+    (tmp_path / "eve").symlink_to("/etc")
+    (tmp_path / "ada").mkdir()
+    entries = [entry("eve", 1002, tmp_path / "eve"), entry("ada", 4242, tmp_path / "ada")]
+    found, problems = archived_home.homes(["eve"], entries)
+    assert found == {}
+    assert "eve's own" in problems[0]
+    assert "ada's own" in archived_home.homes(["ada"], entries)[1][0]  # it belongs to another number
+    assert archived_home.homes(["nobody"], entries) == ({}, [])
+
+
+def test_shared_folder_is_compared_as_a_whole(tmp_path: Path) -> None:
+    """Mode, owner and default list: one that differs in any is made right."""
+    gid = os.getgid()
+    tmp_path.chmod(0o2770)
+    listed = "\n".join(["user::rwx", *shared_folders.rules("class")])
+    own = os.getuid() == 0
+    assert shared_folders.fits(tmp_path, "class", gid, listed) is own
+    assert not shared_folders.fits(tmp_path, "class", gid, listed.replace("default:other::---", "default:other::r-x"))
+    tmp_path.chmod(0o770)
+    assert not shared_folders.fits(tmp_path, "class", gid, listed)
+
+
+def test_hub_forgets_leavers_and_the_expired() -> None:
+    """Whoever the hub knows and who is no member, or whose last day is over."""
+    assert hub_people.over(SHADOW, 20999) == {"eve"}
+    assert hub_people.over(SHADOW, 21000) == {"eve", "new"}
+    assert hub_people.leavers(["ada", "eve", "old", "new"], ["ada", "eve", "new"], {"eve"}) == ["eve", "old"]
+
+
+def test_hub_is_asked_page_by_page() -> None:
+    """A hub gives no more than a page at a time."""
+    pages = {0: (["a", "b"], {"offset": 2}), 2: (["c"], None)}
+
+    def ask(method: str, path: str) -> Any:
+        names, following = pages[int(path.rpartition("=")[2])]
+        return {"items": [{"name": name} for name in names], "_pagination": {"next": following}}
+
+    assert hub_people.everybody(ask) == ["a", "b", "c"]

@@ -1,0 +1,155 @@
+"""The hub's own package: grants put together, refusals in plain words, accounts looked at anew."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import pwd
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
+
+from gpulab_hub import host, people
+from gpulab_hub.grants import Account, Grant, Refusal, collect, merged, release
+
+ADA = Account("ada", 1001, 1001, "/home/ada")
+
+
+class Granter:
+    """A granter that notes what it was asked."""
+
+    def __init__(self, grant: Grant | Exception, release: Exception | None = None) -> None:
+        self.answer, self.failure, self.released = grant, release, 0
+
+    async def grant(self, account: Account, options: Mapping[str, Any]) -> Grant:  # noqa: ARG002
+        """Grant or refuse."""
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def release(self, account: Account) -> None:  # noqa: ARG002
+        """Note it, or fail."""
+        self.released += 1
+        if self.failure:
+            raise self.failure
+
+
+def test_everything_runs_in_the_slice_of_the_account() -> None:
+    """The name that logind gives it."""
+    assert ADA.slice == "user-1001.slice"
+
+
+def test_lists_grow_and_single_values_stay() -> None:
+    """Properties that may be named more than once are put together, in order and without repeats."""
+    found = merged(
+        [{"UMask": "0077", "DeviceAllow": ["a", "b"]}, {"DeviceAllow": "c"}, {"DeviceAllow": ["a"], "UMask": "0077"}]
+    )
+    assert found == {"UMask": "0077", "DeviceAllow": ["a", "b", "c"]}
+
+
+def test_contradicting_properties_are_a_mistake() -> None:
+    """Which one wins must not depend on the order of packages."""
+    with pytest.raises(ValueError, match="DevicePolicy is wished as closed and as auto"):
+        merged([{"DevicePolicy": "closed"}, {"DevicePolicy": "auto"}])
+
+
+def test_parts_are_not_changed() -> None:
+    """What one start added must not be there the next time."""
+    part: dict[str, Any] = {"DeviceAllow": ["a"]}
+    merged([part, {"DeviceAllow": ["b"]}])
+    assert part == {"DeviceAllow": ["a"]}
+
+
+@pytest.mark.parametrize("failure", [Refusal("No GPU is free.", "no_gpu"), RuntimeError("broken")])
+def test_what_was_granted_is_taken_back_when_another_refuses(failure: Exception) -> None:
+    """A refused start leaves nothing held, and the refusal reaches the person."""
+    first = Granter(Grant(environment={"A": "1"}))
+    with pytest.raises(type(failure), match=str(failure)):
+        asyncio.run(collect({"first": first, "second": Granter(failure)}, ADA, {}))
+    assert first.released == 1
+
+
+def test_one_granter_that_fails_keeps_no_other_from_release() -> None:
+    """Failures are named, the others are released."""
+    good = Granter(Grant())
+    found = asyncio.run(release({"bad": Granter(Grant(), OSError("x")), "good": good}, ADA))
+    assert list(found) == ["bad"]
+    assert good.released == 1
+
+
+def test_host_without_memory_refuses_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more server would make the kernel kill somebody's."""
+    with pytest.raises(Refusal, match="out of memory") as caught:
+        host.refuse_full_host(least_memory=2**60)
+    assert caught.value.reason == "host_out_of_memory"
+    with pytest.raises(Refusal, match="disk is full") as caught:
+        host.refuse_full_host(least_memory=0, least_disk=2**60)
+    assert caught.value.reason == "host_disk_full"
+    host.refuse_full_host(0, 0)
+
+
+def test_available_memory_is_read() -> None:
+    """In bytes; a kernel that does not say is not in the way."""
+    assert host.available_memory("MemTotal: 9 kB\nMemAvailable:   1024 kB\n") == 2**20
+    assert host.available_memory("") > 2**60
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [(errno.EDQUOT, "quota"), (errno.ENOSPC, "full"), (errno.ENOENT, "missing"), (errno.EACCES, "unwritable")],
+)
+def test_home_that_takes_nothing_is_told_apart(number: int, state: str) -> None:
+    """Over quota and full: a server to tidy up with. Missing or not writable: a refusal."""
+
+    def attempt(folder: str) -> None:
+        raise OSError(number, "", folder)
+
+    assert host.room_in_home(ADA, attempt) == state
+    if state in host.MESSAGES:
+        host.refuse_home(ADA, state)
+        assert "delete something" in host.MESSAGES[state]
+    else:
+        with pytest.raises(Refusal, match="/home/ada"):
+            host.refuse_home(ADA, state)
+
+
+def test_home_with_room_takes_something(tmp_path: Path) -> None:
+    """A real attempt, in a child of its own; nothing stays."""
+    me = Account("me", os.getuid(), os.getgid(), str(tmp_path))
+    assert host.room_in_home(me) == ""
+    assert list(tmp_path.iterdir()) == []
+    assert host.room_in_home(Account("me", os.getuid(), os.getgid(), str(tmp_path / "gone"))) == "missing"
+
+
+def test_resource_bar_shows_the_budget() -> None:
+    """What systemd shows of the slice, as JupyterLab reads it; no limit is no figure."""
+    assert host.bar_limits("MemoryMax=3221225472\nCPUQuotaPerSecUSec=1.500s\n".replace("1.500s", "1s 500ms")) == {
+        "MEM_LIMIT": "3221225472",
+        "CPU_LIMIT": "1.5",
+    }
+    assert host.bar_limits("MemoryMax=infinity\nCPUQuotaPerSecUSec=infinity\n") == {}
+
+
+def test_account_that_is_not_there_is_refused() -> None:
+    """In words, not with a KeyError."""
+    with pytest.raises(Refusal, match="no account nobody-of-this-name"):
+        host.account_of("nobody-of-this-name")
+
+
+def test_only_members_who_have_not_expired_may_come_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Account, group and day are looked at each time."""
+    accounts = {name: pwd.struct_passwd((name, "x", 1001, 1001, "", "/", "")) for name in ("ada", "eve", "old")}
+    monkeypatch.setattr("gpulab_hub.people.pwd.getpwnam", lambda name: accounts[name])
+    monkeypatch.setattr(people, "_members", lambda _: ["ada", "old", "gone"])
+    monkeypatch.setattr(people, "_gid", lambda _: 990)
+    shadow = tmp_path / "shadow"
+    shadow.write_text("ada:x:1:0:9:7:::\nold:x:1:0:9:7::20000:\neve:x:1:0:9:7:::\n")
+    names = ("ada", "eve", "old", "gone")
+    assert [name for name in names if people.may_come_in(name, {"lab"}, shadow, 20000 * 86400)] == ["ada"]
+    assert people.may_come_in("old", {"lab"}, shadow, 19999 * 86400)
