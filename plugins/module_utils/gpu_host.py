@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import pwd
 import re
 from collections.abc import Callable, Iterable
@@ -28,6 +29,9 @@ SECURE_BOOT = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032
 
 LIBRARIES = ("usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/nvidia/*", "usr/lib64", "usr/lib", "usr/local/nvidia/lib64")
 """Where distributions, NVIDIA's packages, its .run file and container runtimes put the driver's libraries."""
+
+RECORD = "var/lib/gpulab/driver.json"
+"""Where the role nvidia_driver writes down what it installed."""
 
 DRIVER_PACKAGES = (
     "nvidia-kernel-*",
@@ -242,6 +246,15 @@ def packages(root: Path) -> dict[str, dict[str, str]]:
         if status and status[1] not in ("not-installed", "config-files"):
             found[name[1]] = {"version": version[1] if version else "", "state": status[1]}
     return found
+
+
+def managed(root: Path) -> dict[str, Any]:
+    """Give the role's own record of the driver that it installed; nothing where there is no whole one."""
+    try:
+        found = json.loads(read(root / RECORD) or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def userland(root: Path) -> str:

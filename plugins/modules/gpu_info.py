@@ -110,6 +110,10 @@ dkms:
   type: list
   elements: dict
   returned: always
+managed:
+  description: What the role C(nvidia_driver) wrote down about the driver that it installed; empty where it did not.
+  type: dict
+  returned: always
 nouveau_loaded:
   description: Whether the free driver that stands in the way of NVIDIA's is loaded.
   type: bool
@@ -191,6 +195,7 @@ def main() -> None:
         boot_kernel=installed[-1] if installed else "",
         modules=gpu_host.modules(root, lambda path: modinfo_of(module, path)),
         dkms=gpu_host.dkms(root),
+        managed=gpu_host.managed(root),
         nouveau_loaded=(sysfs / "module" / "nouveau").is_dir(),
         nouveau_blocked=gpu_host.blocked(root, "nouveau"),
         secure_boot=gpu_host.secure_boot(sysfs),

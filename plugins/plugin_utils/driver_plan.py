@@ -318,7 +318,7 @@ def _chosen(host: Mapping[str, Any], options: Mapping[str, Any], plan: dict[str,
     )
     kept = managed.get("version", "") if same else ""
     plan.update(
-        action="change" if managed and (not same or options.get("version") not in (None, "", kept)) else "install",
+        action="change" if managed and (not same or not _is(kept, options.get("version"))) else "install",
         source=offer.source,
         branch=offer.branch,
         flavour=offer.flavour,
@@ -332,7 +332,21 @@ def _chosen(host: Mapping[str, Any], options: Mapping[str, Any], plan: dict[str,
         version=options.get("version") or kept,
         cuda=cuda_range(host, offer.branch),
     )
+    if same and plan["action"] == "install" and _complete(host, managed, plan):
+        plan["action"] = "keep"
     return plan
+
+
+def _is(version: str, wished: str | None) -> bool:
+    """Tell whether a package's version is the wished one: nothing wished, the driver's version, or the package's."""
+    return not wished or version == wished or bool(re.match(rf"(\d+:)?{re.escape(wished)}(?![\d.])", version))
+
+
+def _complete(host: Mapping[str, Any], managed: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
+    """Tell whether what was installed is still whole, for every kernel that has headers."""
+    built = all(host["modules"].get(kernel["release"]) for kernel in host["kernels"] if kernel["headers"])
+    same = set(managed.get("packages", [])) == set(plan["packages"])
+    return same and (built or not plan["dkms"]) and not driver_problems(host, plan)
 
 
 def reboot_reasons(host: Mapping[str, Any]) -> list[str]:

@@ -291,6 +291,7 @@ def test_what_was_installed_is_kept_or_changed_knowingly() -> None:
     facts: dict[str, Any] = {"managed": managed, "driver_kind": "package", "userland_version": "580.95.05"}
     same = plan("1eb8", **facts)
     assert (same["action"], same["version"]) == ("install", "580.95.05-1")
+    assert plan("1eb8", wishes={"version": "580.95.05"}, **facts)["action"] == "install"
     assert plan("1eb8", wishes={"branch": "595"}, **facts)["action"] == "change"
     assert plan("1eb8", wishes={"version": "580.82.07"}, **facts)["action"] == "change"
     assert plan("1eb8", wishes={"state": "absent"}, **facts)["action"] == "uninstall"
@@ -330,6 +331,24 @@ def test_each_way_to_be_broken_is_found(facts: dict[str, Any], words: str) -> No
     """Whatever apt's exit code said."""
     found = driver_plan.driver_problems(host("1eb8", **{**INSTALLED, **facts}), PLANNED)
     assert any(words in problem for problem in found), found
+
+
+def test_whole_driver_of_ours_is_kept() -> None:
+    """A second run has nothing to do; a new kernel, or a module that is gone, is work."""
+    managed: dict[str, Any] = {
+        "source": "distro",
+        "branch": 535,
+        "flavour": "proprietary",
+        "version": "535.309.01-0+deb12u1",
+    }
+    managed["packages"] = plan("1eb8", wishes={"source": "distro"})["packages"]
+    facts: dict[str, Any] = {**INSTALLED, "managed": managed}
+    wishes = {"source": "distro"}
+    assert plan("1eb8", wishes=wishes, **facts)["action"] == "keep"
+    assert plan("1eb8", wishes=wishes, **{**facts, "modules": {KERNEL: []}})["action"] == "install"
+    newer = {"release": "6.1.0-60-amd64", "installed": True, "headers": True}
+    facts["kernels"] = [{"release": KERNEL, "installed": True, "headers": True}, newer]
+    assert plan("1eb8", wishes=wishes, **facts)["action"] == "install"
 
 
 def test_fabric_manager_must_be_exactly_the_drivers() -> None:
