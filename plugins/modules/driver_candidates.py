@@ -91,18 +91,13 @@ def upstream(version: str) -> str:
 
 def pick(versions: Iterable[tuple[str, Sequence[str]]], wishes: dict[str, object]) -> tuple[str, list[str]]:
     """Pick the first fitting version (they come newest first, with the addresses that have it), and name the others."""
+    wished = str(wishes["version"] or "")
     found, others = "", []
     for version, addresses in versions:
         own = upstream(version)
         here = any(address.startswith(str(wishes["repository"])) for address in addresses)
-        fits = (
-            own.split(".")[0] == str(wishes["branch"])
-            and here is wishes["vendor"]
-            and bool(
-                re.match(re.escape(str(wishes["version"] or "")) + r"(?![0-9])", own) or version == wishes["version"]
-            )
-        )
-        if fits and not found:
+        same = wished in ("", version) or bool(re.match(rf"{re.escape(wished)}(?![0-9])", own))
+        if not found and same and own.split(".")[0] == str(wishes["branch"]) and here is wishes["vendor"]:
             found = version
         else:
             others.append(version)
