@@ -157,8 +157,6 @@ def unbuilt(wishes: Mapping[str, Any]) -> list[str]:
     """Refuse wishes that this release knows and cannot carry out, rather than pass over them in silence."""
     built: dict[str, tuple[object, ...]] = {
         "gpulab_gpu_sharing": ("auto", "none"),
-        "gpulab_driver_source": ("auto", "preinstalled"),
-        "gpulab_driver_branch": ("", None),
         "gpulab_cuda_versions": ([], None),
         "gpulab_frameworks_layout": ("auto", "cpu"),
         "gpulab_extra_packages": ([], None),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gpulab.core.plugins.module_utils import host_state
-from ansible_collections.gpulab.core.plugins.modules import account_preflight, distribution_packages, gpu_info
+from ansible_collections.gpulab.core.plugins.modules import account_preflight, distribution_packages
 from ansible_collections.gpulab.core.plugins.modules import host_preflight as preflight
 
 DEBIAN = {"os": "debian", "version": "12", "name": "Debian GNU/Linux 12", "cores": 2, "memory_gb": 8.2, "disk_gb": 30.0}
@@ -184,39 +184,3 @@ def test_account_that_fits_is_adopted(tmp_path: Path) -> None:
     there = [account("ada", 1500)]
     assert account_preflight.account_problems([{"name": "ada", "uid": 1500}], there, tmp_path) == []
     assert account_preflight.account_problems([{"name": "ada"}], there, tmp_path) == []
-
-
-def device(tree: Path, address: str, vendor: str, kind: str, number: str) -> None:
-    """Record one PCI device."""
-    folder = tree / "bus" / "pci" / "devices" / address
-    folder.mkdir(parents=True)
-    for name, text in (("vendor", vendor), ("class", kind), ("device", number)):
-        (folder / name).write_text(text + "\n")
-
-
-def test_only_nvidias_display_devices_are_gpus(tmp_path: Path) -> None:
-    """Sound functions of the same card and other vendors' devices are not."""
-    device(tmp_path, "0000:01:00.0", "0x10de", "0x030200", "0x1eb8")
-    device(tmp_path, "0000:01:00.1", "0x10de", "0x040300", "0x10f8")
-    device(tmp_path, "0000:02:00.0", "0x8086", "0x030000", "0x3e92")
-    device(tmp_path, "0000:03:00.0", "0x10de", "0x030000", "0xffff")
-    assert gpu_info.gpus(tmp_path) == [
-        {"address": "0000:01:00.0", "device_id": "1eb8", "model": "T4"},
-        {"address": "0000:03:00.0", "device_id": "ffff", "model": "unknown"},
-    ]
-    assert gpu_info.gpus(tmp_path / "none") == []
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12\n", "535.183.01"),
-        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n", "580.95.05"),
-    ],
-)
-def test_driver_version_is_the_loaded_modules(tmp_path: Path, text: str, version: str) -> None:
-    """Both flavours of the module write their version in their own way."""
-    assert gpu_info.driver_version(tmp_path) == ""
-    (tmp_path / "driver" / "nvidia").mkdir(parents=True)
-    (tmp_path / "driver" / "nvidia" / "version").write_text(text)
-    assert gpu_info.driver_version(tmp_path) == version

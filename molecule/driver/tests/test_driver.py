@@ -1,0 +1,176 @@
+"""What the role left behind: a module that was really built, beside its libraries, and kept at its version."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def load(path: Path) -> Any:
+    """Load a file of the checkout that needs no other."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+gpu_models = load(ROOT / "plugins" / "module_utils" / "gpu_models.py")
+nvml = load(ROOT / "tests" / "nvml" / "build.py")
+
+RECORD = "/var/lib/gpulab/driver.json"
+
+
+@pytest.fixture(scope="module")
+def record(host: Any) -> dict[str, Any]:
+    """Give what the role wrote down."""
+    return dict(json.loads(host.file(RECORD).content_string))
+
+
+@pytest.fixture(scope="module")
+def module(host: Any) -> dict[str, str]:
+    """Give what modinfo says of the module for the kernel with headers."""
+    path = host.check_output("find /lib/modules -name 'nvidia-current.ko*' | head -n 1")
+    lines = (line.partition(":") for line in host.check_output(f"/sbin/modinfo {path}").splitlines())
+    return {key: value.strip() for key, _, value in lines}
+
+
+def test_module_was_built_and_is_the_records(module: dict[str, str], record: dict[str, Any]) -> None:
+    """By DKMS, the proprietary one, of the version that was planned."""
+    assert record["version"].startswith(module["version"])
+    assert module["license"] == "NVIDIA"
+    assert (record["source"], record["branch"], record["flavour"]) == ("distro", 535, "proprietary")
+
+
+def test_module_is_signed(module: dict[str, str]) -> None:
+    """By the key that DKMS made for this host."""
+    assert "DKMS" in module["signer"]
+    assert module["sig_hashalgo"] == "sha256"
+
+
+def test_module_fits_its_kernel(host: Any, module: dict[str, str]) -> None:
+    """The kernel of the headers that were installed, not the one that happens to run."""
+    assert module["vermagic"].split()[0] in host.check_output("ls /lib/modules").split()
+    assert module["vermagic"].split()[0] != host.check_output("uname -r")
+
+
+def test_libraries_are_the_modules(host: Any, module: dict[str, str]) -> None:
+    """One version everywhere."""
+    for name in ("libcuda", "libnvidia-ml"):
+        assert host.run(f"ls /usr/lib/x86_64-linux-gnu/nvidia/current/{name}.so.{module['version']}").rc == 0
+
+
+def test_headers_of_the_next_kernel_will_come(host: Any) -> None:
+    """The metapackage is there: tomorrow's kernel has its module too."""
+    assert host.package("linux-headers-amd64").is_installed
+
+
+def test_every_package_of_the_closure_is_pinned(host: Any, record: dict[str, Any]) -> None:
+    """Whatever shares the driver's version would be kept at it, with a priority above every archive's."""
+    version = record["version"]
+    for name in [name for name in record["added"] if "nvidia" in name or name == "libcuda1"]:
+        if host.package(name).version == version:
+            assert " 1001" in host.check_output(f"apt-cache policy {name}"), name
+
+
+def test_unattended_upgrades_leave_it_alone(host: Any) -> None:
+    """As apt itself reads the settings."""
+    found = host.check_output("apt-config dump Unattended-Upgrade::Package-Blacklist")
+    assert all(f'"{name}"' in found for name in ("nvidia-", "libnvidia-", "libcuda1", "firmware-nvidia-"))
+
+
+def test_nouveau_is_kept_out(host: Any) -> None:
+    """As modprobe itself reads the settings."""
+    assert "blacklist nouveau" in host.check_output("/sbin/modprobe --showconfig").splitlines()
+
+
+@pytest.mark.parametrize(
+    "unit", ["gpulab-driver-check.service", "gpulab-driver-check.path", "gpulab-driver-nodes.service"]
+)
+def test_units_are_whole_and_start_at_boot(host: Any, unit: str) -> None:
+    """Systemd finds nothing to complain about."""
+    assert host.service(unit).is_enabled
+    done = host.run(f"systemd-analyze verify --man=no /etc/systemd/system/{unit}")
+    assert not [line for line in done.stderr.splitlines() if "gpulab" in line], done.stderr
+
+
+def test_no_unit_failed(host: Any) -> None:
+    """Nothing waits for a driver that a container cannot load."""
+    assert "nvidia" not in host.check_output("systemctl list-units --failed --plain --no-legend")
+
+
+def test_unmodified_nvidia_smi_speaks_with_the_mock(host: Any) -> None:
+    """Debian's own binary, our library below it: what it lists is called (MOCK)."""
+    folder = "/tmp/nvml"  # noqa: S108
+    host.check_output(f"mkdir -p {folder}")
+    for name in ("mock.c", "build.py"):
+        text = (ROOT / "tests" / "nvml" / name).read_text(encoding="utf-8")
+        host.check_output("printf '%%s' %s > %s", text, f"{folder}/{name}")
+    program = host.check_output("readlink -f /usr/bin/nvidia-smi")
+    assert host.run(f"dpkg --verify $(dpkg -S {program} | cut -d: -f1)").stdout == ""
+    host.check_output(f"python3 {folder}/build.py {program} {folder}/lib")
+    listed = host.check_output(f"LD_LIBRARY_PATH={folder}/lib GPULAB_MOCK_GPUS=3 {program} -L").splitlines()
+    host.check_output(f"rm -r {folder}")
+    assert len(listed) == 3
+    assert all("(MOCK)" in line for line in listed)
+
+
+def test_without_the_mock_there_is_no_gpu(host: Any) -> None:
+    """The mock is nowhere but where a test puts it: the driver is installed and drives nothing here."""
+    done = host.run("nvidia-smi")
+    assert done.rc == 9
+    assert "MOCK" not in done.stdout
+
+
+DISAGREES = {"1bb3", "13bd"}
+"""P4 and M10: nvidia-detect wrongly sends them to the 470 series; NVIDIA's own lists have them up to R580."""
+
+
+ORACLE = {
+    "1eb8": "supported by the default drivers",
+    "1db1": "supported by the default drivers",
+    "20b0": "supported by the default drivers",
+    "27b8": "supported by the default drivers",
+    "102d": "Tesla 470",
+    "2901": "not supported by any driver version up to 535",
+    "2941": "not supported by any driver version up to 535",
+    "2bb5": "not supported by any driver version up to 535",
+}
+"""What nvidia-detect itself says of T4, V100, A100, L4, K80, B200, GB200 and RTX PRO 6000."""
+
+
+def test_debian_agrees_with_the_table(host: Any) -> None:
+    """Debian's own list of what its drivers carry says the same as ours, card by card."""
+    host.check_output("apt-get --quiet --quiet install --yes --no-install-recommends nvidia-detect >/dev/null 2>&1")
+    lists = {
+        name: host.check_output(f"cat /usr/share/nvidia/{name}.ids").lower().split()
+        for name in ("nvidia", "nvidia-tesla-470", "nvidia-open")
+    }
+    carried = (535, 309)
+    wrong = []
+    for model in gpu_models.MODELS:
+        for number in (pci_id.replace(":", "") for pci_id in model.pci_ids):
+            fits = gpu_models.numbers(model.min_driver or "0") <= carried and (model.last_driver_branch or 999) >= 535
+            if number[4:] not in DISAGREES and (number in lists["nvidia"]) is not fits:
+                wrong.append((model.name, number, fits))
+            if number in lists["nvidia-open"] and gpu_models.OPEN not in model.kernel_modules:
+                wrong.append((model.name, number, "open"))
+            if model.architecture == "Kepler" and number not in lists["nvidia-tesla-470"]:
+                wrong.append((model.name, number, "470"))
+    said = {number: host.run(f"nvidia-detect 10de{number}").stdout for number in ORACLE}
+    host.check_output("apt-get --quiet --quiet purge --yes --autoremove nvidia-detect >/dev/null 2>&1")
+    assert wrong == []
+    assert [number for number, words in ORACLE.items() if words not in said[number]] == [], said
+
+
+def test_mock_declines_what_it_does_not_know() -> None:
+    """Its own answers are found in its source: a function without one is only declined."""
+    assert {"nvmlInit_v2", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"} <= nvml.written()

@@ -1,0 +1,115 @@
+"""Hosts of their own for the driver's tests: made at the start, removed at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vendor
+from lab import ROOT, Lab, Outcome
+
+PORT = 8099
+"""Where the vendor's repository is served, on the host itself."""
+
+
+class DriverHost(Lab):
+    """A host that gets drivers for a T4, which it does not have."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__("molecule/inventory", host)
+        self.base: dict[str, Any] = {"nvidia_driver_expected_gpus": ["1eb8"]}
+        self.before: list[str] = []
+
+    def apply(self, *arguments: str, **options: Any) -> Outcome:
+        """Run the role."""
+        wishes = json.dumps({**self.base, **options})
+        done = self.ansible(
+            "ansible-playbook", "tests/driver/driver.yml", "--limit", self.host, "-e", wishes, *arguments
+        )
+        recap = next(
+            (line for line in done.stdout.splitlines() if line.startswith(self.host) and "changed=" in line), ""
+        )
+        changed = int(recap.partition("changed=")[2].split()[0]) if recap else 0
+        return Outcome(done.returncode, done.stdout + done.stderr, changed)
+
+    def login(self) -> str:
+        """Log in as somebody would, and leave at once; give what the host says."""
+        return self.ssh("", "-tt", stdin="exit\n")
+
+    def ssh(self, command: str, *options: str, stdin: str = "") -> str:
+        """Run a command on the host over SSH; give what it printed."""
+        variables = json.loads(self.ansible("ansible-inventory", "--host", self.host).stdout)
+        argv = ["ssh", *options, "-p", str(variables["ansible_port"]), "-i", variables["ansible_ssh_private_key_file"]]
+        argv += [*shlex.split(variables["ansible_ssh_common_args"]), f"root@{variables['ansible_host']}"]
+        argv += [command] if command else []
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+        return done.stdout + (done.stderr if done.returncode else "")
+
+    def facts(self) -> dict[str, Any]:
+        """Read what gpu_info says."""
+        arguments = json.dumps({"expected": self.base["nvidia_driver_expected_gpus"]})
+        done = self.ansible("ansible", self.host, "-m", "gpulab.core.gpu_info", "-a", arguments)
+        return dict(json.loads(done.stdout.partition("=>")[2]))
+
+    def state(self) -> list[str]:
+        """List packages and files, so that two moments can be compared."""
+        folders = "/etc /usr /var/lib/dkms /var/lib/gpulab /lib/modules"
+        noise = "-not -path '*/__pycache__*' -not -name '*-' -not -path '/etc/ssl/*' -not -name ld.so.cache"
+        listed = "dpkg-query --show --showformat '${Package} ${Status}\\n'"
+        text = self.ssh(f"{listed}; find {folders} {noise} \\( -type f -o -type l \\) 2>/dev/null")
+        return sorted(text.splitlines())
+
+
+def bare(name: str) -> Iterator[DriverHost]:
+    """Make a bare host; remove it at the end, unless GPULAB_KEEP asks for it."""
+    found = DriverHost(name)
+    for playbook in ("destroy", "create", "prepare"):
+        done = found.ansible("ansible-playbook", f"molecule/shared/{playbook}.yml", "--limit", name)
+        assert done.returncode == 0, done.stdout[-3000:]
+    yield found
+    if not os.environ.get("GPULAB_KEEP"):
+        found.ansible("ansible-playbook", "molecule/shared/destroy.yml", "--limit", name)
+
+
+@pytest.fixture(scope="session")
+def bookworm() -> Iterator[DriverHost]:
+    """Give a bare Debian 12."""
+    yield from bare("driver12")
+
+
+@pytest.fixture(scope="session")
+def trixie() -> Iterator[DriverHost]:
+    """Give a bare Debian 13."""
+    yield from bare("driver13")
+
+
+@pytest.fixture(scope="session")
+def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> DriverHost:
+    """Give a Debian 12 with the vendor's repository at hand."""
+    repository = vendor.build(tmp_path_factory.mktemp("vendor"), "debian12")
+    archive = subprocess.run(
+        ["tar", "-C", str(repository.folder), "-cf", "-", "."], check=True, capture_output=True
+    ).stdout
+    target = Path(ROOT / "build" / "vendor.tar")
+    target.write_bytes(archive)
+    done = bookworm.ansible(
+        "ansible", bookworm.host, "-m", "ansible.builtin.copy", "-a", f"src={target} dest=/srv/vendor.tar mode=0644"
+    )
+    target.unlink()
+    assert done.returncode == 0, done.stdout
+    bookworm.ssh("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
+    serve = f"python3 -m http.server --bind 127.0.0.1 --directory /srv/vendor {PORT}"
+    bookworm.ssh(f"systemd-run --unit=vendor --property=Restart=always {serve}")
+    bookworm.base |= {
+        "nvidia_driver_source": "nvidia_repo",
+        "nvidia_driver_repository": f"http://127.0.0.1:{PORT}",
+        "nvidia_driver_repository_key_sha256": repository.sha256,
+        "nvidia_driver_reboot_delay": 0,
+    }
+    return bookworm
