@@ -143,7 +143,6 @@ def unbuilt(wishes: Mapping[str, Any]) -> list[str]:
         "gpulab_driver_source": ("auto", "preinstalled"),
         "gpulab_driver_branch": ("", None),
         "gpulab_cuda_versions": ([], None),
-        "gpulab_frameworks_layout": ("auto", "cpu"),
         "gpulab_extra_packages": ([], None),
         "gpulab_conda": ("auto", "false", False),
         "gpulab_rstudio": ("auto", "false", False),
