@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify pictures check lint unit test inventory sanity reuse nightly bench molecule docs build lock
+.PHONY: help lab down site verify pictures check lint unit test inventory sanity reuse nightly bench molecule docs build lock wheels
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -43,3 +43,5 @@ build: ## build the collection's artefact into build/
 	@scripts/bootstrap && ansible-galaxy collection build --force --output-path build
 lock: ## resolve every lock file anew
 	@scripts/bootstrap && scripts/lock
+wheels: ## no wheel of a framework lock overwrites another's files: tables of contents are read, nothing is downloaded
+	@scripts/bootstrap --judges && pytest tests/wheels -p no:cacheprovider

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,83 @@ def changelog_page() -> str:
         return (Path(folder) / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def between(text: str, mark: str, inside: str) -> str:
+    """Put a generated part between its two marks; the text around it stays."""
+    before, begin, rest = text.partition(f"<!-- BEGIN_{mark} -->\n")
+    _, end, after = rest.partition(f"<!-- END_{mark} -->")
+    if not begin or not end:
+        raise SystemExit(f"docs: the marks of {mark} are missing")
+    return f"{before}{begin}\n{inside}\n{end}{after}"
+
+
+def table(head: list[str], lines: list[list[str]]) -> str:
+    """Give a table in Markdown."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [head, ["---"] * len(head), *lines])
+
+
+class Compatibility:
+    """The tables of frameworks and GPUs, from the data and the function that the role frameworks uses."""
+
+    def __init__(self) -> None:
+        sys.path.insert(0, str(ROOT / "collections"))
+        from ansible_collections.gpulab.core.plugins.module_utils import framework_profiles, gpu_models
+
+        self.profiles, self.models = framework_profiles, gpu_models.MODELS
+
+    def versions(self, profile: str, package: str) -> str:
+        """Give the versions of a package in a profile's locks: one, or the oldest and the newest Python's."""
+        found = []
+        for python in self.profiles.BY_NAME[profile].pythons:
+            lock = (ROOT / "roles" / "frameworks" / "files" / self.profiles.BY_NAME[profile].lock(python)).read_text()
+            found += re.findall(rf"^{package}==([^\s;+]+)", lock, re.MULTILINE)
+        return " to ".join(dict.fromkeys([found[0], found[-1]])) if found else ""
+
+    def contents(self, profile: Any) -> str:
+        """Say what a profile holds."""
+        names = {"tensorflow": "TensorFlow", "torch": "PyTorch", "jax": "JAX"}
+        parts = []
+        for package in [*profile.on_gpu, *profile.on_cpu]:
+            locked = "tensorflow-cpu" if package == "tensorflow" and not profile.cuda else package
+            parts.append(f"{names[package]} {self.versions(profile.name, locked)}")
+        return ", ".join(parts)
+
+    def hosts(self) -> str:
+        """Give what layout auto makes of each generation of GPUs, with a new driver and with an old one."""
+        new, old = sorted(set(self.profiles.CUDA_DRIVERS.values()), key=self.profiles.numbers, reverse=True)
+        rows: dict[tuple[str, ...], list[str]] = {(self.kernels([], ""),) * 2: ["none"]}
+        for model in self.models:
+            outcomes = tuple(self.kernels([{"model": model.name}], driver) for driver in (new, old))
+            rows.setdefault(outcomes, []).append(f"{model.name} ({model.compute_capability})")
+        lines = [[", ".join(gpus), *outcomes] for outcomes, gpus in rows.items()]
+        return table(["GPU (compute capability)", f"driver {new} or newer", f"driver {old} or newer"], lines)
+
+    def kernels(self, cards: list[dict[str, str]], driver: str) -> str:
+        """Give the kernels that a host gets."""
+        plan = self.profiles.plan(cards, driver, python="3.12")
+        return "<br>".join(f"{each['title']} (`{each['profile']}`)" for each in plan["environments"])
+
+    def sets(self) -> str:
+        """Give what each profile holds and needs."""
+        lines = []
+        for profile in self.profiles.PROFILES:
+            cuda = f"cu{profile.cuda}"
+            libraries = [self.versions(profile.name, f"nvidia-{name}-{cuda}") for name in ("cudnn", "nccl")]
+            gpus = f"{profile.least} to {'newest' if profile.most == '99' else profile.most}" if profile.cuda else ""
+            pythons = f"{profile.pythons[0]} to {profile.pythons[-1]}"
+            driver = profile.least_driver
+            lines.append([f"`{profile.name}`", self.contents(profile), *libraries, gpus, driver, pythons])
+        head = ["profile", "holds", "cuDNN", "NCCL", "compute capability", "driver at least", "Python"]
+        return table(head, lines)
+
+
+def with_tables(path: Path, parts: dict[str, str]) -> str:
+    """Give a page with its generated parts made anew."""
+    text = path.read_text(encoding="utf-8")
+    for mark, inside in parts.items():
+        text = between(text, mark, inside)
+    return text
+
+
 def pages() -> dict[Path, str]:
     """Give every generated page as it should be."""
     roles = sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
@@ -79,6 +157,11 @@ def pages() -> dict[Path, str]:
         changelog = pool.submit(changelog_page)
         texts = list(pool.map(role_page, roles))
     found = {role / "README.md": text for role, text in zip(roles, texts, strict=True)}
+    compatibility = Compatibility()
+    tables = {"COMPATIBILITY": compatibility.hosts()}
+    readme, page = ROOT / "README.md", ROOT / "docs" / "frameworks.md"
+    found[readme] = with_tables(readme, tables)
+    found[page] = with_tables(page, {**tables, "PROFILES": compatibility.sets()})
     return {WISHES_PAGE: wishes_page(), ROOT / "CHANGELOG.md": changelog.result(), **found}
 
 

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
+from ansible_collections.gpulab.core.plugins.module_utils.framework_profiles import PROFILES, Profile
 from ansible_collections.gpulab.core.plugins.modules.locked_environment import pins
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted([*ROOT.glob("roles/*/files/locks/*.txt"), *ROOT.glob("requirements/*.txt")])
+FRAMEWORKS = ROOT / "roles/frameworks/files"
+FOR_R = sorted({*FRAMEWORKS.glob("locks/*-py3*.txt")} - {*FRAMEWORKS.glob("locks/torch-cu13-*")})
 CPU = sorted(ROOT.glob("roles/frameworks/files/locks/cpu-py*.txt"))
 
 
@@ -31,17 +33,28 @@ def test_cpu_locks_hold_both_frameworks_without_cuda(path: Path) -> None:
     assert not [name for name in versions if name.startswith(("nvidia-", "triton"))]
 
 
-@pytest.mark.parametrize("path", CPU, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FOR_R, ids=lambda path: path.name)
 def test_numpy_fits_the_distributions_reticulate(path: Path) -> None:
     """Only Debian 13 (Python 3.13) has a reticulate that converts arrays of NumPy 2."""
     major = int(pins(path.read_text(encoding="utf-8"))["numpy"].partition(".")[0])
     assert major == (2 if path.stem.endswith("313") else 1)
 
 
-def test_every_cpu_lock_is_offered() -> None:
-    """A lock that the role does not know, or knows and does not have, is a mistake."""
-    known = yaml.safe_load((ROOT / "roles/frameworks/vars/main.yml").read_text(encoding="utf-8"))["__frameworks_locks"]
-    assert sorted(known.values()) == [f"locks/{path.name}" for path in CPU]
+def test_every_lock_of_frameworks_is_offered_and_there() -> None:
+    """A lock that the table of profiles does not know, or knows and does not have, is a mistake."""
+    known = {profile.lock(python) for profile in PROFILES for python in profile.pythons}
+    assert known == {f"locks/{path.name}" for path in FRAMEWORKS.glob("locks/*-py3*.txt")}
+
+
+@pytest.mark.parametrize("profile", [profile for profile in PROFILES if profile.cuda], ids=lambda profile: profile.name)
+def test_lock_holds_one_cuda(profile: Profile) -> None:
+    """Libraries of two CUDA versions have the same file names: whichever comes last overwrites the other."""
+    for python in profile.pythons:
+        versions = pins((FRAMEWORKS / profile.lock(python)).read_text(encoding="utf-8"))
+        generations = {name.rpartition("-cu")[2] for name in versions if re.search(r"^(nvidia|jax)-.*-cu\d+$", name)}
+        generations |= {found[1] for name in versions if (found := re.match(r"jax-cuda(\d+)-", name))}
+        assert generations == {str(profile.cuda)}
+        assert set(profile.on_gpu) - {"jax"} <= set(versions)
 
 
 def test_hub_and_servers_have_the_same_jupyterhub() -> None:
