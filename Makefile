@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify pictures check lint unit test inventory sanity reuse nightly bench molecule docs build lock wheels
+.PHONY: help lab down site verify pictures check lint unit test inventory sanity reuse brownfield nightly bench molecule docs build lock wheels
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,8 +25,10 @@ unit: ## unit and interface tests
 	@scripts/bootstrap --judges && pytest tests/unit
 test: ## everything that CI runs
 	@scripts/test
-nightly: ## what CI has no room for: converges that are cut off in the middle
-	@scripts/bootstrap --containers && pytest tests/interrupts -p no:cacheprovider
+brownfield: ## an old server in a closed network: what was there stays, everything comes from a mirror
+	@scripts/bootstrap --containers && pytest tests/brownfield -p no:cacheprovider
+nightly: ## what CI has no room for: faults in the middle of converges, other distributions
+	@scripts/bootstrap --containers && pytest tests/interrupts -p no:cacheprovider && pytest tests/distributions -p no:cacheprovider
 inventory: ## the Google Cloud inventory against its fake service, the official plugin and Google's own clients
 	@scripts/bootstrap --judges && pytest tests/gcp
 bench: ## print the ratios of converges

@@ -116,12 +116,20 @@ class Compatibility:
     def hosts(self) -> str:
         """Give what layout auto makes of each generation of GPUs, with a new driver and with an old one."""
         new, old = sorted(set(self.profiles.CUDA_DRIVERS.values()), key=self.profiles.numbers, reverse=True)
-        rows: dict[tuple[str, ...], list[str]] = {(self.kernels([], ""),) * 2: ["none"]}
+        rows: dict[tuple[str, ...], dict[str, list[str]]] = {(self.kernels([], ""),) * 2: {"none": []}}
         for model in self.models:
             outcomes = tuple(self.kernels([{"model": model.name}], driver) for driver in (new, old))
-            rows.setdefault(outcomes, []).append(f"{model.name} ({model.compute_capability})")
-        lines = [[", ".join(gpus), *outcomes] for outcomes, gpus in rows.items()]
-        return table(["GPU (compute capability)", f"driver {new} or newer", f"driver {old} or newer"], lines)
+            rows.setdefault(outcomes, {}).setdefault(model.architecture, []).append(model.name)
+        lines = [
+            [", ".join(self.generation(name, models) for name, models in found.items()), *outcomes]
+            for outcomes, found in rows.items()
+        ]
+        return table(["GPU", f"driver {new} or newer", f"driver {old} or newer"], lines)
+
+    @staticmethod
+    def generation(name: str, models: list[str]) -> str:
+        """Give an architecture and a few of its GPUs: all of them would fill the page."""
+        return f"{name} ({', '.join(models[:4])}{' and others' if len(models) > 4 else ''})" if models else name
 
     def kernels(self, cards: list[dict[str, str]], driver: str) -> str:
         """Give the kernels that a host gets."""

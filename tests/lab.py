@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,17 @@ class Lab:
         """Run a playbook on the host; it must succeed."""
         done = self.ansible("ansible-playbook", name, "--limit", self.host, *options)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+    def verify(self, *options: str) -> str:
+        """Run the verification suite on the host; it must pass. Give its last line."""
+        argv = [
+            *(sys.executable, "-m", "pytest", "tests/verify", "-q", "-p", "no:cacheprovider"),
+            *(f"--hosts=ansible://{self.host}", f"--ansible-inventory={self.inventory}"),
+            *("--passwords", "build/passwords/inventory", *options),
+        ]
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-6000:]
+        return done.stdout.splitlines()[-1]
 
     def within(self, *argv: str) -> str:
         """Run a program in the local host's namespaces from this machine: it needs no network."""

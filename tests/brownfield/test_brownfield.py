@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from conftest import snapshot
-from lab import ROOT, Lab, Outcome
+from lab import Lab, Outcome
 from mirror import Mirror
 
 ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).status)"
@@ -31,11 +29,14 @@ def test_host_reaches_nothing_but_the_mirror(lab: Lab, mirror: Mirror) -> None:
         assert not answers(lab, url)
 
 
-def test_without_a_mirror_the_message_names_the_variable(lab: Lab, before: str) -> None:
+@pytest.mark.parametrize(("sources", "name"), [({}, "gpulab_sources.torch"), ({"torch": ""}, "gpulab_sources.apt")])
+def test_without_a_mirror_the_message_names_the_variable(
+    lab: Lab, before: str, sources: dict[str, str], name: str
+) -> None:
     """A host that reaches no package source says so, and says where to name one."""
-    outcome = lab.converge(gpulab_sources={})
+    outcome = lab.converge(gpulab_sources=sources)
     assert outcome.code != 0
-    assert "gpulab_sources.apt" in outcome.text, outcome.output[-3000:]
+    assert name in outcome.text, outcome.output[-3000:]
     assert "Traceback" not in outcome.output
 
 
@@ -56,18 +57,9 @@ def test_converge_from_the_mirror_alone(converged: Outcome, mirror: Mirror) -> N
     assert not mirror.upstream.wheels or "wheels" in kinds
 
 
-def test_people_compute_there(lab: Lab, converged: Outcome, tmp_path: Path) -> None:
+def test_people_compute_there(lab: Lab, converged: Outcome) -> None:
     """Somebody logs in and computes in Python and in R, although conda's programs are first on a login's PATH."""
-    report = tmp_path / "verify.xml"
-    argv = [
-        *(sys.executable, "-m", "pytest", "tests/verify", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"),
-        *(f"--hosts=ansible://{lab.host}", f"--ansible-inventory={lab.inventory}", "-k", "session or people or server"),
-        *("--passwords", "build/passwords/inventory"),
-    ]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-4000:]
-    assert " passed" in done.stdout
-    assert "failed" not in done.stdout
+    assert " passed" in lab.verify("-k", "test_session or test_people or test_server")
 
 
 @pytest.mark.parametrize(

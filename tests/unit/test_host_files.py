@@ -113,7 +113,8 @@ def test_what_is_in_the_way_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(host_files.CannotBeMade, match="folder is there and is not a file: move it away"):
         wished(tmp_path / "folder", content="x", mode="0644")
-    for wish in ({"state": "directory", "mode": "0755"}, {"state": "link", "target": "/x"}):
+    wishes: list[dict[str, Any]] = [{"state": "directory", "mode": "0755"}, {"state": "link", "target": "/x"}]
+    for wish in wishes:
         with pytest.raises(host_files.CannotBeMade, match="file is there and is not a"):
             wished(tmp_path / "file", **wish)
     assert (tmp_path / "file").read_text() == "x"
