@@ -86,7 +86,11 @@ class Mirror:
         """The wish gpulab_sources that points a host at the mirror and at nothing else."""
         return {
             "apt": {"mirror": f"{self.address}/apt", "security_mirror": f"{self.address}/apt-security"},
-            "pip": {"index_url": f"{self.address}/pip/simple", "find_links": [f"{self.address}/wheels/"]},
+            "pip": {
+                "index_url": f"{self.address}/pip/simple",
+                "find_links": [f"{self.address}/wheels/"],
+                "trusted_hosts": [str(urlsplit(self.address).hostname)],
+            },
             "npm": {"registry": f"{self.address}/npm/"},
             "torch": "",
         }

@@ -156,6 +156,8 @@ def explain(program: str, output: str) -> str:
     tail = "\n".join(output.strip().splitlines()[-12:])
     if re.search(r"No space left|Disk quota exceeded", output):
         hint = "The disk is full: free some space and run again; the environment in use was not touched."
+    elif "is not a trusted or secure host" in output:
+        hint = "pip asks a source without HTTPS only where gpulab_sources.pip.trusted_hosts names its host."
     elif re.search(r"certificate|UnknownIssuer|SSL", output, re.IGNORECASE):
         hint = "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates."
     elif re.search(

@@ -123,6 +123,10 @@ def test_release_in_use_stays(tmp_path: Path) -> None:
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("error: Failed to fetch: `https://mirror.example/simple/numpy/`", "gpulab_sources.pip"),
         ("invalid peer certificate: UnknownIssuer", "gpulab_sources.ca_certificates"),
+        (
+            "WARNING: The repository located at mirror is not a trusted or secure host",
+            "gpulab_sources.pip.trusted_hosts",
+        ),
         ("error: Hash mismatch for `numpy==1.26.4`", "not what the lock names"),
         ("something else", "not touched"),
     ],
