@@ -25,8 +25,8 @@ unit: ## unit and interface tests
 	@scripts/bootstrap --judges && pytest tests/unit
 test: ## everything that CI runs
 	@scripts/test
-nightly: ## what CI has no room for: converges that are cut off in the middle
-	@scripts/bootstrap --containers && pytest tests/interrupts -p no:cacheprovider
+nightly: ## what CI has no room for: converges that are cut off in the middle, people who come and leave
+	@scripts/bootstrap --containers && pytest tests/interrupts -p no:cacheprovider && scripts/people
 inventory: ## the Google Cloud inventory against its fake service, the official plugin and Google's own clients
 	@scripts/bootstrap --judges && pytest tests/gcp
 bench: ## print the ratios of converges

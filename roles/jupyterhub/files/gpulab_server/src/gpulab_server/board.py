@@ -13,7 +13,8 @@ def main() -> int:
     parser.add_argument("--socket", required=True)
     parser.add_argument("--folder", required=True)
     options = parser.parse_args()
-    # Found where people compute, not where this file was installed.
+    # Found where people compute: what was installed beside this file belongs to another environment.
+    sys.path.pop(0)
     from tensorboard import default, program
     from werkzeug.serving import make_server
 
