@@ -16,7 +16,7 @@ LISTENING = "0A"
 
 def get(person: Person, path: str, **options: Any) -> Any:
     """Ask the person's server."""
-    answer = person.web.get(f"{person.base}/user/{person.name}/{path}", timeout=120, **options)
+    answer = person.web.get(f"{person.base}/user/{person.name}/{path}", timeout=150, **options)
     assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
     return answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from typing import Any
 
 
@@ -38,7 +39,10 @@ def main() -> int:
     board = program.TensorBoard(default.get_plugins(), server_class=OnSocket)
     # Its faster loader would listen on a TCP port that everybody on the host reaches.
     board.configure(argv=["board", "--logdir", options.folder, "--load_fast", "false"])
-    return int(board.main() or 0)
+    # Not main(), which writes down a port for other programs to find.
+    board.launch()
+    threading.Event().wait()
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ FOLDER = "tensorboard"
 
 def tensorboard() -> dict[str, Any]:
     """Describe TensorBoard to jupyter-server-proxy."""
-    return {"command": command, "unix_socket": True, "timeout": 60, "launcher_entry": {"title": "TensorBoard"}}
+    return {"command": command, "unix_socket": True, "timeout": 120, "launcher_entry": {"title": "TensorBoard"}}
 
 
 def command(unix_socket: str) -> list[str]:
