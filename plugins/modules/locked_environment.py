@@ -286,6 +286,8 @@ class Release:
                 self.run([*install, "--compile-bytecode", str(source)])
             if self.params["node_data"]:
                 self._install_node_packages()
+        # uv leaves the file that it locked, writable to everybody.
+        (self.path / ".lock").unlink(missing_ok=True)
         marker = {"versions": pins(self.lock), "digest": self.digest}
         (self.path / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
 

@@ -33,6 +33,24 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
         ({"gpulab_users": [{"name": "Ada Lovelace"}]}, ["'Ada Lovelace'", "small letter"]),
         ({"gpulab_users": [KEY_LESS]}, ["plain-text passwords are not accepted", "openssl passwd -6"]),
+        ({"gpulab_users": [{"name": "ada", "ssh_keys": ["no key"]}]}, ["user 'ada'", "SSH key 1 is not a public key"]),
+        (
+            {"gpulab_users": [{"name": "ada", "limits": {"memory": "lots"}}]},
+            ["limits.memory: 'lots' is no size", "16G"],
+        ),
+        (
+            {"gpulab_groups": {"class-2026": {"limits": {"cpu": 0}}}},
+            ["group class-2026", "limits.cpu: 0 is too little"],
+        ),
+        ({"gpulab_groups": {"class-2027": {}}}, ["class-2026", "did you mean class-2027?"]),
+        (
+            {"gpulab_users": [{"name": "ada", "limits": {"disk": "1G"}}]},
+            ["limits.disk", "knows no quotas", "wish none"],
+        ),
+        (
+            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/refusals/class.csv') }}"},
+            ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
+        ),
         ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
         ({"gpulab_minimum": {"cores": 4096}}, ["cores", "4096", "lower gpulab_minimum.cores"]),
         ({"gpulab_minimum": {"memory_gb": 1e6}}, ["lower gpulab_minimum.memory_gb"]),

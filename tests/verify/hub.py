@@ -153,13 +153,17 @@ class Kernel:
         self.socket.close()
         self.person.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)
 
-    def run(self, code: str) -> str:
-        """Run a cell and give what it printed; raise CellFailed with its error, KernelDied where the kernel is lost."""
-        number = uuid.uuid4().hex
+    def message(self, code: str, number: str = "nobody-waits") -> str:
+        """Write the message that runs a cell."""
         header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"}
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
-        self.socket.send(json.dumps(message))
+        return json.dumps(message)
+
+    def run(self, code: str) -> str:
+        """Run a cell and give what it printed; raise CellFailed with its error, KernelDied where the kernel is lost."""
+        number = uuid.uuid4().hex
+        self.socket.send(self.message(code, number))
         printed = ""
         while True:
             answer = json.loads(self.socket.recv())

@@ -86,6 +86,10 @@ class LabSpawner(SystemdSpawner):  # type: ignore[misc]
         for name, error in (await release(self._granters(), account)).items():
             self.log.error("grant %s of %s could not be released: %s", name, account.name, error)
 
+    def get_args(self) -> list[str]:
+        """Where a home is full, what is deleted goes for good: a trash in the home would free nothing."""
+        return [*super().get_args(), *(["--FileContentsManager.delete_to_trash=False"] if self.note else [])]
+
     def get_env(self) -> dict[str, str]:
         """Add what this start settled."""
         return {**super().get_env(), **getattr(self, "extra_environment", {})}

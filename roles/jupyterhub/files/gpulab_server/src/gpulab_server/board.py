@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from typing import Any
 
 
@@ -13,7 +14,8 @@ def main() -> int:
     parser.add_argument("--socket", required=True)
     parser.add_argument("--folder", required=True)
     options = parser.parse_args()
-    # Found where people compute, not where this file was installed.
+    # Found where people compute: what was installed beside this file belongs to another environment.
+    sys.path.pop(0)
     from tensorboard import default, program
     from werkzeug.serving import make_server
 
@@ -37,7 +39,10 @@ def main() -> int:
     board = program.TensorBoard(default.get_plugins(), server_class=OnSocket)
     # Its faster loader would listen on a TCP port that everybody on the host reaches.
     board.configure(argv=["board", "--logdir", options.folder, "--load_fast", "false"])
-    return int(board.main() or 0)
+    # Not main(), which writes down a port for other programs to find.
+    board.launch()
+    threading.Event().wait()
+    return 0
 
 
 if __name__ == "__main__":

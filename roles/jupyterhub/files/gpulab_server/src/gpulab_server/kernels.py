@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.paths import jupyter_data_dir
 from traitlets import default
 
 from gpulab_server.folders import peoples
@@ -19,4 +21,6 @@ class PeoplesKernels(KernelSpecManager):  # type: ignore[misc]
 
     @default("kernel_dirs")  # type: ignore[untyped-decorator]
     def _kernel_dirs_default(self) -> list[str]:
-        return peoples(super()._kernel_dirs_default(), sys.prefix)
+        # The hub keeps a server from reading its person's home (disable_user_config), where kernels of one's own are.
+        own = str(Path(jupyter_data_dir()) / "kernels")
+        return peoples(dict.fromkeys([own, *super()._kernel_dirs_default()]), sys.prefix)

@@ -1,4 +1,4 @@
-"""TensorBoard behind the person's own server, on a unix socket that nobody else can open."""
+"""Programs behind the person's own server, each on a unix socket that nobody else can open."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ FOLDER = "tensorboard"
 """What people log into, in their homes."""
 
 
-def entry() -> dict[str, Any]:
-    """Describe it to jupyter-server-proxy."""
-    return {"command": command, "unix_socket": True, "timeout": 60, "launcher_entry": {"title": "TensorBoard"}}
+def tensorboard() -> dict[str, Any]:
+    """Describe TensorBoard to jupyter-server-proxy."""
+    return {"command": command, "unix_socket": True, "timeout": 120, "launcher_entry": {"title": "TensorBoard"}}
 
 
 def command(unix_socket: str) -> list[str]:

@@ -1,0 +1,101 @@
+"""People come, share and leave, on a converged host that may be thrown away: `make people`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import ROOT, Lab
+
+sys.path.insert(0, str(ROOT / "tests" / "verify"))
+
+from hub import Person, tunnel
+from shell import Shell
+
+WORD = "a-word-for-the-test"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say which host is tried."""
+    parser.addoption("--inventory", default="molecule/inventory")
+    parser.addoption("--limit", default="users")
+
+
+@dataclass
+class World:
+    """The host, and who is wished on it by now."""
+
+    lab: Lab
+    key: Path
+    folder: Path
+    connection: dict[str, Any]
+    secret: str
+    base: str = ""
+    users: list[dict[str, Any]] = field(default_factory=list)
+    groups: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0
+
+    def sync(self, **wishes: Any) -> str:
+        """Run playbooks/users.yml with these people; give its output, the line of the recap last."""
+        every = {"gpulab_users": self.users, "gpulab_groups": self.groups, **wishes}
+        # A file, so that hashes stand on no command line.
+        path = self.folder / "wishes.json"
+        path.write_text(json.dumps(every), encoding="utf-8")
+        begun = time.monotonic()
+        done = self.lab.ansible(
+            "ansible-playbook", "playbooks/users.yml", "--limit", self.lab.host, "--extra-vars", f"@{path}"
+        )
+        self.seconds = time.monotonic() - begun
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+        return next(line for line in done.stdout.splitlines() if line.startswith(self.lab.host) and "changed=" in line)
+
+    def root(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host as root."""
+        shell = Shell(self.connection, "root", Path(self.connection["key"]))
+        return shell.run(command)
+
+    def shell(self, name: str) -> Shell:
+        """Log somebody in over SSH with the test's key."""
+        return Shell(self.connection, name, self.key)
+
+    def person(self, name: str) -> Person:
+        """Log somebody in to the hub."""
+        return Person(self.base, name, WORD, verify=False)
+
+    def account(self, name: str, **more: Any) -> dict[str, Any]:
+        """Describe an account with the test's password and key."""
+        public = self.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
+        return {"name": name, "password_hash": self.secret, "ssh_keys": [public], **more}
+
+
+@pytest.fixture(scope="session")
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Give the host with the demo lab's people and a class; take the class away at the end."""
+    lab = Lab(request.config.getoption("--inventory"), request.config.getoption("--limit"))
+    shown = json.loads(lab.ansible("ansible-inventory", "--host", lab.host).stdout)
+    connection = {
+        "address": shown["ansible_host"],
+        "port": shown["ansible_port"],
+        "key": shown["ansible_ssh_private_key_file"],
+        "arguments": shown["ansible_ssh_common_args"],
+        "user": "root",
+    }
+    folder = tmp_path_factory.mktemp("people")
+    key = folder / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "people", "-f", str(key)], check=True)
+    argv = ["openssl", "passwd", "-6", "-stdin"]
+    secret = subprocess.run(argv, input=WORD, capture_output=True, text=True, check=True).stdout.strip()
+    found = World(lab, key, folder, connection, secret)
+    with tunnel(connection, "127.0.0.1", shown.get("gpulab_hub_port", 443)) as port:
+        found.base = f"https://127.0.0.1:{port}"
+        yield found
+    found.users, found.groups = [], {}
+    done = lab.ansible("ansible-playbook", "playbooks/users.yml", "--limit", lab.host)
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -1,0 +1,230 @@
+"""The daily jobs of docs/users.md, done for real: a class comes, shares, is limited, leaves and comes back."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from conftest import World
+from hub import LoginRefused, Person
+
+SHARED = "/srv/shared/class-2031"
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> bool:
+    """Wait for something, not for long."""
+    end = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < end:
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_class(world: World) -> Iterator[None]:
+    """Let two people come, and one adopt an account that was there with an open home."""
+    world.root("useradd --create-home --shell /bin/sh old; chmod 755 /home/old; echo work > /home/old/work")
+    world.users = [world.account(name, groups=["class-2031"]) for name in ("eve", "frank")]
+    world.users += [world.account("old"), world.account("hank")]
+    world.groups = {"class-2031": {"limits": {"tasks": 700, "memory": "3G"}, "shared_folder": True}}
+    world.sync()
+    yield
+    world.root(f"userdel -rf old; userdel -rf hank; userdel -rf eve; userdel -rf frank; rm -rf {SHARED}")
+
+
+def test_second_sync_changes_nothing(world: World) -> None:
+    """It tells how long it took: the daily job is one of seconds."""
+    assert "changed=0" in world.sync()
+    print(f"\nplaybooks/users.yml with nothing to do: {world.seconds:.1f} s")  # noqa: T201
+
+
+def test_adopted_home_is_closed_and_keeps_its_files(world: World) -> None:
+    """An open home that was there before is its owner's alone now."""
+    assert world.root("stat -c '%a %U' /home/old; cat /home/old/work").stdout.split()[-3:] == ["700", "old", "work"]
+    assert world.shell("eve").run("cat /home/old/work").returncode != 0
+
+
+def test_members_share_what_any_of_them_makes(world: World) -> None:
+    """Files and folders, also Jupyter's checkpoints, whatever the umask; others stay out."""
+    eve, frank, hank = (world.shell(name) for name in ("eve", "frank", "hank"))
+    made = eve.run(
+        f"umask 077; mkdir {SHARED}/.ipynb_checkpoints && echo 1 > {SHARED}/.ipynb_checkpoints/a && echo 1 > {SHARED}/b"
+    )
+    assert made.returncode == 0, made.stderr
+    changed = frank.run(
+        f"echo 2 >> {SHARED}/b && echo 2 > {SHARED}/.ipynb_checkpoints/a && rm {SHARED}/.ipynb_checkpoints/a"
+    )
+    assert changed.returncode == 0, changed.stderr
+    assert hank.run(f"ls {SHARED}").returncode != 0
+    assert world.root(f"stat -c '%a %U %G' {SHARED}").stdout.split()[-3:] == ["2770", "root", "class-2031"]
+
+
+def test_changed_limit_holds_for_sessions_that_run(world: World) -> None:
+    """The slice takes the new budget at once, and nobody is logged out for it."""
+    with world.shell("eve").start("cat") as session:
+        assert until(lambda: world.root("pgrep -u eve cat").returncode == 0)
+        slice_name = world.root("echo user-$(id -u eve).slice").stdout.split()[-1]
+        for tasks in (700, 650):
+            world.groups["class-2031"]["limits"]["tasks"] = tasks
+            world.sync()
+            shown = world.root(
+                f"find -L /sys/fs/cgroup -maxdepth 4 -path '*/{slice_name}/pids.max' -exec cat {{}} +"
+            ).stdout
+            assert shown.split()[-1] == str(tasks)
+        assert session.poll() is None
+        session.kill()
+
+
+def test_links_in_a_home_lead_roots_pen_nowhere(world: World) -> None:
+    """Somebody's ~/.ssh is a link to root's: nothing is written there, and nobody else's home is opened."""
+    before = world.root("cat /root/.ssh/authorized_keys").stdout
+    world.shell("eve").run("rm -rf ~/.ssh; ln -s /root/.ssh ~/.ssh")
+    world.users[0] = {**world.users[0], "ssh_keys": [*world.users[0]["ssh_keys"], ANOTHER_KEY]}
+    world.sync()
+    assert world.root("cat /root/.ssh/authorized_keys").stdout == before
+    assert ANOTHER_KEY in world.root("cat /etc/ssh/authorized_keys.d/eve").stdout
+    world.shell("eve").run("rm ~/.ssh")
+
+
+ANOTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz82I3VnE8MeuUGAoOhFBakxbHz+0vgUHCdiTE1LjEP another@laptop"
+
+
+def token(person: Person) -> str:
+    """Let the hub give a token for programs."""
+    url = f"{person.base}/hub/api/users/{person.name}/tokens"
+    answer = person.web.post(url, headers=person._xsrf(), json={"note": "test"}, timeout=60)
+    answer.raise_for_status()
+    return str(answer.json()["token"])
+
+
+def asks_with(person: Person, secret: str) -> int:
+    """Use a token and tell the status."""
+    web = person.web.__class__()
+    web.verify, web.trust_env = False, False
+    return int(
+        web.get(f"{person.base}/hub/api/user", headers={"Authorization": f"token {secret}"}, timeout=60).status_code
+    )
+
+
+@pytest.mark.parametrize("how", ["removed", "expired"])
+def test_who_leaves_is_out_at_once(world: World, how: str) -> None:
+    """Sessions end, the server ends, cookies and tokens are dead, no login works; the home stays."""
+    name = {"removed": "eve", "expired": "frank"}[how]
+    person = world.person(name)
+    person.start_server()
+    secret = token(person)
+    assert asks_with(person, secret) == 200
+    world.shell(name).run("echo kept > ~/work")
+    with world.shell(name).start("cat") as session:
+        assert until(lambda: world.root(f"pgrep -u {name} cat").returncode == 0)
+        before = next(user for user in world.users if user["name"] == name)
+        rest = [user for user in world.users if user["name"] != name]
+        yesterday = (datetime.now(timezone.utc) - timedelta(days=1)).date().isoformat()
+        world.users = rest if how == "removed" else [*rest, {**before, "expires": yesterday}]
+        world.sync()
+        assert session.wait(timeout=20) != 0
+    assert world.root(f"pgrep -u {name}").returncode == 1
+    assert asks_with(person, secret) in (401, 403)
+    assert person.web.get(f"{person.base}/hub/api/user", timeout=60, allow_redirects=False).status_code in (302, 403)
+    page = person.web.get(f"{person.base}/user/{name}/api/contents", timeout=60, allow_redirects=False)
+    assert page.status_code in (302, 403, 404, 424, 503)
+    with pytest.raises(LoginRefused):
+        world.person(name)
+    assert world.shell(name).run("true").returncode == 255
+    assert world.root(f"cat /home/{name}/work").stdout.split()[-1] == "kept"
+    world.users = [*rest, before]
+    world.sync()
+    assert world.shell(name).run("cat ~/work").stdout.strip() == "kept"
+    assert isinstance(world.person(name), Person)
+
+
+def test_home_of_a_leaver_is_packed_away_where_that_is_wished(world: World) -> None:
+    """The archive is root's and whole; the home is gone, the account and its number stay."""
+    world.shell("hank").run("mkdir -p ~/a && echo deep > ~/a/b && ln -s /etc/shadow ~/link")
+    uid = world.root("id -u hank").stdout.split()[-1]
+    world.users = [user for user in world.users if user["name"] != "hank"]
+    world.sync(users_leavers_home="archive")
+    assert world.root("test -e /home/hank").returncode == 1
+    listed = world.root("stat -c '%a %U' /var/lib/gpulab/homes/hank-*.tar.gz").stdout.split()
+    assert listed[-2:] == ["600", "root"]
+    assert world.root("tar -xzOf /var/lib/gpulab/homes/hank-*.tar.gz hank/a/b").stdout.split()[-1] == "deep"
+    assert world.root("id -u hank").stdout.split()[-1] == uid
+    world.root("rm -f /var/lib/gpulab/homes/hank-*")
+
+
+def test_class_comes_from_a_spreadsheet(world: World) -> None:
+    """A CSV file beside the inventory gives the accounts; a broken line is named, and nothing is changed."""
+    public = world.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
+    path = world.folder / "class.csv"
+    path.write_text(f"name;group;key\nivy;class-2031;{public}\n", encoding="utf-8")
+    staff, listed = world.users, "{{ staff + lookup('gpulab.core.class_list', '%s') }}" % path  # noqa: UP031
+    world.users = listed  # type: ignore[assignment]
+    try:
+        world.sync(staff=staff)
+        assert "class-2031" in world.shell("ivy").run("id -nG").stdout
+        path.write_text(f"name;group;key\nivy;class-2031;{public}\nJane Doe;class-2031;\n", encoding="utf-8")
+        with pytest.raises(AssertionError, match=r"class\.csv: line 3: user 'Jane Doe'"):
+            world.sync(staff=staff)
+    finally:
+        world.users = staff
+        world.sync()
+        world.root("userdel -rf ivy")
+
+
+def test_work_goes_on_when_the_browser_is_closed(world: World) -> None:
+    """A long cell runs on without anybody watching, and its result is there in the morning (of a short night)."""
+    person = world.person("frank")
+    person.start_server()
+    kernel = person.kernel("ml")
+    kernel.socket.send(
+        kernel.message("import time, os; time.sleep(8); open(os.path.expanduser('~/morning'), 'w').write('done')")
+    )
+    time.sleep(1)
+    kernel.socket.close()
+    assert until(lambda: world.root("cat /home/frank/morning").stdout.strip().endswith("done"), 40)
+    later = world.person("frank")
+    ids = [each["id"] for each in later.web.get(f"{later.base}/user/frank/api/kernels", timeout=60).json()]
+    assert kernel.id in ids
+    later.stop_server()
+
+
+def test_full_home_keeps_nobody_out(world: World) -> None:
+    """Somebody whose home takes nothing more logs in, gets a server, deletes, and can write again."""
+    person = world.person("frank")
+    person.stop_server()
+    assert until(lambda: world.root("systemctl is-active gpulab-server-frank").returncode != 0)
+    small = "mount -t tmpfs -o size=2M,mode=700,uid=$(id -u frank) small /home/frank"
+    world.root(f"mv /home/frank /home/frank.kept && mkdir /home/frank && {small}")
+    try:
+        world.root("runuser -u frank -- sh -c 'head -c 3M /dev/zero > ~/big'")
+        assert world.root("runuser -u frank -- sh -c 'echo x > ~/more'").returncode != 0
+        person.start_server()
+        url = f"{person.base}/user/frank/api/contents/big"
+        tokens = {cookie.path: cookie.value for cookie in person.web.cookies if cookie.name == "_xsrf"}
+        answer = person.web.delete(url, headers={"X-XSRFToken": str(tokens.get("/user/frank/"))}, timeout=60)
+        assert answer.status_code == 204, answer.text
+        person.stop_server()
+    finally:
+        until(lambda: world.root("umount /home/frank").returncode == 0)
+        world.root("rmdir /home/frank && mv /home/frank.kept /home/frank")
+
+
+def test_key_that_is_not_a_key_changes_nothing(world: World) -> None:
+    """One message, before any host is touched."""
+    staff = world.users
+    world.users = [*staff, {"name": "kim", "ssh_keys": ["ssh-ed25519 AAAA"]}]
+    try:
+        with pytest.raises(AssertionError, match="SSH key 1 is not a public key"):
+            world.sync()
+        assert world.root("id kim").returncode != 0
+    finally:
+        world.users = staff
+
+
+def test_openssl_made_the_word(world: World) -> None:
+    """The hash that logs people in here is one that docs/users.md tells how to make."""
+    argv = ["openssl", "passwd", "-6", "-salt", world.secret.split("$")[2], "-stdin"]
+    found = subprocess.run(argv, input="a-word-for-the-test", capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == world.secret
