@@ -13,6 +13,8 @@ description:
   - Installs a hash-locked set of Python packages into a folder of its own, C(releases/ID) below O(path), and then lets
     the link C(current) point at it. Whoever uses the link never sees half an environment.
   - ID is a digest of everything that goes in, so that a run with the same input does nothing.
+  - After the installation the hash of every file is compared with its wheel's RECORD, and the versions of the loaded
+    cuDNN and NCCL with the lock. Packages that overwrite each other's files are refused.
   - A release that an interrupted run left behind is removed and made again. The release before stays for a rollback.
   - Packages that the environment's owner wrote, and npm packages, can come along.
 options:
@@ -123,8 +125,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
 
 MARKER = ".gpulab-release.json"
+REPLACED = ".gpulab-replaced"
+"""Marks when a release was replaced by another one: whoever started through the link before may be using it still."""
 PATIENCE = 1800.0
 """Seconds to wait for another process that installs; the largest environment takes minutes."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
@@ -256,6 +261,14 @@ class Release:
         if done.returncode:
             raise InstallError(explain(Path(argv[0]).name, done.stdout))
 
+    def make(self) -> None:
+        """Make the release; where that fails, give back the room that it took."""
+        try:
+            self.build()
+        except (InstallError, OSError):
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
     def build(self) -> None:
         """Make the release; leaves nothing that looks complete unless it is."""
         if self.path.exists():
@@ -288,8 +301,18 @@ class Release:
                 self._install_node_packages()
         # uv leaves the file that it locked, writable to everybody.
         (self.path / ".lock").unlink(missing_ok=True)
+        self._verify()
         marker = {"versions": pins(self.lock), "digest": self.digest}
         (self.path / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
+
+    def _verify(self) -> None:
+        """Refuse an environment in which one package overwrote another's files: nothing else would notice."""
+        if found := wheel_records.problems(self.path, pins(self.lock)):
+            shown = "\n".join(found[:10])
+            raise InstallError(
+                f"{len(found)} files are not what the lock's wheels brought: two of its packages overwrite each other "
+                f"(`make wheels` finds such locks). The environment in use was not touched.\n{shown}"
+            )
 
     def _make_venv(self, work: Path) -> str:
         """Make the empty environment and give the uv that fills it."""
@@ -323,13 +346,16 @@ class Release:
         fresh = self.root / ".current"
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(Path("releases") / self.digest)
+        before = self.current.resolve() if self.current.is_symlink() else None
         fresh.replace(self.current)
+        if before and before != self.path.resolve() and before.is_dir():
+            (before / REPLACED).touch()
 
     def bring(self, prepare_only: bool, keep: int) -> None:
         """Make the release unless it is whole, and let the link point at it unless it is only to be prepared."""
         with self.alone(PATIENCE):
             if not self.is_complete():
-                self.build()
+                self.make()
             if not prepare_only:
                 self.switch()
                 for path in self.superseded(keep):
@@ -338,10 +364,10 @@ class Release:
     def superseded(self, keep: int) -> list[Path]:
         """List the releases that may go: older than the newest `keep`, and used by no process."""
         others = [path for path in self.path.parent.iterdir() if path.name != self.digest and path.is_dir()]
-        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        others.sort(key=until, reverse=True)
         unfinished = [path for path in others if not (path / MARKER).is_file()]
         finished = [path for path in others if path not in unfinished]
-        return unfinished + [path for path in finished[keep:] if not in_use(path)]
+        return unfinished + [path for path in finished[keep:] if not in_use(path, self.current)]
 
 
 def only(lock: str, name: str) -> str:
@@ -359,16 +385,36 @@ def unpack(archive: str, target: Path) -> None:
             opened.extractall(target)  # noqa: S202  # made by our own action plugin from plain files
 
 
-def in_use(path: Path, proc: Path = Path("/proc")) -> bool:
-    """Tell whether a running process has a file of this folder open as code or named on its command line."""
+def until(release: Path) -> float:
+    """Say until when a release was in use: until it was replaced; one that never was, until it was made."""
+    mark = release / REPLACED
+    return (mark if mark.exists() else release).stat().st_mtime
+
+
+def started(process: Path, proc: Path) -> float:
+    """Say when a process started (proc(5): stat, starttime; stat of the system, btime)."""
+    ticks = int((process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+    booted = re.search(r"^btime (\d+)", (proc / "stat").read_text(encoding="ascii"), re.MULTILINE)
+    return (int(booted[1]) if booted else 0) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def in_use(path: Path, current: Path | None = None, proc: Path = Path("/proc")) -> bool:
+    """Tell whether a running process uses a release.
+
+    It has a file of the release open as code, or names it on its command line; or it was started through the link
+    `current` while that pointed there, and has loaded nothing of it yet.
+    """
     needle = os.fsencode(f"{path.resolve()}/")
+    through = os.fsencode(f"{current}/") if current else None
     for process in proc.glob("[0-9]*"):
-        for source in ("maps", "cmdline"):
-            try:
-                if needle in (process / source).read_bytes():
-                    return True
-            except OSError:  # the process ended meanwhile, or is not ours to read
-                continue
+        try:
+            command = (process / "cmdline").read_bytes()
+            if needle in command or needle in (process / "maps").read_bytes():
+                return True
+            if through and through in command and path.exists() and started(process, proc) <= until(path):
+                return True
+        except OSError:  # the process ended meanwhile, or is not ours to read
+            continue
     return False
 
 

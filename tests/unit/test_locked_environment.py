@@ -117,6 +117,39 @@ def test_release_in_use_stays(tmp_path: Path) -> None:
             process.kill()
 
 
+def test_release_stays_while_a_process_that_started_through_the_link_lives(tmp_path: Path) -> None:
+    """A Python that has loaded nothing yet names the link alone; it will load from the release that it started in."""
+    found = release(tmp_path)
+    found.path.mkdir(parents=True)
+    (found.path / "sleep").symlink_to("/bin/sleep")
+    found.switch()
+    with subprocess.Popen([f"{found.current}/sleep", "60"]) as process:
+        try:
+            later = release(tmp_path, lock_text=LOCK + "six==1\n")
+            later.path.mkdir(parents=True)
+            assert not env.in_use(found.path)
+            later.switch()
+            assert env.in_use(found.path, found.current)
+        finally:
+            process.kill()
+    assert not env.in_use(found.path, found.current)
+
+
+def test_installation_that_fails_gives_the_room_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is not left full: half a release would stand in the way of the next try."""
+    found = release(tmp_path)
+
+    def fill(self: env.Release) -> None:
+        """Write something, then fail as a full disk does."""
+        self.path.mkdir(parents=True)
+        raise env.InstallError("No space left on device")
+
+    monkeypatch.setattr(env.Release, "build", fill)
+    with pytest.raises(env.InstallError):
+        found.make()
+    assert not found.path.exists()
+
+
 @pytest.mark.parametrize(
     ("output", "words"),
     [

@@ -1,0 +1,66 @@
+"""Releases of an environment: a full disk, a rollback, and a process that still uses the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import Lab
+
+ROOT = "/opt/gpulab/envs/small"
+LOCKS = Path(__file__).parent / "locks"
+
+
+def install(lab: Lab, name: str, keep: int = 1) -> tuple[int, str]:
+    """Install a lock of the tests; give the exit code and what was said."""
+    options = f"path={ROOT} lock={LOCKS / name}.txt keep={keep}"
+    done = lab.ansible("ansible", lab.host, "-m", "gpulab.core.locked_environment", "-a", options)
+    return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small(lab: Lab) -> Iterator[None]:
+    """Give the environment a file system of its own, with room for one release and not for a large one."""
+    lab.shell(f"mkdir -p {ROOT} && mount -t tmpfs -o size=30m tmpfs {ROOT}")
+    yield
+    lab.shell(f"umount {ROOT} && rmdir {ROOT}")
+
+
+def version(lab: Lab, package: str) -> str:
+    """Ask the environment in use for the version of a package."""
+    code = f'from importlib.metadata import version; print(version(\\"{package}\\"))'
+    return lab.shell(f'{ROOT}/current/bin/python -c "{code}"').strip().splitlines()[-1].rpartition("(stdout) ")[2]
+
+
+def test_full_disk_leaves_the_old_release_working_and_a_rerun_repairs(lab: Lab) -> None:
+    """The message says so; no half release takes the room; with more room the same run ends well."""
+    assert install(lab, "first")[0] == 0
+    code, said = install(lab, "large")
+    assert code != 0
+    assert "The disk is full" in said
+    assert "Traceback" not in said
+    assert version(lab, "six") == "1.16.0"
+    assert lab.shell(f"ls {ROOT}/releases | wc -l").strip().endswith("1")
+    lab.shell(f"mount -o remount,size=400m {ROOT}")
+    assert install(lab, "large")[0] == 0
+    assert version(lab, "numpy") == "2.2.6"
+
+
+def test_rollback_is_one_command(lab: Lab) -> None:
+    """The release before is in use at once."""
+    assert "Permission denied" in lab.shell("runuser -u nobody -- gpulab rollback small 2>&1 || :")
+    lab.shell("gpulab rollback small")
+    assert version(lab, "six") == "1.16.0"
+    lab.shell("gpulab rollback small")
+    assert version(lab, "numpy") == "2.2.6"
+
+
+def test_release_in_use_is_never_pulled_away(lab: Lab) -> None:
+    """With keep=0 an old release goes, but not while a process that started in it lives."""
+    lab.shell(f"systemd-run --quiet --unit=small-user {ROOT}/current/bin/python -c 'import time; time.sleep(600)'")
+    assert install(lab, "first", keep=0)[0] == 0
+    assert lab.shell(f"ls {ROOT}/releases | wc -l").strip().endswith("2")
+    lab.shell("systemctl stop small-user")
+    assert install(lab, "second", keep=0)[0] == 0
+    assert lab.shell(f"ls {ROOT}/releases | wc -l").strip().endswith("1")
