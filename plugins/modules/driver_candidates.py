@@ -43,6 +43,11 @@ options:
     type: list
     elements: str
     default: []
+  patterns:
+    description: Patterns of names of packages that belong to a driver.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [gpulab.core.reads_only]
 """
 
@@ -71,6 +76,11 @@ missing:
   type: list
   elements: str
   returned: always
+closure:
+  description: All packages that apt knows and a pattern fits.
+  type: list
+  elements: str
+  returned: always
 available:
   description: Those of the wanted packages that apt knows.
   type: list
@@ -78,6 +88,7 @@ available:
   returned: always
 """
 
+import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 
@@ -115,6 +126,7 @@ def main() -> None:
             "vendor": {"type": "bool", "required": True},
             "packages": {"type": "list", "elements": "str", "default": []},
             "wanted": {"type": "list", "elements": "str", "default": []},
+            "patterns": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -132,8 +144,10 @@ def main() -> None:
     listed = sorted(cache[main_package].versions, reverse=True) if known(main_package) else []
     versions = [(version.version, [uri for uri in version.uris if uri]) for version in listed]
     version, others = pick(versions, module.params)
+    patterns = re.compile("|".join(fnmatch.translate(pattern) for pattern in module.params["patterns"]) or r"(?!)")
     module.exit_json(
         changed=False,
+        closure=sorted({package.shortname for package in cache if patterns.match(package.shortname)}),
         version=version,
         others=others,
         missing=[name for name in module.params["packages"] if not known(name) and not cache.is_virtual_package(name)],

@@ -202,6 +202,7 @@ def _empty(host: Mapping[str, Any]) -> dict[str, Any]:
         "cuda": {"min": "", "max": ""},
         "problems": [],
         "notes": [],
+        "patterns": list(data.DRIVER_GLOBS),
         "gpus": [gpu["model"] for gpu in host["gpus"]],
     }
 
@@ -431,21 +432,24 @@ def plan_lines(plan: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
     return lines + [f"{'IMPOSSIBLE':<{width}}  {problem}" for problem in plan["problems"]]
 
 
-def preferences(plan: Mapping[str, Any], version: str, repository: str) -> str:
-    """Write apt_preferences(5): the whole closure at one version, and no driver packages from anywhere else."""
-    globs = " ".join(data.DRIVER_GLOBS)
+def preferences(plan: Mapping[str, Any], version: str, repository: str, closure: Sequence[str]) -> str:
+    """Write apt_preferences(5): the whole closure at one version, and no driver packages from anywhere else.
+
+    The packages are named one by one: patterns would make every start of apt many seconds slower.
+    """
+    names = " ".join(closure)
     upstream = re.sub(r"^(?:\d+:)?([\d.]+).*$", r"\1", version)
     blocks = [
         "# Written by gpulab: the driver stays at the version that was proven to build, and comes from one source.",
-        f"Package: {globs}\nPin: version /^([0-9]+:)?{re.escape(upstream)}([-+~].*)?$/\nPin-Priority: 1001",
+        f"Package: {names}\nPin: version /^([0-9]+:)?{re.escape(upstream)}([-+~].*)?$/\nPin-Priority: 1001",
     ]
     if plan["source"] != "nvidia_repo":
         origin = re.sub(r"^[a-z]+://([^/:]+).*$", r"\1", repository)
-        blocks.append(f"Package: {globs}\nPin: origin {origin}\nPin-Priority: -1")
+        blocks.append(f"Package: {names}\nPin: origin {origin}\nPin-Priority: -1")
     else:
         # What has no version of this driver (nvidia-persistenced may have one of its own) comes from the vendor too.
-        blocks += [f"Package: {globs}\nPin: release o={name}\nPin-Priority: -1" for name in ("Debian", "Ubuntu")]
-    return "\n\n".join(blocks) + "\n"
+        blocks += [f"Package: {names}\nPin: release o={origin}\nPin-Priority: -1" for origin in ("Debian", "Ubuntu")]
+    return "\n\n".join(blocks)
 
 
 def repository(system: Mapping[str, str], base: str) -> dict[str, str]:

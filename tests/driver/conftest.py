@@ -104,7 +104,7 @@ def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> Driv
     target.unlink()
     assert done.returncode == 0, done.stdout
     bookworm.ssh("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
-    serve = f"python3 -m http.server --bind 127.0.0.1 --directory /srv/vendor {PORT}"
+    serve = f"python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory /srv/vendor {PORT}"
     bookworm.ssh(f"systemd-run --unit=vendor --property=Restart=always {serve}")
     bookworm.base |= {
         "nvidia_driver_source": "nvidia_repo",

@@ -448,11 +448,13 @@ def test_plan_is_printed_as_a_table() -> None:
 def test_preferences_pin_the_closure_and_block_mixing() -> None:
     """One version, one source; the container toolkit and CUDA stay free."""
     text = driver_plan.preferences(
-        plan("1eb8", wishes={"source": "distro"}), "535.309.01-0+deb12u1", "https://vendor.example/cuda"
+        plan("1eb8", wishes={"source": "distro"}), "535.309.01-0+deb12u1", "https://vendor.example/cuda", ["libcuda1"]
     )
     assert "535\\.309\\.01" in text
     assert "origin vendor.example\nPin-Priority: -1" in text
-    vendor = driver_plan.preferences(plan("1eb8"), "580.95.05-1", "https://vendor.example/cuda")
+    vendor = driver_plan.preferences(
+        plan("1eb8"), "580.95.05-1", "https://vendor.example/cuda", ["libcuda1", "nvidia-smi"]
+    )
     assert "release o=Debian\nPin-Priority: -1" in vendor
     for free in ("nvidia-container-toolkit", "nvidia-cuda-toolkit", "cuda-toolkit-13-0"):
         assert not any(fnmatch.fnmatch(free, glob) for glob in driver_offers.DRIVER_GLOBS)
