@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import vendor
+import yaml
 from lab import ROOT, Lab, Outcome
 
 PORT = 8099
@@ -55,7 +56,7 @@ class DriverHost(Lab):
         """Read what gpu_info says."""
         arguments = json.dumps({"expected": self.base["nvidia_driver_expected_gpus"]})
         done = self.ansible("ansible", self.host, "-m", "gpulab.core.gpu_info", "-a", arguments)
-        return dict(json.loads(done.stdout.partition("=>")[2]))
+        return dict(yaml.safe_load(done.stdout.partition("=>")[2]))
 
     def state(self) -> list[str]:
         """List packages and files, so that two moments can be compared."""

@@ -1,4 +1,4 @@
-"""Debian 13's own packages, really built: one module that does not build for its kernel, and one that does. In order."""
+"""Debian 13's own packages, really built: one module that does not build for its kernel, and one that does."""
 
 from __future__ import annotations
 
