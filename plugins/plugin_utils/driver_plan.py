@@ -318,8 +318,10 @@ def _chosen(host: Mapping[str, Any], options: Mapping[str, Any], plan: dict[str,
         offer.flavour,
     )
     kept = managed.get("version", "") if same else ""
+    foreign = bool(host["userland_version"]) and not managed
+    other = bool(managed) and (not same or not _is(kept, options.get("version")))
     plan.update(
-        action="change" if managed and (not same or not _is(kept, options.get("version"))) else "install",
+        action="change" if foreign or other else "install",
         source=offer.source,
         branch=offer.branch,
         flavour=offer.flavour,
@@ -352,7 +354,7 @@ def _complete(host: Mapping[str, Any], managed: Mapping[str, Any], plan: Mapping
 
 def reboot_reasons(host: Mapping[str, Any]) -> list[str]:
     """Say why a host must restart before its driver can be used; nothing where it need not, or is a container."""
-    if host["container"]:
+    if host["container"] or all(gpu["address"] == "expected" for gpu in host["gpus"]):
         return []
     on_disk = [module["version"] for module in host["modules"].get(host["boot_kernel"], []) if module["version"]]
     if not on_disk:
@@ -365,6 +367,9 @@ def reboot_reasons(host: Mapping[str, Any]) -> list[str]:
         running = host["modules"].get(host["running_kernel"], [])
         if host["running_kernel"] != host["boot_kernel"] and not running:
             return [f"the module is for kernel {host['boot_kernel']}, and {host['running_kernel']} is running"]
+        own_key = any("DKMS" in module["signer"] for module in host["modules"][host["boot_kernel"]])
+        if host["secure_boot"] == "enabled" and own_key:
+            return []  # the key must be enrolled at the console: a restart alone would change nothing
         return [f"driver {on_disk[0]} is installed and could not be loaded"]
     return []
 

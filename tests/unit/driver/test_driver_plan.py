@@ -219,6 +219,13 @@ def test_second_driver_is_never_put_beside_a_foreign_one() -> None:
     assert plan("1eb8", wishes={"source": "preinstalled"})["problems"]
 
 
+def test_driver_of_somebody_else_is_replaced_only_where_a_source_is_named() -> None:
+    """And then as a change: tried aside first, never under people who compute."""
+    facts: dict[str, Any] = {"driver_kind": "package", "driver_version": "535.183.01", "userland_version": "535.183.01"}
+    assert plan("1eb8", **facts)["action"] == "adopt"
+    assert plan("1eb8", wishes={"source": "nvidia_repo"}, **facts)["action"] == "change"
+
+
 def test_half_installed_packages_are_named() -> None:
     """They would break every later run of apt."""
     packages: dict[str, Any] = {"nvidia-open-kernel-dkms": {"version": "550.163.01-2", "state": "half-configured"}}
@@ -379,6 +386,9 @@ def test_failed_build_is_told_in_the_compilers_words() -> None:
         ({"nouveau_loaded": True}, "nouveau is loaded"),
         ({"running_kernel": "6.1.0-47-amd64"}, "the module is for kernel 6.1.0-56-amd64"),
         ({"container": "podman"}, ""),
+        ({"gpus": [{"address": "expected", "device_id": "1eb8", "model": "T4"}]}, ""),
+        ({"secure_boot": "enabled"}, ""),
+        ({"secure_boot": "enabled", "driver_version": "535.261.03"}, "535.261.03 is loaded"),
         ({"modules": {KERNEL: []}}, ""),
     ],
 )
