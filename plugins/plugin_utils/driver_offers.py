@@ -5,8 +5,7 @@
 Sources. Debian: the package lists of bookworm and trixie. Ubuntu: the names of the series nvidia-graphics-drivers-N-
 server and linux-restricted-modules. NVIDIA's repository: its driver installation guide (compute-only installation,
 version locking). Branches, their classes and their module flavours: NVIDIA's data-centre driver documentation for
-R580 to R620. Checksums of cuda-keyring_1.1-1_all.deb: Google's installer (compute-gpu-installation, config.py), which
-names none for Debian 13.
+R580 to R620. Checksums of cuda-keyring_1.1-1_all.deb: Google's installer (compute-gpu-installation, config.py).
 """
 
 from __future__ import annotations
