@@ -442,7 +442,7 @@ def preferences(plan: Mapping[str, Any], version: str, repository: str, closure:
 
     The packages are named one by one: patterns would make every start of apt many seconds slower.
     """
-    names = " ".join(closure)
+    names = " ".join(sorted({*closure, *data.DRIVER_NAMES}))
     upstream = re.sub(r"^(?:\d+:)?([\d.]+).*$", r"\1", version)
     blocks = [
         "# Written by gpulab: the driver stays at the version that was proven to build, and comes from one source.",

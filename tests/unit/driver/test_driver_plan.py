@@ -466,7 +466,16 @@ def test_preferences_pin_the_closure_and_block_mixing() -> None:
         plan("1eb8"), "580.95.05-1", "https://vendor.example/cuda", ["libcuda1", "nvidia-smi"]
     )
     assert "release o=Debian\nPin-Priority: -1" in vendor
-    for free in ("nvidia-container-toolkit", "nvidia-cuda-toolkit", "cuda-toolkit-13-0"):
+    assert "nvidia-smi" in vendor.split("Pin:")[0].split()
+    assert "*" not in vendor.split("Pin:")[0]
+    for free in (
+        "nvidia-container-toolkit",
+        "nvidia-cuda-toolkit",
+        "cuda-toolkit-13-0",
+        "nvidia-openjdk-8-jre",
+        "firmware-nvidia-graphics",
+    ):
+        assert free not in driver_offers.DRIVER_NAMES
         assert not any(fnmatch.fnmatch(free, glob) for glob in driver_offers.DRIVER_GLOBS)
 
 
