@@ -43,6 +43,16 @@ options:
     type: list
     elements: str
     default: []
+  leaving:
+    description: Packages that are removed before, so that no newer version of them is taken.
+    type: list
+    elements: str
+    default: []
+  patterns:
+    description: Patterns of names of packages that belong to a driver.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [gpulab.core.reads_only]
 """
 
@@ -71,6 +81,18 @@ missing:
   type: list
   elements: str
   returned: always
+transaction:
+  description:
+    - The packages as apt-get takes them. Those that share the driver's version are named with it, and so are installed
+      ones of another version, which apt would leave as they are.
+  type: list
+  elements: str
+  returned: always
+closure:
+  description: All packages that apt knows and a pattern fits.
+  type: list
+  elements: str
+  returned: always
 available:
   description: Those of the wanted packages that apt knows.
   type: list
@@ -78,10 +100,14 @@ available:
   returned: always
 """
 
+import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
+
+APART = ("linux-headers-", "nvidia-driver-pinning-")
+"""Beginnings of names that are no part of the transaction with the driver's version."""
 
 
 def upstream(version: str) -> str:
@@ -104,6 +130,26 @@ def pick(versions: Iterable[tuple[str, Sequence[str]]], wishes: dict[str, object
     return found, others
 
 
+def transaction(
+    packages: Sequence[str],
+    version: str,
+    known: dict[str, list[str]],
+    installed: dict[str, str],
+    leaving: Sequence[str],
+) -> list[str]:
+    """Name each package with the version that shares the driver's, where it has one."""
+    own = re.sub(r"[-+~].*$", "", upstream(version))
+    found = []
+    for name in dict.fromkeys([*packages, *(name for name in installed if name not in leaving)]):
+        same = [each for each in known.get(name, []) if re.match(rf"{re.escape(own)}(?![0-9.])", upstream(each))]
+        best = version if version in same else same[0] if same else ""
+        if best and installed.get(name) != best:
+            found.append(f"{name}={best}")
+        elif name in packages:
+            found.append(name)
+    return found
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -115,6 +161,8 @@ def main() -> None:
             "vendor": {"type": "bool", "required": True},
             "packages": {"type": "list", "elements": "str", "default": []},
             "wanted": {"type": "list", "elements": "str", "default": []},
+            "leaving": {"type": "list", "elements": "str", "default": []},
+            "patterns": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -132,8 +180,19 @@ def main() -> None:
     listed = sorted(cache[main_package].versions, reverse=True) if known(main_package) else []
     versions = [(version.version, [uri for uri in version.uris if uri]) for version in listed]
     version, others = pick(versions, module.params)
+    patterns = re.compile("|".join(fnmatch.translate(pattern) for pattern in module.params["patterns"]) or r"(?!)")
+    closure = {package.shortname: package for package in cache if patterns.match(package.shortname)}
+    wanted = [name for name in module.params["packages"] if not name.startswith(APART)]
+    listing = {
+        name: [each.version for each in sorted(cache[name].versions, reverse=True)]
+        for name in {*closure, *wanted}
+        if known(name)
+    }
+    there = {name: package.installed.version for name, package in closure.items() if package.installed}
     module.exit_json(
         changed=False,
+        transaction=transaction(wanted, version, listing, there, module.params["leaving"]) if version else [],
+        closure=sorted(closure),
         version=version,
         others=others,
         missing=[name for name in module.params["packages"] if not known(name) and not cache.is_virtual_package(name)],

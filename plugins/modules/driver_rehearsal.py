@@ -114,7 +114,8 @@ def rehearse(parameters: dict[str, Any], run: Run) -> tuple[str, list[str]]:
         return f"The packages cannot be fetched: {(errors or output).strip()[-600:]}", []
     with tempfile.TemporaryDirectory(prefix="gpulab-rehearsal-") as folder:
         tree = Path(folder)
-        wanted = next(name for name in parameters["packages"] if name.partition("=")[0] == parameters["main"])
+        named = (name for name in parameters["packages"] if name.partition("=")[0] == parameters["main"])
+        wanted = next(named, parameters["main"])
         code, output, errors = run(["apt-get", "--quiet", "download", wanted], cwd=folder)
         archives = list(tree.glob("*.deb"))
         if code != 0 or not archives:

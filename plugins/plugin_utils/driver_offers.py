@@ -5,8 +5,7 @@
 Sources. Debian: the package lists of bookworm and trixie. Ubuntu: the names of the series nvidia-graphics-drivers-N-
 server and linux-restricted-modules. NVIDIA's repository: its driver installation guide (compute-only installation,
 version locking). Branches, their classes and their module flavours: NVIDIA's data-centre driver documentation for
-R580 to R620. Checksums of cuda-keyring_1.1-1_all.deb: Google's installer (compute-gpu-installation, config.py), which
-names none for Debian 13.
+R580 to R620. Checksums of cuda-keyring_1.1-1_all.deb: Google's installer (compute-gpu-installation, config.py).
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ LAST_CUDA_OF_ARCHITECTURE = {"Kepler": 11, "Maxwell": 12, "Pascal": 12, "Volta":
 KEYRINGS = {
     "ubuntu2204": "d93190d50b98ad4699ff40f4f7af50f16a76dac3bb8da1eaaf366d47898ff8df",
     "ubuntu2404": "d2a6b11c096396d868758b86dab1823b25e14d70333f1dfa74da5ddaf6a06dba",
+    "debian13": "dd28f1f6ba0038180d6b23f846cefca1e3de4c9327751665241370bacea452a1",
     "debian12": "e7f219eab6fe4819cdb5c15b98233dc3420302d9c00883219cd3d896857cf48d",
 }
 
@@ -50,7 +50,8 @@ ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "sbsa"}
 
 DRIVER_GLOBS = (
     "cuda-drivers*",
-    "firmware-nvidia-*",
+    "firmware-nvidia-gsp*",
+    "firmware-nvidia-tesla-*",
     "libcuda1*",
     "libcudadebugger1*",
     "libnvcuvid1*",
@@ -85,7 +86,8 @@ DRIVER_GLOBS = (
     "nvidia-kernel-*",
     "nvidia-legacy-check*",
     "nvidia-modprobe*",
-    "nvidia-open*",
+    "nvidia-open",
+    "nvidia-open-*",
     "nvidia-opencl-icd*",
     "nvidia-persistenced*",
     "nvidia-smi*",
@@ -96,16 +98,21 @@ DRIVER_GLOBS = (
 )
 """Every package that is part of a driver, whoever makes it. The container toolkit and CUDA are no part of it."""
 
-UNATTENDED = (
-    "nvidia-",
-    "libnvidia-",
-    "libcuda1",
-    "libcudadebugger1",
-    "cuda-drivers",
-    "firmware-nvidia-",
-    "linux-modules-nvidia-",
+DRIVER_NAMES = tuple(
+    """
+    cuda-drivers cuda-drivers-580 firmware-nvidia-gsp libcuda1 libcudadebugger1 libnvcuvid1 libnvidia-allocator1
+    libnvidia-cfg1 libnvidia-encode1 libnvidia-fbc1 libnvidia-glcore libnvidia-glvkspirv libnvidia-gpucomp
+    libnvidia-ml1 libnvidia-nscq libnvidia-nvvm4 libnvidia-opticalflow1 libnvidia-pkcs11-openssl3
+    libnvidia-ptxjitcompiler1 libnvidia-rtcore libnvsdm nvidia-alternative nvidia-driver nvidia-driver-bin
+    nvidia-driver-cuda nvidia-driver-full nvidia-driver-libs nvidia-driver-open nvidia-egl-common nvidia-egl-icd
+    nvidia-fabricmanager nvidia-imex nvidia-kernel-common nvidia-kernel-dkms nvidia-kernel-open-dkms
+    nvidia-kernel-source nvidia-kernel-support nvidia-legacy-check nvidia-modprobe nvidia-open nvidia-open-580
+    nvidia-open-kernel-dkms nvidia-open-kernel-source nvidia-open-kernel-support nvidia-opencl-icd
+    nvidia-persistenced nvidia-smi nvidia-tesla-470-alternative nvidia-tesla-535-alternative nvidia-vdpau-driver
+    nvidia-vulkan-icd
+    """.split()  # noqa: SIM905
 )
-"""Beginnings of names that unattended-upgrades leaves alone."""
+"""Packages that belong to a driver also where apt has not heard of them yet: another source may be added later."""
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,7 @@ def _empty(host: Mapping[str, Any]) -> dict[str, Any]:
         "cuda": {"min": "", "max": ""},
         "problems": [],
         "notes": [],
+        "patterns": list(data.DRIVER_GLOBS),
         "gpus": [gpu["model"] for gpu in host["gpus"]],
     }
 
@@ -317,8 +318,10 @@ def _chosen(host: Mapping[str, Any], options: Mapping[str, Any], plan: dict[str,
         offer.flavour,
     )
     kept = managed.get("version", "") if same else ""
+    foreign = bool(host["userland_version"]) and not managed
+    other = bool(managed) and (not same or not _is(kept, options.get("version")))
     plan.update(
-        action="change" if managed and (not same or not _is(kept, options.get("version"))) else "install",
+        action="change" if foreign or other else "install",
         source=offer.source,
         branch=offer.branch,
         flavour=offer.flavour,
@@ -351,7 +354,7 @@ def _complete(host: Mapping[str, Any], managed: Mapping[str, Any], plan: Mapping
 
 def reboot_reasons(host: Mapping[str, Any]) -> list[str]:
     """Say why a host must restart before its driver can be used; nothing where it need not, or is a container."""
-    if host["container"]:
+    if host["container"] or all(gpu["address"] == "expected" for gpu in host["gpus"]):
         return []
     on_disk = [module["version"] for module in host["modules"].get(host["boot_kernel"], []) if module["version"]]
     if not on_disk:
@@ -364,6 +367,9 @@ def reboot_reasons(host: Mapping[str, Any]) -> list[str]:
         running = host["modules"].get(host["running_kernel"], [])
         if host["running_kernel"] != host["boot_kernel"] and not running:
             return [f"the module is for kernel {host['boot_kernel']}, and {host['running_kernel']} is running"]
+        own_key = any("DKMS" in module["signer"] for module in host["modules"][host["boot_kernel"]])
+        if host["secure_boot"] == "enabled" and own_key:
+            return []  # the key must be enrolled at the console: a restart alone would change nothing
         return [f"driver {on_disk[0]} is installed and could not be loaded"]
     return []
 
@@ -431,21 +437,24 @@ def plan_lines(plan: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
     return lines + [f"{'IMPOSSIBLE':<{width}}  {problem}" for problem in plan["problems"]]
 
 
-def preferences(plan: Mapping[str, Any], version: str, repository: str) -> str:
-    """Write apt_preferences(5): the whole closure at one version, and no driver packages from anywhere else."""
-    globs = " ".join(data.DRIVER_GLOBS)
+def preferences(plan: Mapping[str, Any], version: str, repository: str, closure: Sequence[str]) -> str:
+    """Write apt_preferences(5): the whole closure at one version, and no driver packages from anywhere else.
+
+    The packages are named one by one: patterns would make every start of apt many seconds slower.
+    """
+    names = " ".join(sorted({*closure, *data.DRIVER_NAMES}))
     upstream = re.sub(r"^(?:\d+:)?([\d.]+).*$", r"\1", version)
     blocks = [
         "# Written by gpulab: the driver stays at the version that was proven to build, and comes from one source.",
-        f"Package: {globs}\nPin: version /^([0-9]+:)?{re.escape(upstream)}([-+~].*)?$/\nPin-Priority: 1001",
+        f"Package: {names}\nPin: version /^([0-9]+:)?{re.escape(upstream)}([-+~].*)?$/\nPin-Priority: 1001",
     ]
     if plan["source"] != "nvidia_repo":
         origin = re.sub(r"^[a-z]+://([^/:]+).*$", r"\1", repository)
-        blocks.append(f"Package: {globs}\nPin: origin {origin}\nPin-Priority: -1")
+        blocks.append(f"Package: {names}\nPin: origin {origin}\nPin-Priority: -1")
     else:
         # What has no version of this driver (nvidia-persistenced may have one of its own) comes from the vendor too.
-        blocks += [f"Package: {globs}\nPin: release o={name}\nPin-Priority: -1" for name in ("Debian", "Ubuntu")]
-    return "\n\n".join(blocks) + "\n"
+        blocks += [f"Package: {names}\nPin: release o={origin}\nPin-Priority: -1" for origin in ("Debian", "Ubuntu")]
+    return "\n\n".join(blocks)
 
 
 def repository(system: Mapping[str, str], base: str) -> dict[str, str]:

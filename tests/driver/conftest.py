@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import vendor
+import yaml
 from lab import ROOT, Lab, Outcome
 
 PORT = 8099
@@ -55,7 +56,7 @@ class DriverHost(Lab):
         """Read what gpu_info says."""
         arguments = json.dumps({"expected": self.base["nvidia_driver_expected_gpus"]})
         done = self.ansible("ansible", self.host, "-m", "gpulab.core.gpu_info", "-a", arguments)
-        return dict(json.loads(done.stdout.partition("=>")[2]))
+        return dict(yaml.safe_load(done.stdout.partition("=>")[2]))
 
     def state(self) -> list[str]:
         """List packages and files, so that two moments can be compared."""
@@ -104,7 +105,7 @@ def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> Driv
     target.unlink()
     assert done.returncode == 0, done.stdout
     bookworm.ssh("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
-    serve = f"python3 -m http.server --bind 127.0.0.1 --directory /srv/vendor {PORT}"
+    serve = f"python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory /srv/vendor {PORT}"
     bookworm.ssh(f"systemd-run --unit=vendor --property=Restart=always {serve}")
     bookworm.base |= {
         "nvidia_driver_source": "nvidia_repo",

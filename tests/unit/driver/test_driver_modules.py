@@ -107,6 +107,29 @@ def test_newest_version_of_the_branch_is_picked_from_the_source(wishes: dict[str
     assert len(others) == len(VERSIONS) - bool(version)
 
 
+def test_whole_driver_changes_its_version_and_nothing_else_does() -> None:
+    """Libraries that are installed already would be left at the old version, were they not named with the new one."""
+    known = {
+        "nvidia-kernel-dkms": ["580.126.09-1", "580.95.05-1"],
+        "nvidia-kernel-open-dkms": ["580.126.09-1", "580.95.05-1"],
+        "libcuda1": ["580.126.09-1", "580.95.05-1"],
+        "nvidia-modprobe": ["570.133.07-1"],
+        "nvidia-smi": ["580.126.09-2", "580.95.05-1"],
+    }
+    installed = dict.fromkeys(("libcuda1", "nvidia-kernel-dkms", "nvidia-smi"), "580.95.05-1")
+    wanted = ["nvidia-kernel-open-dkms", "libcuda1", "nvidia-modprobe"]
+    found = driver_candidates.transaction(wanted, "580.126.09-1", known, installed, ["nvidia-kernel-dkms"])
+    assert found == [
+        "nvidia-kernel-open-dkms=580.126.09-1",
+        "libcuda1=580.126.09-1",
+        "nvidia-modprobe",
+        "nvidia-smi=580.126.09-2",
+    ]
+    assert driver_candidates.transaction(["libcuda1"], "580.95.05-1", known, installed, ["nvidia-smi"]) == [
+        "libcuda1",
+    ]
+
+
 class Host:
     """Answers like apt-get, dpkg-deb and dkms."""
 

@@ -219,6 +219,13 @@ def test_second_driver_is_never_put_beside_a_foreign_one() -> None:
     assert plan("1eb8", wishes={"source": "preinstalled"})["problems"]
 
 
+def test_driver_of_somebody_else_is_replaced_only_where_a_source_is_named() -> None:
+    """And then as a change: tried aside first, never under people who compute."""
+    facts: dict[str, Any] = {"driver_kind": "package", "driver_version": "535.183.01", "userland_version": "535.183.01"}
+    assert plan("1eb8", **facts)["action"] == "adopt"
+    assert plan("1eb8", wishes={"source": "nvidia_repo"}, **facts)["action"] == "change"
+
+
 def test_half_installed_packages_are_named() -> None:
     """They would break every later run of apt."""
     packages: dict[str, Any] = {"nvidia-open-kernel-dkms": {"version": "550.163.01-2", "state": "half-configured"}}
@@ -379,6 +386,9 @@ def test_failed_build_is_told_in_the_compilers_words() -> None:
         ({"nouveau_loaded": True}, "nouveau is loaded"),
         ({"running_kernel": "6.1.0-47-amd64"}, "the module is for kernel 6.1.0-56-amd64"),
         ({"container": "podman"}, ""),
+        ({"gpus": [{"address": "expected", "device_id": "1eb8", "model": "T4"}]}, ""),
+        ({"secure_boot": "enabled"}, ""),
+        ({"secure_boot": "enabled", "driver_version": "535.261.03"}, "535.261.03 is loaded"),
         ({"modules": {KERNEL: []}}, ""),
     ],
 )
@@ -448,13 +458,24 @@ def test_plan_is_printed_as_a_table() -> None:
 def test_preferences_pin_the_closure_and_block_mixing() -> None:
     """One version, one source; the container toolkit and CUDA stay free."""
     text = driver_plan.preferences(
-        plan("1eb8", wishes={"source": "distro"}), "535.309.01-0+deb12u1", "https://vendor.example/cuda"
+        plan("1eb8", wishes={"source": "distro"}), "535.309.01-0+deb12u1", "https://vendor.example/cuda", ["libcuda1"]
     )
     assert "535\\.309\\.01" in text
     assert "origin vendor.example\nPin-Priority: -1" in text
-    vendor = driver_plan.preferences(plan("1eb8"), "580.95.05-1", "https://vendor.example/cuda")
+    vendor = driver_plan.preferences(
+        plan("1eb8"), "580.95.05-1", "https://vendor.example/cuda", ["libcuda1", "nvidia-smi"]
+    )
     assert "release o=Debian\nPin-Priority: -1" in vendor
-    for free in ("nvidia-container-toolkit", "nvidia-cuda-toolkit", "cuda-toolkit-13-0"):
+    assert "nvidia-smi" in vendor.split("Pin:")[0].split()
+    assert "*" not in vendor.split("Pin:")[0]
+    for free in (
+        "nvidia-container-toolkit",
+        "nvidia-cuda-toolkit",
+        "cuda-toolkit-13-0",
+        "nvidia-openjdk-8-jre",
+        "firmware-nvidia-graphics",
+    ):
+        assert free not in driver_offers.DRIVER_NAMES
         assert not any(fnmatch.fnmatch(free, glob) for glob in driver_offers.DRIVER_GLOBS)
 
 
