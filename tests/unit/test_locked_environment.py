@@ -75,9 +75,12 @@ def test_unfinished_release_is_not_complete(tmp_path: Path) -> None:
 def test_prepared_release_waits_for_its_switch(tmp_path: Path) -> None:
     """What was made in the background is used later as it is, and whatever is in use stays until then."""
     uv = tmp_path / "uv"
-    uv.write_text(
-        f"#!/bin/sh\necho $1 >>{tmp_path}/asked\nfor last; do :; done\n[ $1 != venv ] || mkdir -p $last/bin\n"
-    )
+    script = f"""#!/bin/sh
+echo $1 >>{tmp_path}/asked
+for last; do :; done
+[ $1 != venv ] || mkdir -p $last/bin $last/lib/python3.11/site-packages
+"""
+    uv.write_text(script)
     uv.chmod(0o755)
     old = release(tmp_path / "env", uv=str(uv))
     old.bring(prepare_only=False, keep=1)

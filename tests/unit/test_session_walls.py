@@ -64,7 +64,7 @@ def test_instances_are_out_of_reach() -> None:
     """pam_namespace demands a folder that nobody may enter; the script hides other people's processes."""
     files = session_walls.settings(Path("/etc/security/namespace.d"), Path("/etc/tmpfiles.d"))
     texts = {path.name: (text, mode) for path, (text, mode) in files.items()}
-    assert "/tmp 0000 root root" in texts["gpulab-sessions.conf"][0]  # noqa: S108
+    assert "/tmp 0000 root root" in texts["gpulab-sessions.conf"][0]
     assert "hidepid=invisible" in texts["gpulab-session"][0]
     assert texts["gpulab-session"][1] == 0o755
     assert "iscript=/etc/security/namespace.d/gpulab-session" in texts["gpulab.conf"][0]

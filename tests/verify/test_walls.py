@@ -190,7 +190,7 @@ def test_temporary_files_are_ones_own(door: Door, prey: dict[str, Any], host: An
     """What a neighbour, or the host, keeps in /tmp is not in one's own."""
     host.check_output("touch /tmp/walls-of-host && chmod 644 /tmp/walls-of-host")
     try:
-        answers = door(READ.format(paths=[f"/tmp/walls-of-{whose}" for whose in ("notebook", "host")])).splitlines()  # noqa: S108
+        answers = door(READ.format(paths=[f"/tmp/walls-of-{whose}" for whose in ("notebook", "host")])).splitlines()
     finally:
         host.check_output("rm /tmp/walls-of-host")
     assert [line.split()[0] for line in answers] == ["FileNotFoundError"] * 2
