@@ -19,10 +19,16 @@ options:
     type: list
     elements: str
     required: true
+  others:
+    description: >-
+      Accounts that come before those of the files. Better than C(+), behind which Ansible hides what is wrong with one.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
-gpulab_users: "{{ staff + lookup('gpulab.core.class_list', 'class-2026.csv') }}"
+gpulab_users: "{{ lookup('gpulab.core.class_list', 'class-2026.csv', others=staff) }}"
 """
 
 RETURN = r"""
@@ -48,7 +54,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         """Give one list with the accounts of all files; the second list keeps Ansible from unpacking it."""
         known = variables or {}
         folders = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
-        found: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = list(kwargs.get("others") or [])
         for term in terms:
             path = next((each / term for each in folders if (each / term).is_file()), Path(term))
             try:

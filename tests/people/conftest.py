@@ -53,7 +53,7 @@ class World:
             "ansible-playbook", "playbooks/users.yml", "--limit", self.lab.host, "--extra-vars", f"@{path}"
         )
         self.seconds = time.monotonic() - begun
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+        assert done.returncode == 0, " ".join((done.stdout[-4000:] + done.stderr[-1000:]).split())
         return next(line for line in done.stdout.splitlines() if line.startswith(self.lab.host) and "changed=" in line)
 
     def root(self, command: str) -> subprocess.CompletedProcess[str]:

@@ -159,7 +159,7 @@ def test_class_comes_from_a_spreadsheet(world: World) -> None:
     public = world.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
     path = world.folder / "class.csv"
     path.write_text(f"name;group;key\nivy;class-2031;{public}\n", encoding="utf-8")
-    staff, listed = world.users, "{{ staff + lookup('gpulab.core.class_list', '%s') }}" % path  # noqa: UP031
+    staff, listed = world.users, "{{ lookup('gpulab.core.class_list', '%s', others=staff) }}" % path  # noqa: UP031
     world.users = listed  # type: ignore[assignment]
     try:
         world.sync(staff=staff)
@@ -185,6 +185,7 @@ def test_work_goes_on_when_the_browser_is_closed(world: World) -> None:
     kernel.socket.close()
     assert until(lambda: world.root("cat /home/frank/morning").stdout.strip().endswith("done"), 40)
     later = world.person("frank")
+    later.start_server()  # it runs already: this lets the new browser in
     ids = [each["id"] for each in later.web.get(f"{later.base}/user/frank/api/kernels", timeout=60).json()]
     assert kernel.id in ids
     later.stop_server()

@@ -69,3 +69,5 @@ def test_lookup_gives_one_list(tmp_path: Path) -> None:
     """It can be added to another list, also when it names one person only."""
     (tmp_path / "class.csv").write_text("name\nada\n", encoding="utf-8")
     assert LookupModule().run([str(tmp_path / "class.csv")], {}) == [[{"name": "ada"}]]
+    both = LookupModule().run([str(tmp_path / "class.csv")], {}, others=[{"name": "eve"}])
+    assert both == [[{"name": "eve"}, {"name": "ada"}]]
