@@ -58,7 +58,7 @@ def test_frameworks_are_found_in_the_environments(tmp_path: Path) -> None:
     """An environment is measured with what it holds."""
     site = tmp_path / "lib" / "python3.11" / "site-packages" / "tensorflow_cpu-2.21.0.dist-info"
     site.mkdir(parents=True)
-    (site / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow-cpu\nVersion: 2.21.0\n")
+    (site / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow_cpu\nVersion: 2.21.0\n")
     found = bench.programs(["torch", "tensorflow"], [Environment("ml", tmp_path / "bin" / "python")])
     assert [(framework, name) for framework, name, _ in found] == [("tensorflow", "ml")]
     assert all(Path(argv[1]).is_file() for _, _, argv in found)

@@ -53,8 +53,16 @@ m <- matrix(c(1.5, 2, -3, 4, 5, 6), nrow = 2)
 tensor <- tf$constant(m)
 back <- tensor$numpy()
 product <- tf$linalg$matmul(tensor, tf$transpose(tensor))$numpy()
+
+# A line: y = 2 x + 1. Keras wants arrays; an R vector would become a list, a matrix becomes an array.
+x <- matrix(seq(-1, 1, length.out = 64))
+model <- tf$keras$Sequential(list(tf$keras$layers$Input(shape = tuple(1L)), tf$keras$layers$Dense(1L)))
+model$compile(optimizer = tf$keras$optimizers$SGD(0.5), loss = "mse")
+history <- model$fit(x, 2 * x + 1, epochs = 40L, batch_size = 64L, verbose = 0L)
+weights <- vapply(model$get_weights(), function(w) as.numeric(w)[1], numeric(1))
 cat(sprintf(
-  '{"devices": %d, "python": "%s", "back": %s, "product": %s, "shape": [%s]}',
+  '{"weights": [%.4f, %.4f], "losses": %d, "devices": %d, "python": "%s", "back": %s, "product": %s, "shape": [%s]}',
+  weights[1], weights[2], length(history$history$loss),
   length(tf$config$list_physical_devices()), py_config()$python,
   tolower(isTRUE(all.equal(m, back))), tolower(isTRUE(all.equal(m %*% t(m), product))),
   paste(dim(back), collapse = ", ")

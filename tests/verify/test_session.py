@@ -95,13 +95,40 @@ def test_framework_computes_on_the_gpu(
         assert max(report["off"].values()) < TOLERANCE * 10, (name, report)  # TF32 may be on
 
 
-def test_r_and_python_share_tensorflow(host: Any, person: Person, wishes: Wishes) -> None:
-    """In the R kernel a matrix becomes a tensor and comes back, on the environment that is wished."""
-    with person.kernel(wishes.kernels["r"]) as kernel:
-        report = json.loads(kernel.run(cells.R))
+def judge_r(host: Any, wishes: Wishes, printed: str) -> None:
+    """Judge what the cell for R printed: the wished environment, a matrix there and back, a model that was fitted."""
+    report = json.loads(printed.strip().splitlines()[-1])
     release = host.check_output("realpath %s", str(Path(wishes.interpreter).parents[1]))
     assert report["python"] == f"{release}/bin/python"
     assert report["devices"] >= 1
     assert report["back"]
     assert report["product"]
     assert report["shape"] == [2, 3]
+    assert report["losses"] == 40
+    assert abs(report["weights"][0] - 2) < 0.05, report
+    assert abs(report["weights"][1] - 1) < 0.05, report
+
+
+def test_r_kernel_and_python_share_tensorflow(host: Any, person: Person, wishes: Wishes) -> None:
+    """In the R kernel a matrix becomes a tensor and comes back, and a Keras model learns a line."""
+    with person.kernel(wishes.kernels["r"]) as kernel:
+        judge_r(host, wishes, kernel.run(cells.R))
+
+
+@pytest.mark.parametrize("options", ["-l", ""], ids=["login shell", "command"])
+def test_rscript_of_a_person_does_the_same(host: Any, wishes: Wishes, options: str) -> None:
+    """In a person's login shell, and without one, as cron starts it."""
+    user = wishes.present[-1]
+    judge_r(
+        host, wishes, host.check_output(f"runuser {options} {user} -c %s", f"cd / && Rscript - <<'END'\n{cells.R}\nEND")
+    )
+
+
+def test_session_environment_sets_no_library_path(host: Any, wishes: Wishes) -> None:
+    """It names the interpreter, lets TensorFlow share GPUs, and no library path of ours is set anywhere."""
+    lines = host.check_output("grep -v ^# /etc/gpulab/session.env").splitlines()
+    wanted = dict(line.partition("=")[::2] for line in lines)
+    assert wanted["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert wanted["RETICULATE_PYTHON"] == wishes.interpreter
+    assert "LD_LIBRARY_PATH" not in wanted
+    assert host.run("grep -rl gpulab /etc/ld.so.conf.d").stdout == ""

@@ -24,6 +24,7 @@ def small(lab: Lab) -> Iterator[None]:
     """Give the environment a file system of its own, with room for one release and not for a large one."""
     lab.shell(f"mkdir -p {ROOT} && mount -t tmpfs -o size=30m tmpfs {ROOT}")
     yield
+    lab.shell("systemctl stop small-user 2>/dev/null || :")
     lab.shell(f"umount {ROOT} && rmdir {ROOT}")
 
 
@@ -58,7 +59,9 @@ def test_rollback_is_one_command(lab: Lab) -> None:
 
 def test_release_in_use_is_never_pulled_away(lab: Lab) -> None:
     """With keep=0 an old release goes, but not while a process that started in it lives."""
-    lab.shell(f"systemd-run --quiet --unit=small-user {ROOT}/current/bin/python -c 'import time; time.sleep(600)'")
+    lab.shell(
+        f"systemd-run --quiet --collect --unit=small-user {ROOT}/current/bin/python -c 'import time; time.sleep(600)'"
+    )
     assert install(lab, "first", keep=0)[0] == 0
     assert lab.shell(f"ls {ROOT}/releases | wc -l").strip().endswith("2")
     lab.shell("systemctl stop small-user")

@@ -31,8 +31,9 @@ class Environment:
         return list(distributions(path=[str(self.site)])) if self.site else []
 
     def versions(self) -> dict[str, str]:
-        """Give what is installed, by name in small letters."""
-        return {str(each.metadata["Name"]).lower(): each.version for each in self.packages()}
+        """Give what is installed, by normalised name (Python packaging: tensorflow_cpu is tensorflow-cpu)."""
+        names = ((re.sub(r"[-_.]+", "-", str(each.metadata["Name"])).lower(), each.version) for each in self.packages())
+        return dict(names)
 
 
 def environments(folder: Path = ENVIRONMENTS) -> list[Environment]:
