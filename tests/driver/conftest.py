@@ -49,7 +49,7 @@ class DriverHost(Lab):
         argv = ["ssh", *options, "-p", str(variables["ansible_port"]), "-i", variables["ansible_ssh_private_key_file"]]
         argv += [*shlex.split(variables["ansible_ssh_common_args"]), f"root@{variables['ansible_host']}"]
         argv += [command] if command else []
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=120)
         return done.stdout + (done.stderr if done.returncode else "")
 
     def facts(self) -> dict[str, Any]:
