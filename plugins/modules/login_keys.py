@@ -74,17 +74,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
 
 OWN = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 """What sshd reads by itself (sshd_config(5), AuthorizedKeysFile)."""
-
-
-def with_part(text: str, owner: str, keys: Sequence[str]) -> str:
-    """Put keys into the part of a file that belongs to an owner; without keys the part goes."""
-    begin, end = f"# begin {owner}", f"# end {owner}"
-    rest = re.sub(rf"^{re.escape(begin)}\n(?:.*\n)*?{re.escape(end)}\n", "", text, flags=re.MULTILINE)
-    part = "".join(f"{line}\n" for line in [begin, *keys, end]) if keys else ""
-    return rest + part
 
 
 def changes(people: Sequence[Mapping[str, Any]], owner: str, folder: Path) -> dict[Path, tuple[str, str]]:
@@ -94,7 +87,7 @@ def changes(people: Sequence[Mapping[str, Any]], owner: str, folder: Path) -> di
     found = {}
     for name in sorted({*wished, *there}):
         before = there.get(name, "")
-        after = with_part(before, owner, wished.get(name, []))
+        after = with_block(before, owner, wished.get(name, []))
         if after != before:
             found[folder / name] = (before, after)
     return found

@@ -68,11 +68,11 @@ files:
   returned: always
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
 
 HEAD = "# Made by gpulab (role users).\n"
 INSTANCES = "/var/lib/gpulab/sessions"
@@ -105,16 +105,6 @@ def services(group: str, exempt: str) -> dict[str, list[str]]:
         "cron": [*jobs, "session optional pam_systemd.so class=background"],
         "atd": [*jobs, "session optional pam_systemd.so class=background"],
     }
-
-
-def with_block(text: str, owner: str, lines: list[str]) -> str:
-    """Put our lines at the end of a service, or take them out where there are none."""
-    begin, end = f"# begin gpulab {owner}", f"# end gpulab {owner}"
-    rest = re.sub(rf"^{re.escape(begin)}\n(?:.*\n)*?{re.escape(end)}\n", "", text, flags=re.MULTILINE)
-    if not lines:
-        return rest
-    rest += "" if rest.endswith("\n") or not rest else "\n"
-    return rest + "".join(f"{line}\n" for line in [begin, *lines, end])
 
 
 def settings(security: Path, tmpfiles: Path) -> dict[Path, tuple[str, int]]:
@@ -172,7 +162,7 @@ def main() -> None:
         path = pam / name
         if path.is_file():
             text = path.read_text(encoding="utf-8")
-            wished[path] = (with_block(text, params["owner"], lines if params["enabled"] else []), 0o644)
+            wished[path] = (with_block(text, f"gpulab {params['owner']}", lines if params["enabled"] else []), 0o644)
     before = {path: path.read_text(encoding="utf-8") if path.is_file() else "" for path in wished}
     changes = {path: value for path, value in wished.items() if before[path] != value[0]}
     diff = [

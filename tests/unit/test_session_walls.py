@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.gpulab.core.plugins.module_utils import text_blocks
 from ansible_collections.gpulab.core.plugins.modules import session_walls
 
 SSHD = "@include common-session\n@include common-password\n"
@@ -54,10 +55,13 @@ def test_jobs_of_members_run_in_their_slices(service: str) -> None:
 
 def test_block_is_put_in_once_and_taken_out_whole() -> None:
     """Each owner has a block of its own; what the distribution wrote stays."""
-    one = session_walls.with_block(SSHD, "lab", LINES["sshd"])
-    assert session_walls.with_block(one, "lab", LINES["sshd"]) == one
-    two = session_walls.with_block(one, "other", LINES["sshd"])
-    assert session_walls.with_block(session_walls.with_block(two, "lab", []), "other", []) == SSHD
+    one = text_blocks.with_block(SSHD, "lab", LINES["sshd"])
+    assert text_blocks.with_block(one, "lab", LINES["sshd"]) == one
+    two = text_blocks.with_block(one, "other", LINES["sshd"])
+    assert text_blocks.with_block(two, "lab", LINES["sshd"]) == two
+    changed = text_blocks.with_block(two, "lab", ["session optional pam_permit.so"])
+    assert changed.index("begin lab") < changed.index("begin other")
+    assert text_blocks.with_block(text_blocks.with_block(two, "lab", []), "other", []) == SSHD
 
 
 def test_instances_are_out_of_reach() -> None:

@@ -1,0 +1,18 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lines of ours in a file that others write too, between two marks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+
+def with_block(text: str, owner: str, lines: Sequence[str]) -> str:
+    """Put an owner's lines into a text, or take them out where there are none; a block that is there keeps its place."""
+    begin, end = f"# begin {owner}", f"# end {owner}"
+    block = "".join(f"{line}\n" for line in [begin, *lines, end]) if lines else ""
+    there = re.compile(rf"^{re.escape(begin)}\n(?:.*\n)*?{re.escape(end)}\n", re.MULTILINE)
+    if there.search(text):
+        return there.sub(lambda _: block, text, count=1)
+    return text + ("" if text.endswith("\n") or not text or not block else "\n") + block
