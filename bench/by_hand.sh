@@ -8,7 +8,7 @@ set -a
 set +a
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
-apt-get install --yes --no-install-recommends acl ca-certificates git python3-venv
+apt-get install --yes --no-install-recommends acl ca-certificates git libarchive-tools python3-venv
 apt-get install --yes --no-install-recommends libpam-systemd
 for name in tools cpu-py311 hub server; do
 	python3 -m venv "/srv/by-hand/$name"

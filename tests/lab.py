@@ -71,6 +71,7 @@ class Lab:
             *("--passwords", "build/passwords/inventory", *options),
         ]
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+        (ROOT / "build" / f"verify-{self.host}.txt").write_text(done.stdout, encoding="utf-8")
         assert done.returncode == 0, done.stdout[-6000:]
         return done.stdout.splitlines()[-1]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 def with_block(text: str, owner: str, lines: Sequence[str]) -> str:
-    """Put an owner's lines into a text, or take them out where there are none; a block that is there keeps its place."""
+    """Put an owner's lines into a text, or take them out; a block that is there keeps its place."""
     begin, end = f"# begin {owner}", f"# end {owner}"
     block = "".join(f"{line}\n" for line in [begin, *lines, end]) if lines else ""
     there = re.compile(rf"^{re.escape(begin)}\n(?:.*\n)*?{re.escape(end)}\n", re.MULTILINE)
