@@ -234,9 +234,11 @@ def plan(
     no_gpu = _why_no_gpu(cards, host, gpu, settled)
     if layout in ("split", "unified") and no_gpu:
         return asdict(
-            Plan(refusal=f"frameworks_layout {layout} is for GPUs, and {no_gpu}: choose auto or cpu, or name "
-            "frameworks_profiles to make an image for other hosts.")
-        )  # fmt: skip
+            Plan(
+                refusal=f"frameworks_layout {layout} is for GPUs, and {no_gpu}: choose auto or cpu, or name "
+                "frameworks_profiles to make an image for other hosts."
+            )
+        )
     tries = LAYOUTS["cpu"] if no_gpu else LAYOUTS[layout]
     notes = [f"everything runs on the CPU, because {no_gpu}."] if no_gpu and layout == "auto" and cards else []
     return asdict(_first_that_works(tries, host, layout, notes))

@@ -123,7 +123,9 @@ def fabric(sysfs: Path, found: list[dict[str, Any]]) -> str:
     names = [entry["model"] for entry in found]
     if any(name in RACK_SWITCHED for name in names):
         return "rack"
-    seen = any(kind.startswith(BRIDGE_CLASS) and f"10de:{number}" in NVSWITCHES for _, kind, number in devices(sysfs))
+    seen = any(
+        kind.startswith(BRIDGE_CLASS) and f"10de:{number}" in NVSWITCHES for _address, kind, number in devices(sysfs)
+    )
     counted = any(names.count(name) >= least for name, least in SWITCHED_FROM.items())
     return "nvswitch" if seen or counted else "none"
 

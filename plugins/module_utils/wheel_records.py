@@ -46,7 +46,7 @@ def damaged(packages: Iterable[Distribution]) -> list[str]:
     for package in packages:
         # Not Distribution.files: from Python 3.12 on it leaves out what is missing.
         for path, recorded, _size in csv.reader((package.read_text("RECORD") or "").splitlines()):
-            mode, _, wanted = recorded.partition("=")
+            mode, _mark, wanted = recorded.partition("=")
             # Some wheels carry bytecode by mistake (NumPy 2.2); the installer compiles it anew.
             if mode != "sha256" or path.endswith(".pyc"):
                 continue

@@ -123,7 +123,7 @@ def tell_sshd(module: AnsibleModule, drop_in: Path, folder: Path) -> bool:
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     shown = module.run_command([sshd, "-T"], check_rc=True)[1]
     write(drop_in, sshd_setting(shown, folder), 0o644)
-    code, _, error = module.run_command([sshd, "-t"])
+    code, _output, error = module.run_command([sshd, "-t"])
     if code:
         drop_in.unlink()
         module.fail_json(msg=f"sshd refuses {drop_in}, which was taken back: {error.strip()}")
@@ -156,7 +156,7 @@ def main() -> None:
     if found and not module.check_mode:
         folder.mkdir(mode=0o755, exist_ok=True)
         folder.chmod(0o755)
-        for path, (_, after) in found.items():
+        for path, (_before, after) in found.items():
             write(path, after, 0o644)
     told = tell_sshd(module, Path(module.params["drop_in"]), folder)
     module.exit_json(changed=bool(found) or told, names=[path.name for path in found], diff=diff)

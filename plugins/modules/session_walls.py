@@ -167,7 +167,7 @@ def main() -> None:
     changes = {path: value for path, value in wished.items() if before[path] != value[0]}
     diff = [
         {"before": before[path], "after": text, "before_header": str(path), "after_header": str(path)}
-        for path, (text, _) in changes.items()
+        for path, (text, _mode) in changes.items()
     ]
     if not module.check_mode:
         # The services of PAM come last: they must not name what is not there yet.

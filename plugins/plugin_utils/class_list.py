@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -48,7 +47,8 @@ def _rows(lines: list[str], mark: str) -> Iterator[tuple[int, list[str]]]:
     """Give the rows with the number of their line, in the file as an editor shows it."""
     for number, line in enumerate(lines, start=1):
         if line.strip(f" {mark}") and not line.startswith("#"):
-            yield number, next(csv.reader(io.StringIO(line), delimiter=mark, skipinitialspace=True))
+            for row in csv.reader([line], delimiter=mark, skipinitialspace=True):
+                yield number, row
 
 
 def _header_problems(number: int, columns: list[str]) -> list[str]:

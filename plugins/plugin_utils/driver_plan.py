@@ -431,7 +431,7 @@ def plan_lines(plan: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
         ("CUDA", cuda),
         ("restart", "; ".join(reboot_reasons(host))),
     ]
-    width = max(len(name) for name, _ in rows)
+    width = max(len(name) for name, _value in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows if value]
     lines += [f"{'note':<{width}}  {note}" for note in plan["notes"]]
     return lines + [f"{'IMPOSSIBLE':<{width}}  {problem}" for problem in plan["problems"]]

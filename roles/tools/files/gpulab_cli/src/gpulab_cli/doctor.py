@@ -225,11 +225,11 @@ def loads(seconds: float) -> list[Load]:
     own = [(int(pid), uuid) for pid, uuid in rows if pid.isdigit() and _is_own(int(pid))]
     if not own:
         return []
-    before = {pid: _busy(pid) for pid, _ in own}
+    before = {pid: _busy(pid) for pid, _name in own}
     begun = time.monotonic()
     used: dict[str, list[float]] = {}
     rounds = 4
-    for _ in range(rounds):
+    for _round in range(rounds):
         time.sleep(seconds / rounds)
         for uuid, percent in _nvidia_smi("--query-gpu=uuid,utilization.gpu"):
             used.setdefault(uuid, []).append(float(percent) if percent.replace(".", "").isdigit() else 100.0)
