@@ -125,5 +125,5 @@ def test_servers_own_kernels_do_not_show(tmp_path: Path) -> None:
 
 def test_login_greeting_is_a_shell_script() -> None:
     """A fault in it would greet everybody at every login."""
-    for path in (ROLES / "tools/files/gpulab-info.sh",):
+    for path in (ROLES / "tools/templates/gpulab-info.sh.j2",):
         assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
