@@ -77,7 +77,7 @@ from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import wit
 HEAD = "# Made by gpulab (role users).\n"
 INSTANCES = "/var/lib/gpulab/sessions"
 SCRIPT = "gpulab-session"
-ENVIRONMENT = "/etc/gpulab/session.env"
+ENVIRONMENTS = ("/etc/gpulab/sources.env", "/etc/gpulab/session.env")
 TMP = "/tmp"  # noqa: S108  # what is put in its place, not used
 
 
@@ -94,9 +94,9 @@ def services(group: str, exempt: str) -> dict[str, list[str]]:
     jobs = [f"session [success=ignore default=1] pam_succeed_if.so quiet user ingroup {group}"]
     return {
         "sshd": [
-            f"session [success=ignore default=1] pam_succeed_if.so quiet user ingroup {group}",
-            # Commands that an editor runs over SSH read no profile: PAM sets the session's environment.
-            f"session optional pam_env.so readenv=1 envfile={ENVIRONMENT}",
+            f"session [success=ignore default={len(ENVIRONMENTS)}] pam_succeed_if.so quiet user ingroup {group}",
+            # Commands that an editor runs over SSH read no profile: PAM sets what login shells and units read.
+            *(f"session optional pam_env.so readenv=1 envfile={path}" for path in ENVIRONMENTS),
             *conditions(group, exempt),
             "session required pam_namespace.so",
             # PAM refuses a login that jumps beyond the last line: whatever is edited above, there is one.

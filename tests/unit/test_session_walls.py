@@ -35,8 +35,8 @@ def modules_run(lines: list[str], member: bool, root: bool) -> list[str]:
 @pytest.mark.parametrize(
     ("member", "root", "run"),
     [
-        (True, False, ["pam_env", "pam_namespace", "pam_permit"]),
-        (True, True, ["pam_env", "pam_permit"]),
+        (True, False, ["pam_env", "pam_env", "pam_namespace", "pam_permit"]),
+        (True, True, ["pam_env", "pam_env", "pam_permit"]),
         (False, False, ["pam_permit"]),
         (False, True, ["pam_permit"]),
     ],
