@@ -92,7 +92,7 @@ def wait_for(lab: Lab) -> None:
     ("part", "words"),
     [
         pytest.param("/acl_", "gpulab_sources.apt", id="apt"),
-        pytest.param("/tensorflow-", "gpulab_sources.pip", id="pip"),
+        pytest.param("tensorflow", "gpulab_sources.pip", id="pip"),
         pytest.param("configurable-http-proxy", "gpulab_sources.pip, .npm", id="npm"),
     ],
 )
