@@ -158,6 +158,10 @@ def test_installation_that_fails_gives_the_room_back(tmp_path: Path, monkeypatch
     [
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("error: Failed to fetch: `https://mirror.example/simple/numpy/`", "gpulab_sources.pip"),
+        (
+            "error: Failed to download `numpy==1`\n  cause: end of file before message length reached",
+            "gpulab_sources.pip",
+        ),
         ("invalid peer certificate: UnknownIssuer", "gpulab_sources.ca_certificates"),
         (
             "WARNING: The repository located at mirror is not a trusted or secure host",
