@@ -166,10 +166,11 @@ def explain(program: str, output: str) -> str:
     elif re.search(r"certificate|UnknownIssuer|SSL", output, re.IGNORECASE):
         hint = "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates."
     elif re.search(
-        r"Failed to (?:fetch|download)|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT|No matching",
+        r"Failed to (?:fetch|download)|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT"
+        r"|No matching",
         output,
     ):
-        hint = "A package source cannot be reached, breaks off or lacks the package: see gpulab_sources.pip, .npm and .proxy."
+        hint = "A package source cannot be reached, breaks off or lacks it: see gpulab_sources.pip, .npm and .proxy."
     elif re.search(r"hash mismatch|Hash mismatch|EINTEGRITY", output):
         hint = "What the source served is not what the lock names: nothing was installed from it."
     else:

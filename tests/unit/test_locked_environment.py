@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,10 @@ def test_release_in_use_stays(tmp_path: Path) -> None:
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([str(program), "60"]) as process:
         try:
+            # The new process's command line shows a moment after it was started.
+            until = time.monotonic() + 5
+            while not env.in_use(tmp_path) and time.monotonic() < until:
+                time.sleep(0.1)
             assert env.in_use(tmp_path)
             assert not env.in_use(tmp_path / "other")
         finally:
