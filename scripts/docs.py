@@ -94,7 +94,7 @@ class Compatibility:
         sys.path.insert(0, str(ROOT / "collections"))
         from ansible_collections.gpulab.core.plugins.module_utils import framework_profiles, gpu_models
 
-        self.profiles, self.models = framework_profiles, gpu_models.MODELS
+        self.profiles, self.models, self.numbers = framework_profiles, gpu_models.MODELS, gpu_models.numbers
 
     def versions(self, profile: str, package: str) -> str:
         """Give the versions of a package in a profile's locks: one, or the oldest and the newest Python's."""
@@ -115,7 +115,7 @@ class Compatibility:
 
     def hosts(self) -> str:
         """Give what layout auto makes of each generation of GPUs, with a new driver and with an old one."""
-        new, old = sorted(set(self.profiles.CUDA_DRIVERS.values()), key=self.profiles.numbers, reverse=True)
+        new, old = sorted(set(self.profiles.CUDA_DRIVERS.values()), key=self.numbers, reverse=True)
         rows: dict[tuple[str, ...], dict[str, list[str]]] = {(self.kernels([], ""),) * 2: {"none": []}}
         for model in self.models:
             outcomes = tuple(self.kernels([{"model": model.name}], driver) for driver in (new, old))

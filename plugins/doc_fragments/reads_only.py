@@ -6,13 +6,10 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What such a module does in check mode and in diff mode."""
+    """What such a module does in diff mode."""
 
     DOCUMENTATION = r"""
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: none
     description: Changes nothing, so there is nothing to show.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS
+from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS, numbers
 
 CUDA_DRIVERS = {12: "525.60.13", 13: "580"}
 """The least driver of a CUDA version (NVIDIA: CUDA compatibility, minor version compatibility)."""
@@ -145,11 +145,6 @@ class Plan:
     environments: tuple[Environment, ...] = ()
     notes: tuple[str, ...] = ()
     refusal: str = ""
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Turn 580.95.05 into numbers that compare."""
-    return tuple(int(part) for part in version.split("."))
 
 
 @dataclass(frozen=True)

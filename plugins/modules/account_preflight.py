@@ -26,7 +26,7 @@ options:
       uid:
         description: Fixed user number.
         type: int
-extends_documentation_fragment: [gpulab.core.reads_only]
+extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

@@ -52,7 +52,7 @@ options:
     description: The login shell of people.
     type: path
     default: /bin/bash
-extends_documentation_fragment: [gpulab.core.reads_only]
+extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""
@@ -99,20 +99,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.shadow import SHADOW, shadow
 
-SHADOW = Path("/etc/shadow")
 FIRST_DAY = date(1970, 1, 1)
 PRIVATE = 0o700
-
-
-def shadow(text: str) -> dict[str, tuple[str, int | None]]:
-    """Read the hash and the day of expiry by name, from the text of such a file (see man 5)."""
-    found = {}
-    for line in text.splitlines():
-        fields = line.split(":")
-        if len(fields) >= 8:
-            found[fields[0]] = (fields[1], int(fields[7]) if fields[7] else None)
-    return found
 
 
 def expiry_day(last: str | None) -> int | None:

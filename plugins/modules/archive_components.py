@@ -23,7 +23,7 @@ options:
     description: File whose entries do not count, because the text is for it.
     type: path
     required: true
-extends_documentation_fragment: [gpulab.core.reads_only]
+extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

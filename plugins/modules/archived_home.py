@@ -23,10 +23,8 @@ options:
     description: Folder of the archives.
     type: path
     required: true
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: none
     description: Names the archives that it made.

@@ -21,16 +21,11 @@ options:
     description: The options of each role by its name, to find misspelt ones.
     type: dict
     default: {}
+extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 attributes:
   action:
     support: full
     description: Runs on the controller alone.
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
-  diff_mode:
-    support: none
-    description: Changes nothing, so there is nothing to show.
 """
 
 EXAMPLES = r"""

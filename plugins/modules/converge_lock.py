@@ -35,10 +35,8 @@ options:
     description: The holder that is taken over. The controller's side fills it in, whatever a playbook says.
     type: dict
     default: {}
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: none
     description: Changes nothing that lasts, so there is nothing to show.

@@ -23,10 +23,8 @@ options:
     description: Say whether it can be done, and do nothing.
     type: bool
     default: false
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: none
     description: Names the people whose quotas changed.

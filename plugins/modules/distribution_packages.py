@@ -27,10 +27,8 @@ options:
     description: Seconds to wait for another package manager that is at work.
     type: int
     default: 300
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: full
     description: Shows the packages that are missing.

@@ -53,7 +53,7 @@ options:
     type: list
     elements: str
     default: []
-extends_documentation_fragment: [gpulab.core.reads_only]
+extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

@@ -32,13 +32,7 @@ options:
     type: list
     elements: str
     required: true
-attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
-  diff_mode:
-    support: none
-    description: Changes nothing, so there is nothing to show.
+extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

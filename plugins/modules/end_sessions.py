@@ -19,10 +19,8 @@ options:
     type: list
     elements: str
     required: true
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: none
     description: Names the people whose processes it ended.

@@ -33,7 +33,7 @@ options:
     description: Where the kernel shows its state.
     type: path
     default: /proc
-extends_documentation_fragment: [gpulab.core.reads_only]
+extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

@@ -51,10 +51,8 @@ options:
         description: Whether a file that is there already gets this content. Its owner and mode are seen to anyway.
         type: bool
         default: true
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: full
     description: Shows what changes in every file.
@@ -83,12 +81,12 @@ import os
 import pwd
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
 
 Wish = dict[str, Any]
 SPEC = {
@@ -124,11 +122,6 @@ def number(find: Callable[[str], int], name: str) -> int | None:
         return None
 
 
-def difference(path: Path, before: str, after: str) -> dict[str, str]:
-    """Give Ansible's diff of one path."""
-    return {"before_header": str(path), "after_header": str(path), "before": before, "after": after}
-
-
 class Wished:
     """One wish, compared with the host."""
 
@@ -149,9 +142,12 @@ class Wished:
         fits = not self.there or KIND[self.state](self.there.st_mode)
         if not fits and not (self.state == "file" and self.path.is_symlink()):
             raise CannotBeMade(f"{self.path} is there and is not a {self.state}: move it away")
-        getattr(self, f"_make_{self.state}")()
-        if self.state != "link":
-            self._set_attributes()
+        try:
+            getattr(self, f"_make_{self.state}")()
+            if self.state != "link":
+                self._set_attributes()
+        except LookupError as error:  # shutil.chown: no such user, no such group
+            raise CannotBeMade(f"{self.path}: {error} on the host") from None
 
     def _change(self, before: str, after: str) -> bool:
         """Note a change; tell whether it is to be made."""
@@ -190,23 +186,13 @@ class Wished:
         if self._change(before.decode(errors="replace"), self.wish["content"]):
             if not self.path.parent.is_dir():
                 raise CannotBeMade(f"{self.path.parent} is not there")
-            # Private until owner and mode are set, and in the same folder, so that the last step is a rename.
-            handle, fresh = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(after)
-                self._own(Path(fresh))
-                Path(fresh).replace(self.path)
-            except BaseException:
-                Path(fresh).unlink(missing_ok=True)
-                raise
+            write_whole(
+                self.path, self.wish["content"], int(self.wish["mode"], 8), self.wish["owner"], self.wish["group"]
+            )
 
     def _own(self, path: Path) -> None:
         """Give a path its owner and mode."""
-        try:
-            shutil.chown(path, self.wish["owner"], self.wish["group"])
-        except LookupError as error:
-            raise CannotBeMade(f"{self.path}: {error} on the host") from None
+        shutil.chown(path, self.wish["owner"], self.wish["group"])
         path.chmod(int(self.wish["mode"], 8))
 
     def _uid(self) -> int | None:

@@ -87,7 +87,7 @@ options:
     description: Seconds that a source has to answer.
     type: float
     default: 10
-extends_documentation_fragment: [gpulab.core.reads_only]
+extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""

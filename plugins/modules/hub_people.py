@@ -27,10 +27,8 @@ options:
     description: Group of the people who may log in.
     type: str
     required: true
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: none
     description: Names the people whom the hub forgot.
@@ -64,16 +62,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.shadow import SHADOW, shadow
 
-SHADOW = Path("/etc/shadow")
 PATIENCE = 30.0
 """Seconds that the hub has to stop somebody's server before it forgets the person."""
 
 
-def over(shadow: str, today: int) -> set[str]:
-    """Give the accounts whose day of expiry has come."""
-    fields = (line.split(":") for line in shadow.splitlines())
-    return {each[0] for each in fields if len(each) > 7 and each[7] and int(each[7]) <= today}
+def over(text: str, today: int) -> set[str]:
+    """Give the accounts whose day of expiry has come, from shadow's text."""
+    return {name for name, (_hash, day) in shadow(text).items() if day is not None and day <= today}
 
 
 def leavers(known: Iterable[str], members: Iterable[str], expired: Iterable[str]) -> list[str]:

@@ -79,10 +79,8 @@ options:
     description: Content of O(node). The controller's side fills it in, whatever a playbook says.
     type: dict
     default: {}
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: full
     description: Shows the packages that come, go and change.

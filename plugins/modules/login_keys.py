@@ -41,10 +41,8 @@ options:
     description: File of sshd's configuration that names them. It is made where sshd is installed.
     type: path
     default: /etc/ssh/sshd_config.d/50-gpulab-keys.conf
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: full
     description: Shows the keys that come and go.
@@ -75,6 +73,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
+from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
 
 OWN = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 """What sshd reads by itself (sshd_config(5), AuthorizedKeysFile)."""
@@ -107,10 +106,7 @@ def write(path: Path, text: str, mode: int) -> None:
     if not text:
         path.unlink(missing_ok=True)
         return
-    half = path.with_name(f".{path.name}.new")
-    half.write_text(text, encoding="utf-8")
-    half.chmod(mode)
-    half.replace(path)
+    write_whole(path, text, mode)
 
 
 def tell_sshd(module: AnsibleModule, drop_in: Path, folder: Path) -> bool:
@@ -149,10 +145,7 @@ def main() -> None:
     )
     folder = Path(module.params["folder"])
     found = changes(module.params["people"], module.params["owner"], folder)
-    diff = [
-        {"before": before, "after": after, "before_header": str(path), "after_header": str(path)}
-        for path, (before, after) in found.items()
-    ]
+    diff = [difference(path, before, after) for path, (before, after) in found.items()]
     if found and not module.check_mode:
         folder.mkdir(mode=0o755, exist_ok=True)
         folder.chmod(0o755)

@@ -44,10 +44,8 @@ options:
     description: Folder of systemd-tmpfiles' settings.
     type: path
     default: /etc/tmpfiles.d
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: full
     description: Shows the files that change.
@@ -73,6 +71,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
+from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
 
 HEAD = "# Made by gpulab (role users).\n"
 INSTANCES = "/var/lib/gpulab/sessions"
@@ -130,15 +129,6 @@ def settings(security: Path, tmpfiles: Path) -> dict[Path, tuple[str, int]]:
     }
 
 
-def write(path: Path, text: str, mode: int) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.new")
-    half.write_text(text, encoding="utf-8")
-    half.chmod(mode)
-    half.replace(path)
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -165,20 +155,18 @@ def main() -> None:
             wished[path] = (with_block(text, f"gpulab {params['owner']}", lines if params["enabled"] else []), 0o644)
     before = {path: path.read_text(encoding="utf-8") if path.is_file() else "" for path in wished}
     changes = {path: value for path, value in wished.items() if before[path] != value[0]}
-    diff = [
-        {"before": before[path], "after": text, "before_header": str(path), "after_header": str(path)}
-        for path, (text, _mode) in changes.items()
-    ]
+    diff = [difference(path, before[path], text) for path, (text, _mode) in changes.items()]
     if not module.check_mode:
         # The services of PAM come last: they must not name what is not there yet.
         for path, (text, mode) in changes.items():
             if path.parent != pam:
-                write(path, text, mode)
+                path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                write_whole(path, text, mode)
         if any(path.parent != pam for path in changes):
             module.run_command(["systemd-tmpfiles", "--create", "gpulab-sessions.conf"], check_rc=True)
         for path, (text, mode) in changes.items():
             if path.parent == pam:
-                write(path, text, mode)
+                write_whole(path, text, mode)
     module.exit_json(changed=bool(changes), files=[str(path) for path in changes], diff=diff)
 
 

@@ -40,10 +40,8 @@ options:
     description: Folder of the units.
     type: path
     default: /etc/systemd/system
+extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and tell what would change.
   diff_mode:
     support: full
     description: Shows the limits that change.
@@ -73,6 +71,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
 
 HEAD = "# Made by gpulab (role users): the wish decides, not this file.\n"
 
@@ -110,10 +109,7 @@ def write(files: Mapping[Path, str], stale: Sequence[Path]) -> None:
     for path, text in files.items():
         path.parent.mkdir(mode=0o755, exist_ok=True)
         path.parent.chmod(0o755)
-        half = path.with_suffix(".new")
-        half.write_text(text, encoding="utf-8")
-        half.chmod(0o644)
-        half.replace(path)
+        write_whole(path, text, 0o644)
     for path in stale:
         path.unlink()
         if not any(path.parent.iterdir()):
@@ -144,15 +140,7 @@ def main() -> None:
     changes = {path: text for path, text in files.items() if found.get(path) != text}
     stale = [path for path in found if path not in files]
     slices = sorted({path.parent.name.removesuffix(".d") for path in [*changes, *stale]})
-    diff = [
-        {
-            "before": found.get(path, ""),
-            "after": files.get(path, ""),
-            "before_header": str(path),
-            "after_header": str(path),
-        }
-        for path in [*changes, *stale]
-    ]
+    diff = [difference(path, found.get(path, ""), files.get(path, "")) for path in [*changes, *stale]]
     if not module.check_mode and (changes or stale):
         write(changes, stale)
         if os.path.isdir("/run/systemd/system"):  # noqa: PTH112  # as sd_booted(3) defines it

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gpulab.core.plugins.module_utils.shadow import shadow
 from ansible_collections.gpulab.core.plugins.modules import (
     account_state,
     archived_home,
@@ -29,7 +30,7 @@ def entry(name: str, uid: int, home: Path, shell: str = "/bin/bash") -> pwd.stru
 
 def test_shadow_is_read() -> None:
     """Hash and day of expiry, where there is one."""
-    assert account_state.shadow(SHADOW) == {"ada": ("$6$x", None), "eve": ("!", 1), "new": ("*", 21000)}
+    assert shadow(SHADOW) == {"ada": ("$6$x", None), "eve": ("!", 1), "new": ("*", 21000)}
 
 
 def test_last_day_is_usable() -> None:
