@@ -13,7 +13,7 @@ lab: ## make a lab on this machine: build a host, converge it, prove it, print w
 down: ## remove the lab that `make lab` made
 	@scripts/bootstrap --containers && python scripts/lab.py down
 site: ## converge the hosts of INVENTORY
-	@scripts/bootstrap && ansible-playbook --inventory $(INVENTORY) site.yml
+	@scripts/bootstrap && scripts/site $(INVENTORY)
 verify: ## prove that the hosts of INVENTORY are as wished
 	@scripts/bootstrap && scripts/verify $(INVENTORY)
 pictures: ## a real browser uses the lab of `make lab`; its screenshots are the README's pictures

@@ -191,6 +191,63 @@ def test_work_goes_on_when_the_browser_is_closed(world: World) -> None:
     later.stop_server()
 
 
+def idle(person: Person, number: str) -> bool:
+    """Tell whether a kernel is gone, which only who is idle is."""
+    answer = person.web.get(f"{person.base}/user/{person.name}/api/kernels/{number}", timeout=60)
+    return answer.status_code == 404
+
+
+def test_silent_work_is_not_taken_for_idleness(world: World) -> None:
+    """With the shortest clocks: a cell that says nothing for two minutes keeps its kernel and its server.
+
+    A kernel that nobody uses goes meanwhile; when the work is done, the server goes too.
+    """
+    converge = ("site.yml", "--tags", "jupyterhub")
+    world.lab.playbook(*converge, "--extra-vars", '{"gpulab_idle": {"kernel_minutes": 1, "server_minutes": 1}}')
+    try:
+        person = world.person("frank")
+        person.start_server()
+        at_work, unused = person.kernel("ml"), person.kernel("ml")
+        at_work.socket.send(at_work.message("import time; time.sleep(150); open('silent-work', 'w').write('done')"))
+        time.sleep(1)
+        at_work.socket.close()
+        unused.socket.close()
+        begun = time.monotonic()
+        assert until(lambda: idle(person, unused.id), 130)
+        assert not idle(person, at_work.id)
+        assert until(lambda: world.root("cat /home/frank/silent-work").stdout.strip().endswith("done"), 180)
+        assert time.monotonic() - begun > 120, "the cell did not outlast the clocks"
+        assert world.root("systemctl is-active gpulab-server-frank").stdout.split()[-1] == "active"
+        assert until(lambda: world.root("systemctl is-active gpulab-server-frank").returncode != 0, 240)
+    finally:
+        world.root("rm -f /home/frank/silent-work")
+        world.lab.playbook(*converge)
+
+
+def test_host_without_room_says_so(world: World) -> None:
+    """A server that would do harm is not started, and the person reads why; afterwards it starts."""
+    person = world.person("frank")
+    person.stop_server()
+    assert until(lambda: world.root("systemctl is-active gpulab-server-frank").returncode != 0)
+    own = "/etc/gpulab/jupyterhub/jupyterhub_config.d/people-test.py"
+    world.root("mount -t tmpfs -o size=1M small /tmp")
+    try:
+        with pytest.raises(RuntimeError, match=r"503.*This host's disk is full \(/tmp\): your server"):
+            person.start_server()
+    finally:
+        world.root("umount /tmp")
+    world.root(f"echo 'c.LabSpawner.least_memory = 2**60' > {own} && systemctl restart gpulab-hub")
+    try:
+        assert until(lambda: world.root("curl -sk https://127.0.0.1/hub/api/ -o /dev/null -f").returncode == 0, 60)
+        with pytest.raises(RuntimeError, match=r"503.*This host is out of memory .* left\): try again"):
+            person.start_server()
+    finally:
+        world.root(f"rm {own} && systemctl restart gpulab-hub")
+    assert until(lambda: world.root("curl -sk https://127.0.0.1/hub/api/ -o /dev/null -f").returncode == 0, 60)
+    person.start_server()
+    person.stop_server()
+
+
 def test_full_home_keeps_nobody_out(world: World) -> None:
     """Somebody whose home takes nothing more logs in, gets a server, deletes, and can write again."""
     person = world.person("frank")
@@ -201,6 +258,7 @@ def test_full_home_keeps_nobody_out(world: World) -> None:
     try:
         world.root("runuser -u frank -- sh -c 'head -c 3M /dev/zero > ~/big'")
         assert world.root("runuser -u frank -- sh -c 'echo x > ~/more'").returncode != 0
+        assert world.shell("frank").run("echo in").stdout == "in\n"
         person.start_server()
         url = f"{person.base}/user/frank/api/contents/big"
         tokens = {cookie.path: cookie.value for cookie in person.web.cookies if cookie.name == "_xsrf"}

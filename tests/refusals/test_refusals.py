@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
-from lab import Lab, Outcome
+from lab import ROOT, Lab, Outcome
 
 LOCK = "/run/gpulab-converge.json"
 KEY_LESS = {"name": "ada", "password": "hunter2-in-plain-text"}
@@ -159,3 +161,17 @@ def test_lock_that_was_left_behind_stops_nobody(lab: Lab, foreign_lock: dict[str
     done = lab.ansible("ansible-playbook", "site.yml", "--limit", lab.host, "--tags", "cuda")
     assert done.returncode == 0, done.stdout[-3000:]
     assert "gone" in lab.shell(f"test -e {LOCK} && cat {LOCK} || echo gone")
+
+
+@pytest.mark.parametrize(
+    ("inventory", "words"),
+    [
+        ("inventory/example", "the group gpu_hosts of .*inventory/example is empty"),
+        ("inventory/nowhere", "there is no inventory inventory/nowhere: copy inventory/example to it"),
+    ],
+)
+def test_inventory_without_hosts_is_refused(inventory: str, words: str) -> None:
+    """The first thing that somebody meets who has not written down any host yet."""
+    done = subprocess.run(["scripts/site", inventory], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert re.search(words, " ".join((done.stdout + done.stderr).split()))

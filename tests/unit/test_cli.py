@@ -73,7 +73,10 @@ def test_environment_without_ipykernel_and_pip_is_told_how(environment: Path) ->
 
 @pytest.mark.parametrize(
     ("name", "folder"),
-    [("a.tar.gz", "a"), ("b.ZIP", "b"), ("c.7z", "c"), ("d.v2.rar", "d.v2"), ("e", "e-unpacked"), ("f.TGZ", "f")],
+    [
+        *(("a.tar.gz", "a"), ("b.ZIP", "b"), ("c.7z", "c"), ("d.v2.rar", "d.v2")),
+        *(("e", "e-unpacked"), ("f.TGZ", "f"), ("g.csv.gz", "g.csv")),
+    ],
 )
 def test_archive_goes_into_a_folder_of_its_name(name: str, folder: str) -> None:
     """Whatever packed it."""

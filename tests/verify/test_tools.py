@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import struct
 import zipfile
+import zlib
 from typing import Any
 
 import pytest
@@ -60,12 +63,36 @@ def test_folder_is_downloaded_as_an_archive(person: Person, folder: str) -> None
         assert packed.read(f"{folder}/x") == b"packed\n"
 
 
-@pytest.mark.parametrize("kind", ["zip", "7z", "tar.gz"])
+def rar(name: str, content: bytes) -> bytes:
+    """Pack a file as RAR 4 does without compressing it: no free program writes this format."""
+
+    def block(kind: int, flags: int, fields: bytes = b"", data: bytes = b"") -> bytes:
+        head = struct.pack("<BHH", kind, flags, 7 + len(fields)) + fields
+        return struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head + data
+
+    size, check, unix, version, stored = len(content), zlib.crc32(content), 3, 20, 0x30
+    fields = struct.pack("<LLBLLBBHL", size, size, unix, check, 0, version, stored, len(name), 0o100644) + name.encode()
+    mark, archive, end = b"Rar!\x1a\x07\x00", block(0x73, 0, bytes(6)), block(0x7B, 0x4000)
+    return mark + archive + block(0x74, 0x8000, fields, content) + end
+
+
+@pytest.mark.parametrize("kind", ["zip", "7z", "tar", "tar.gz", "rar"])
 def test_upload_is_unpacked_by_one_command(ssh: Shell, folder: str, kind: str) -> None:
-    """Whatever packed it; rar can be read and not be made, so a file of it is not tried here."""
-    made = ssh.run(f"bsdtar -c -a -f verify-unpack.{kind} {folder} && gpulab unpack verify-unpack.{kind}")
+    """Whatever packed it."""
+    pack = f"bsdtar -c -a -f verify-unpack.{kind} {folder}"
+    if kind == "rar":
+        packed = base64.b64encode(rar(f"{folder}/x", b"packed\n")).decode()
+        pack = f"echo {packed} | base64 -d > verify-unpack.rar"
+    made = ssh.run(f"{pack} && gpulab unpack verify-unpack.{kind}")
     assert made.returncode == 0, made.stderr
     assert ssh.run(f"cat verify-unpack/{folder}/x; rm -r verify-unpack").stdout == "packed\n"
+
+
+def test_one_packed_file_is_unpacked_too(ssh: Shell, folder: str) -> None:
+    """A file.gz is no archive; it comes out under its own name."""
+    made = ssh.run(f"gzip < {folder}/x > verify-unpack.csv.gz && gpulab unpack verify-unpack.csv.gz")
+    assert made.returncode == 0, made.stderr
+    assert ssh.run("cat verify-unpack.csv/verify-unpack.csv; rm -r verify-unpack.csv").stdout == "packed\n"
 
 
 def test_tensorboard_answers_on_no_port(host: Any, person: Person) -> None:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz2", ".txz", ".tar", ".zip", ".7z", ".rar")
+SINGLE = (".gz", ".bz2", ".xz", ".zst")
+"""Endings of one packed file, where no .tar stands before them."""
 
 
 class Unpack:
@@ -31,15 +33,22 @@ class Unpack:
             sys.stderr.write(f"gpulab unpack: {target} is there and not empty: choose another folder with --into\n")
             return 1
         target.mkdir(parents=True, exist_ok=True)
-        # bsdtar refuses members that would leave the folder (absolute names, "..", links out of it).
-        done = subprocess.run(
-            ["bsdtar", "--extract", "--file", str(archive), "--directory", str(target), "--no-same-owner"], check=False
-        )
-        if done.returncode:
+        if unpack(archive, target):
             sys.stderr.write(f"gpulab unpack: {archive} could not be unpacked whole; what came out is in {target}\n")
             return 1
         sys.stdout.write(f"unpacked into {target}\n")
         return 0
+
+
+def unpack(archive: Path, target: Path) -> int:
+    """Unpack into a folder that is there; give the exit status."""
+    ending = archive.suffix.lower()
+    if ending in SINGLE and not archive.name.lower().endswith(ENDINGS):
+        with (target / archive.stem).open("wb") as file:
+            return subprocess.run(["bsdcat", str(archive)], stdout=file, check=False).returncode
+    # bsdtar refuses members that would leave the folder (absolute names, "..", links out of it).
+    argv = ["bsdtar", "--extract", "--file", str(archive), "--directory", str(target), "--no-same-owner"]
+    return subprocess.run(argv, check=False).returncode
 
 
 def target_of(archive: Path) -> Path:
