@@ -169,6 +169,11 @@ def explain(program: str, output: str) -> str:
         output,
     ):
         hint = "A package source cannot be reached, breaks off or lacks it: see gpulab_sources.pip, .npm and .proxy."
+    elif re.search(r"No solution found|has no wheels", output):
+        hint = (
+            "No package source has what the lock names for this host's Python: name one that has it, "
+            "in gpulab_sources.torch for PyTorch's CPU build, else in gpulab_sources.pip."
+        )
     elif re.search(r"hash mismatch|Hash mismatch|EINTEGRITY", output):
         hint = "What the source served is not what the lock names: nothing was installed from it."
     else:

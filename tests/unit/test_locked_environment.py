@@ -173,6 +173,10 @@ def test_installation_that_fails_gives_the_room_back(tmp_path: Path, monkeypatch
             "gpulab_sources.pip.trusted_hosts",
         ),
         ("error: Hash mismatch for `numpy==1.26.4`", "not what the lock names"),
+        (
+            "error: No solution found\n  cause: torch has no wheels with a matching ABI tag",
+            "gpulab_sources.torch",
+        ),
         ("something else", "not touched"),
     ],
 )
