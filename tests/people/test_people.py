@@ -253,6 +253,38 @@ def test_host_without_room_says_so(world: World) -> None:
     person.stop_server()
 
 
+def test_files_in_memory_count(world: World) -> None:
+    """Who fills /dev/shm fills the own budget and loses what runs; nobody else does; afterwards all is well."""
+    person, neighbour = world.person("frank"), world.person("eve")
+    person.start_server()
+    neighbour.start_server()
+    slice_name = world.root("echo user-$(id -u frank).slice").stdout.split()[-1]
+    world.root(f"mount -o remount,size=2G /dev/shm; systemctl set-property --runtime {slice_name} MemoryMax=500M")
+    try:
+        assert world.shell("frank").run("exec head -c 1500M /dev/zero > /dev/shm/filler").returncode in (137, 247, 255)
+        assert 50e6 < int(world.root("stat -c %s /dev/shm/filler").stdout.split()[-1]) < 700e6
+        with neighbour.kernel("ml") as kernel:
+            assert kernel.run("print(6 * 7)").strip() == "42"
+    finally:
+        world.root("rm -f /dev/shm/filler")
+        world.root(f"rm -rf /run/systemd/system.control/{slice_name}.d; systemctl daemon-reload")
+    assert until(lambda: world.shell("frank").run("echo in").stdout == "in\n", 30)
+    again = world.person("frank")
+    assert until(lambda: starts(again), 60)
+    again.stop_server()
+    neighbour.stop_server()
+
+
+def starts(person: Person) -> bool:
+    """Try to start a server; the hub may not have seen yet that the one before is gone."""
+    try:
+        person.start_server(timeout=30)
+    except (RuntimeError, TimeoutError):
+        return False
+    with person.kernel("ml") as kernel:
+        return kernel.run("print(1)").strip() == "1"
+
+
 def test_full_home_keeps_nobody_out(world: World) -> None:
     """Somebody whose home takes nothing more logs in, gets a server, deletes, and can write again."""
     person = world.person("frank")

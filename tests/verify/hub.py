@@ -78,6 +78,8 @@ class Person:
         self.web = requests.Session()
         self.web.verify = verify
         self.web.trust_env = False
+        # The proxy closes connections that were idle for some seconds, perhaps just when the next question is sent.
+        self.web.headers["Connection"] = "close"
         self._log_in(password)
 
     def _log_in(self, password: str) -> None:

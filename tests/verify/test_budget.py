@@ -162,20 +162,6 @@ def test_memory_limit_counts_both_together(victim: Kernel, ssh: Shell, host: Any
     assert over_ssh == 0 or survived, "the kernel killed more than it had to"
 
 
-def test_files_in_memory_count(ssh: Shell, host: Any, person: Person, small: Any, slice_name: str) -> None:
-    """Who fills /dev/shm fills the own budget, and is stopped there; the host's memory is not touched."""
-    small(f"MemoryMax={used(host, slice_name) + 200 * MEGABYTE}")
-    host.check_output("mount -o remount,size=2G /dev/shm")
-    try:
-        filled = ssh.run("exec head -c 1G /dev/zero > /dev/shm/verify-filler")
-        size = int(host.check_output("stat -c %s /dev/shm/verify-filler"))
-        assert filled.returncode in KILLED, filled
-        # What the person held before was in part cache, which makes room.
-        assert 50 * MEGABYTE < size < 700 * MEGABYTE
-    finally:
-        host.check_output("rm -f /dev/shm/verify-filler")
-
-
 def test_task_limit_refuses_everywhere(kernel: Kernel, ssh: Shell, host: Any, small: Any, slice_name: str) -> None:
     """A fork bomb is refused in a notebook, over SSH, and where both have a share; the host has tasks left."""
     assert kernel.run(FORK.format(60)).strip() == "all"
