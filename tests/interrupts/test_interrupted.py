@@ -100,7 +100,7 @@ def test_mirror_is_out_of_order(lab: Lab, mirror: Mirror, part: str, words: str,
     """An error instead of a package, or half of one: the message says which source to look at."""
     if part == "configurable-http-proxy":
         # Downloads go on in the background when a run fails: an earlier one may have brought it already.
-        lab.shell("while pgrep -f async_wrapper; do sleep 1; done; rm -rf /opt/gpulab/hub /var/cache/gpulab/npm")
+        lab.shell("while pgrep -f [a]sync_wrapper; do sleep 1; done; rm -rf /opt/gpulab/hub /var/cache/gpulab/npm")
     with mirror.failing(part, how):
         outcome = lab.converge(gpulab_sources=mirror.sources)
     assert outcome.code != 0
