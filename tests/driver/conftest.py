@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import vendor
 import yaml
-from lab import ROOT, Lab, Outcome
+from lab import LOCAL, ROOT, Lab, Outcome, bare_host
 
 PORT = 8099
 """Where the vendor's repository is served, on the host itself."""
@@ -22,22 +21,14 @@ PORT = 8099
 class DriverHost(Lab):
     """A host that gets drivers for a T4, which it does not have."""
 
-    def __init__(self, host: str) -> None:
-        super().__init__("molecule/inventory", host)
+    def __init__(self, inventory: str, host: str) -> None:
+        super().__init__(inventory, host)
         self.base: dict[str, Any] = {"nvidia_driver_expected_gpus": ["1eb8"]}
         self.before: list[str] = []
 
     def apply(self, *arguments: str, **options: Any) -> Outcome:
         """Run the role."""
-        wishes = json.dumps({**self.base, **options})
-        done = self.ansible(
-            "ansible-playbook", "tests/driver/driver.yml", "--limit", self.host, "-e", wishes, *arguments
-        )
-        recap = next(
-            (line for line in done.stdout.splitlines() if line.startswith(self.host) and "changed=" in line), ""
-        )
-        changed = int(recap.partition("changed=")[2].split()[0]) if recap else 0
-        return Outcome(done.returncode, done.stdout + done.stderr, changed)
+        return self.play("tests/driver/driver.yml", *arguments, **{**self.base, **options})
 
     def login(self) -> str:
         """Log in as somebody would, and leave at once; give what the host says."""
@@ -67,27 +58,18 @@ class DriverHost(Lab):
         return sorted(text.splitlines())
 
 
-def bare(name: str) -> Iterator[DriverHost]:
-    """Make a bare host; remove it at the end, unless GPULAB_KEEP asks for it."""
-    found = DriverHost(name)
-    for playbook in ("destroy", "create", "prepare"):
-        done = found.ansible("ansible-playbook", f"molecule/shared/{playbook}.yml", "--limit", name)
-        assert done.returncode == 0, done.stdout[-3000:]
-    yield found
-    if not os.environ.get("GPULAB_KEEP"):
-        found.ansible("ansible-playbook", "molecule/shared/destroy.yml", "--limit", name)
-
-
 @pytest.fixture(scope="session")
 def bookworm() -> Iterator[DriverHost]:
     """Give a bare Debian 12."""
-    yield from bare("driver12")
+    with bare_host(DriverHost(LOCAL, "driver12")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
 def trixie() -> Iterator[DriverHost]:
     """Give a bare Debian 13."""
-    yield from bare("driver13")
+    with bare_host(DriverHost(LOCAL, "driver13")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
