@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,26 @@ class DriverHost(Lab):
         done = self.ansible("ansible", self.host, "-m", "gpulab.core.gpu_info", "-a", arguments)
         return dict(yaml.safe_load(done.stdout.partition("=>")[2]))
 
+    def rebuilds(self) -> int:
+        """Count how often an initramfs was rebuilt."""
+        return len(self.ssh(f"touch {REBUILDS}; cat {REBUILDS}").splitlines())
+
+    def nouveau_is_out_of_the_initramfs(self) -> bool:
+        """Tell whether the initramfs of the kernel that would boot keeps nouveau from being loaded."""
+        return "gpulab-nouveau.conf" in self.ssh(f"lsinitramfs /boot/initrd.img-{self.facts()['boot_kernel']}")
+
+    def began(self) -> str:
+        """Say when the host was started."""
+        return self.ssh("systemctl show --value --property=UserspaceTimestamp")
+
+    @contextmanager
+    def computing(self) -> Iterator[str]:
+        """Let somebody hold a GPU open; give the process."""
+        self.ssh("touch /dev/nvidia0; id ada || useradd --create-home ada")
+        self.ssh("systemd-run --uid=ada --unit=epoch tail -f /dev/nvidia0")
+        yield self.ssh("systemctl show --value --property=MainPID epoch").strip()
+        self.ssh("systemctl stop epoch; rm /dev/nvidia0")
+
     def state(self) -> list[str]:
         """List packages and files, so that two moments can be compared."""
         folders = "/etc /usr /var/lib/dkms /var/lib/gpulab /lib/modules"
@@ -58,17 +79,36 @@ class DriverHost(Lab):
         return sorted(text.splitlines())
 
 
+REBUILDS = "/srv/initramfs.log"
+"""Where the host writes down each rebuild of an initramfs."""
+
+
+def with_kernel(host: DriverHost) -> None:
+    """Give a host a kernel that it could boot, with an initramfs whose rebuilds are counted."""
+    hook = "/etc/initramfs/post-update.d/count"
+    host.ssh(
+        "apt-get --quiet update && DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --no-install-recommends "
+        "install initramfs-tools linux-image-cloud-amd64"
+    )
+    host.ssh(
+        f"mkdir -p $(dirname {hook}) && printf '#!/bin/sh\\necho \"$1\" >> {REBUILDS}\\n' > {hook} && chmod 0755 {hook}"
+    )
+    assert host.facts()["boot_kernel"].endswith("-cloud-amd64")
+
+
 @pytest.fixture(scope="session")
 def bookworm() -> Iterator[DriverHost]:
-    """Give a bare Debian 12."""
+    """Give a bare Debian 12 with a kernel of its own."""
     with bare_host(DriverHost(LOCAL, "driver12")) as found:
+        with_kernel(found)
         yield found
 
 
 @pytest.fixture(scope="session")
 def trixie() -> Iterator[DriverHost]:
-    """Give a bare Debian 13."""
+    """Give a bare Debian 13 with a kernel of its own."""
     with bare_host(DriverHost(LOCAL, "driver13")) as found:
+        with_kernel(found)
         yield found
 
 
