@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,16 @@ class DriverHost(Lab):
         """Log in as somebody would, and leave at once; give what the host says."""
         return self.ssh("", "-tt", stdin="exit\n")
 
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        """How the host is reached; known once it was made."""
+        return dict(json.loads(self.ansible("ansible-inventory", "--host", self.host).stdout))
+
     def ssh(self, command: str, *options: str, stdin: str = "") -> str:
         """Run a command on the host over SSH; give what it printed."""
-        variables = json.loads(self.ansible("ansible-inventory", "--host", self.host).stdout)
-        argv = ["ssh", *options, "-p", str(variables["ansible_port"]), "-i", variables["ansible_ssh_private_key_file"]]
-        argv += [*shlex.split(variables["ansible_ssh_common_args"]), f"root@{variables['ansible_host']}"]
+        reached = self.variables
+        argv = ["ssh", *options, "-p", str(reached["ansible_port"]), "-i", reached["ansible_ssh_private_key_file"]]
+        argv += [*shlex.split(reached["ansible_ssh_common_args"]), f"root@{reached['ansible_host']}"]
         argv += [command] if command else []
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=120)
         return done.stdout + (done.stderr if done.returncode else "")
@@ -128,7 +134,9 @@ def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> Driv
     assert done.returncode == 0, done.stdout
     bookworm.ssh("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
     serve = f"python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory /srv/vendor {PORT}"
-    bookworm.ssh(f"systemd-run --unit=vendor --property=Restart=always {serve}")
+    # A unit that is enabled: the host restarts in between.
+    unit = f"[Service]\\nExecStart={serve}\\nRestart=always\\n[Install]\\nWantedBy=multi-user.target\\n"
+    bookworm.ssh(f"printf '{unit}' > /etc/systemd/system/vendor.service && systemctl enable --now vendor.service")
     bookworm.base |= {
         "nvidia_driver_source": "nvidia_repo",
         "nvidia_driver_repository": f"http://127.0.0.1:{PORT}",

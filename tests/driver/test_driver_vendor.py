@@ -214,8 +214,8 @@ def test_restart_drains_and_comes_back(shop: DriverHost) -> None:
 
 
 def test_fabric_manager_is_installed_at_the_drivers_version(shop: DriverHost) -> None:
-    """Eight H100 are joined by NVSwitch: without exactly this one, CUDA would not start."""
-    done = shop.apply(nvidia_driver_version=vendor.GOOD, nvidia_driver_expected_gpus=["2330"] * 8)
+    """Eight B200 are joined by NVSwitch: without exactly this one, CUDA would not start."""
+    done = shop.apply(nvidia_driver_version=vendor.GOOD, nvidia_driver_expected_gpus=["2901"] * 8)
     assert done.code == 0, done.output[-4000:]
     assert shop.facts()["fabric_manager_version"] == vendor.GOOD
     assert shop.ssh("systemctl is-enabled nvidia-fabricmanager.service").strip() == "enabled"
