@@ -10,16 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[1]
+LOCAL = "molecule/inventory"
+"""The inventory of local hosts, which tests may make and remove."""
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
 """Local hosts belong to root, as molecule/shared/create.yml makes them."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run of site.yml ended."""
+    """How a run of a playbook ended."""
 
     code: int
     output: str
@@ -43,25 +45,25 @@ class Lab:
         environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
-    def converge(self, **wishes: Any) -> Outcome:
-        """Run site.yml with these wishes on top."""
-        done = self.ansible("ansible-playbook", "site.yml", "--limit", self.host, "--extra-vars", json.dumps(wishes))
+    def play(self, playbook: str, *options: str, **wishes: Any) -> Outcome:
+        """Run a playbook with these wishes on top."""
+        wished = ["--extra-vars", json.dumps(wishes)] if wishes else []
+        done = self.ansible("ansible-playbook", playbook, "--limit", self.host, *wished, *options)
         recap = next(
             (line for line in done.stdout.splitlines() if line.startswith(self.host) and "changed=" in line), ""
         )
         changed = int(recap.partition("changed=")[2].split()[0]) if recap else 0
         return Outcome(done.returncode, done.stdout + done.stderr, changed)
 
+    def converge(self, **wishes: Any) -> Outcome:
+        """Run site.yml with these wishes on top."""
+        return self.play("site.yml", **wishes)
+
     def shell(self, command: str) -> str:
         """Run a command on the host."""
         done = self.ansible("ansible", self.host, "-m", "ansible.builtin.shell", "-a", command, "--one-line")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-    def playbook(self, name: str, *options: str) -> None:
-        """Run a playbook on the host; it must succeed."""
-        done = self.ansible("ansible-playbook", name, "--limit", self.host, *options)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
     def verify(self, *files: str) -> str:
         """Run the verification suite, or some of its files, on the host; it must pass. Give its last line."""
@@ -83,13 +85,17 @@ class Lab:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+SomeLab = TypeVar("SomeLab", bound=Lab)
+
+
 @contextmanager
-def bare_host(host: str) -> Iterator[Lab]:
-    """Make a local host that nothing has touched, and remove it at the end."""
-    lab = Lab("molecule/inventory", host)
+def bare_host(lab: SomeLab) -> Iterator[SomeLab]:
+    """Make a local host that nothing has touched; remove it at the end, unless GPULAB_KEEP asks for it."""
     for name in ("destroy", "create", "prepare"):
-        lab.playbook(f"molecule/shared/{name}.yml")
+        done = lab.play(f"molecule/shared/{name}.yml")
+        assert done.code == 0, done.output[-3000:]
     try:
         yield lab
     finally:
-        lab.ansible("ansible-playbook", "molecule/shared/destroy.yml", "--limit", host)
+        if not os.environ.get("GPULAB_KEEP"):
+            lab.play("molecule/shared/destroy.yml")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import Lab, Outcome, bare_host
+from lab import LOCAL, Lab, Outcome, bare_host
 from mirror import Mirror, beside
 
 WAS_THERE = Path(__file__).parent / "was_there.sh"
@@ -20,7 +20,7 @@ def snapshot(lab: Lab) -> str:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Make the host and put on it what an old lab server has."""
-    with bare_host("brownfield") as found:
+    with bare_host(Lab(LOCAL, "brownfield")) as found:
         done = found.ansible("ansible", found.host, "-m", "ansible.builtin.script", "-a", str(WAS_THERE))
         assert done.returncode == 0, done.stdout
         yield found

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lab import Lab, bare_host
+from lab import LOCAL, Lab, bare_host
 
 
 @pytest.fixture(scope="session", params=["trixie"])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Make a bare host."""
-    with bare_host(request.param) as found:
+    with bare_host(Lab(LOCAL, request.param)) as found:
         yield found

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 import vendor
 import yaml
-from lab import ROOT, Lab, Outcome
+from lab import LOCAL, ROOT, Lab, Outcome, bare_host
 
 PORT = 8099
 """Where the vendor's repository is served, on the host itself."""
@@ -22,32 +23,29 @@ PORT = 8099
 class DriverHost(Lab):
     """A host that gets drivers for a T4, which it does not have."""
 
-    def __init__(self, host: str) -> None:
-        super().__init__("molecule/inventory", host)
+    def __init__(self, inventory: str, host: str) -> None:
+        super().__init__(inventory, host)
         self.base: dict[str, Any] = {"nvidia_driver_expected_gpus": ["1eb8"]}
         self.before: list[str] = []
 
     def apply(self, *arguments: str, **options: Any) -> Outcome:
         """Run the role."""
-        wishes = json.dumps({**self.base, **options})
-        done = self.ansible(
-            "ansible-playbook", "tests/driver/driver.yml", "--limit", self.host, "-e", wishes, *arguments
-        )
-        recap = next(
-            (line for line in done.stdout.splitlines() if line.startswith(self.host) and "changed=" in line), ""
-        )
-        changed = int(recap.partition("changed=")[2].split()[0]) if recap else 0
-        return Outcome(done.returncode, done.stdout + done.stderr, changed)
+        return self.play("tests/driver/driver.yml", *arguments, **{**self.base, **options})
 
     def login(self) -> str:
         """Log in as somebody would, and leave at once; give what the host says."""
         return self.ssh("", "-tt", stdin="exit\n")
 
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        """How the host is reached; known once it was made."""
+        return dict(json.loads(self.ansible("ansible-inventory", "--host", self.host).stdout))
+
     def ssh(self, command: str, *options: str, stdin: str = "") -> str:
         """Run a command on the host over SSH; give what it printed."""
-        variables = json.loads(self.ansible("ansible-inventory", "--host", self.host).stdout)
-        argv = ["ssh", *options, "-p", str(variables["ansible_port"]), "-i", variables["ansible_ssh_private_key_file"]]
-        argv += [*shlex.split(variables["ansible_ssh_common_args"]), f"root@{variables['ansible_host']}"]
+        reached = self.variables
+        argv = ["ssh", *options, "-p", str(reached["ansible_port"]), "-i", reached["ansible_ssh_private_key_file"]]
+        argv += [*shlex.split(reached["ansible_ssh_common_args"]), f"root@{reached['ansible_host']}"]
         argv += [command] if command else []
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=120)
         return done.stdout + (done.stderr if done.returncode else "")
@@ -58,6 +56,26 @@ class DriverHost(Lab):
         done = self.ansible("ansible", self.host, "-m", "gpulab.core.gpu_info", "-a", arguments)
         return dict(yaml.safe_load(done.stdout.partition("=>")[2]))
 
+    def rebuilds(self) -> int:
+        """Count how often an initramfs was rebuilt."""
+        return len(self.ssh(f"touch {REBUILDS}; cat {REBUILDS}").splitlines())
+
+    def nouveau_is_out_of_the_initramfs(self) -> bool:
+        """Tell whether the initramfs of the kernel that would boot keeps nouveau from being loaded."""
+        return "gpulab-nouveau.conf" in self.ssh(f"lsinitramfs /boot/initrd.img-{self.facts()['boot_kernel']}")
+
+    def began(self) -> str:
+        """Say when the host was started."""
+        return self.ssh("systemctl show --value --property=UserspaceTimestamp")
+
+    @contextmanager
+    def computing(self) -> Iterator[str]:
+        """Let somebody hold a GPU open; give the process."""
+        self.ssh("touch /dev/nvidia0; id ada || useradd --create-home ada")
+        self.ssh("systemd-run --uid=ada --unit=epoch tail -f /dev/nvidia0")
+        yield self.ssh("systemctl show --value --property=MainPID epoch").strip()
+        self.ssh("systemctl stop epoch; rm /dev/nvidia0")
+
     def state(self) -> list[str]:
         """List packages and files, so that two moments can be compared."""
         folders = "/etc /usr /var/lib/dkms /var/lib/gpulab /lib/modules"
@@ -67,27 +85,37 @@ class DriverHost(Lab):
         return sorted(text.splitlines())
 
 
-def bare(name: str) -> Iterator[DriverHost]:
-    """Make a bare host; remove it at the end, unless GPULAB_KEEP asks for it."""
-    found = DriverHost(name)
-    for playbook in ("destroy", "create", "prepare"):
-        done = found.ansible("ansible-playbook", f"molecule/shared/{playbook}.yml", "--limit", name)
-        assert done.returncode == 0, done.stdout[-3000:]
-    yield found
-    if not os.environ.get("GPULAB_KEEP"):
-        found.ansible("ansible-playbook", "molecule/shared/destroy.yml", "--limit", name)
+REBUILDS = "/srv/initramfs.log"
+"""Where the host writes down each rebuild of an initramfs."""
+
+
+def with_kernel(host: DriverHost) -> None:
+    """Give a host a kernel that it could boot, with an initramfs whose rebuilds are counted."""
+    hook = "/etc/initramfs/post-update.d/count"
+    host.ssh(
+        "apt-get --quiet update && DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --no-install-recommends "
+        "install initramfs-tools linux-image-cloud-amd64"
+    )
+    host.ssh(
+        f"mkdir -p $(dirname {hook}) && printf '#!/bin/sh\\necho \"$1\" >> {REBUILDS}\\n' > {hook} && chmod 0755 {hook}"
+    )
+    assert host.facts()["boot_kernel"].endswith("-cloud-amd64")
 
 
 @pytest.fixture(scope="session")
 def bookworm() -> Iterator[DriverHost]:
-    """Give a bare Debian 12."""
-    yield from bare("driver12")
+    """Give a bare Debian 12 with a kernel of its own."""
+    with bare_host(DriverHost(LOCAL, "driver12")) as found:
+        with_kernel(found)
+        yield found
 
 
 @pytest.fixture(scope="session")
 def trixie() -> Iterator[DriverHost]:
-    """Give a bare Debian 13."""
-    yield from bare("driver13")
+    """Give a bare Debian 13 with a kernel of its own."""
+    with bare_host(DriverHost(LOCAL, "driver13")) as found:
+        with_kernel(found)
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +134,9 @@ def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> Driv
     assert done.returncode == 0, done.stdout
     bookworm.ssh("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
     serve = f"python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory /srv/vendor {PORT}"
-    bookworm.ssh(f"systemd-run --unit=vendor --property=Restart=always {serve}")
+    # A unit that is enabled: the host restarts in between.
+    unit = f"[Service]\\nExecStart={serve}\\nRestart=always\\n[Install]\\nWantedBy=multi-user.target\\n"
+    bookworm.ssh(f"printf '{unit}' > /etc/systemd/system/vendor.service && systemctl enable --now vendor.service")
     bookworm.base |= {
         "nvidia_driver_source": "nvidia_repo",
         "nvidia_driver_repository": f"http://127.0.0.1:{PORT}",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lab import Lab, bare_host
+from lab import LOCAL, Lab, bare_host
 from mirror import Mirror, beside
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Make a bare host."""
-    with bare_host("interrupted") as found:
+    with bare_host(Lab(LOCAL, "interrupted")) as found:
         yield found
 
 

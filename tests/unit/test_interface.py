@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,58 @@ def test_table_of_contents_is_short(role: Path) -> None:
     assert all("ansible.builtin.import_tasks" in task for task in tasks[1:])
     for path in (role / "tasks").glob("*.yml"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 80, path
+
+
+def tasks_of(entries: list[dict[str, Any]] | dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the tasks of a file, those in blocks too."""
+    for entry in entries or []:
+        if isinstance(entry, dict):
+            yield entry
+            for part in ("block", "rescue", "always"):
+                yield from tasks_of(entry.get(part, []))
+
+
+def asks_for_failure(register: str, text: str) -> bool:
+    """Tell whether a text asks a registered result whether its task failed."""
+    result = rf"\b{register}\b(\.\w+|\[[^]]*\])*"
+    tests = r"(failed|failure|succeeded|success|successful)"
+    listed = rf"{result}[^}}\n]*(select|reject)(attr)?\(\s*['\"]{tests}\b"
+    return bool(re.search(rf"{result}\s+is\s+(not\s+)?{tests}\b|{result}\.failed\b|{listed}", text))
+
+
+@every_role
+def test_nobody_asks_a_task_that_never_fails_whether_it_failed(role: Path) -> None:
+    """`failed_when: false` makes `is failed` false for ever: what went wrong must be read from rc, msg or stderr."""
+    files = [path for path in role.rglob("*") if path.is_file() and path.suffix in (".yml", ".j2")]
+    never = {
+        task["register"]
+        for path in files
+        if path.parent.name in ("tasks", "handlers")
+        for task in tasks_of(load(path))
+        if task.get("failed_when") is False and "register" in task
+    }
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert [name for name in sorted(never) if asks_for_failure(name, text)] == [], path
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("when: __a_b is failed", True),
+        ("when: __a_b is not succeeded and x", True),
+        ('x: "{{ (__a_b.results[0] is failed) | ternary(1, 2) }}"', True),
+        ("loop: \"{{ __a_b.results | selectattr('failed') }}\"", True),
+        ("loop: \"{{ __a_b.results | select('failed') }}\"", True),
+        ("when: __a_b.failed", True),
+        ("when: __a_b.rc != 0", False),
+        ("when: __a_b_c is failed", False),
+        ("failed_when: false\nregister: __a_b", False),
+    ],
+)
+def test_question_for_failure_is_recognised(text: str, asks: bool) -> None:
+    """The rule above cannot pass because it sees nothing."""
+    assert asks_for_failure("__a_b", text) is asks
 
 
 def test_every_wish_is_read_by_a_role() -> None:

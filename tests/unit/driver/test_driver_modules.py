@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gpulab.core.plugins.modules import archive_components, driver_candidates, driver_rehearsal
+from ansible_collections.gpulab.core.plugins.modules import (
+    archive_components,
+    driver_candidates,
+    driver_rehearsal,
+    removable_packages,
+)
 
 OURS = "/etc/apt/sources.list.d/gpulab-nvidia-archive.list"
 
@@ -184,3 +189,30 @@ def test_rehearsal_gives_the_compilers_errors() -> None:
 def test_rehearsal_says_when_nothing_can_be_fetched() -> None:
     """That is no fault of the module's."""
     assert "cannot be fetched" in driver_rehearsal.rehearse(WISH, Host(fetch=100))[0]
+
+
+OURS_TO_REMOVE = ["nvidia-kernel-dkms", "dkms", "gcc", "gcc-12", "make", "libcuda1"]
+INSTALLED: dict[str, list[list[str]]] = {
+    "nvidia-kernel-dkms": [["dkms"], ["libcuda1"]],
+    "dkms": [["gcc", "clang"], ["make"]],
+    "gcc": [["gcc-12"]],
+    "gcc-12": [],
+    "make": [],
+    "libcuda1": [],
+    "clang": [],
+    "bash": [[]],
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "stay"),
+    [
+        ({}, {}),
+        ({"zfs-dkms": [["dkms"]]}, {"dkms": "zfs-dkms", "make": "dkms"}),
+        ({"lab": [["gcc"], ["make", "ninja"]], "ninja": []}, {"gcc": "lab", "gcc-12": "gcc"}),
+        ({"nvidia-cuda-toolkit": [["libcuda1"]]}, {"libcuda1": "nvidia-cuda-toolkit"}),
+    ],
+)
+def test_what_others_need_by_now_stays(more: dict[str, list[list[str]]], stay: dict[str, str]) -> None:
+    """With all that it needs itself; a need that something else fulfils holds nothing."""
+    assert removable_packages.needed(OURS_TO_REMOVE, {**INSTALLED, **more}) == stay

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.gpulab.core.plugins.module_utils import gpu_host
 from ansible_collections.gpulab.core.plugins.modules import gpu_info
@@ -100,6 +101,25 @@ def test_host_is_read_as_it_is(read: Read, name: str) -> None:
 def test_every_recorded_host_is_read(recorded: list[str]) -> None:
     """A record that nobody compares with anything proves nothing."""
     assert set(recorded) == set(EXPECTED)
+
+
+def test_no_tool_of_the_host_is_needed(
+    put: Callable[[str], Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right without lspci, nvidia-smi, mokutil and modinfo: nothing is started at all."""
+    tree = put("runfile")
+    monkeypatch.setenv("PATH", str(tree))
+    arguments = {"root": str(tree), "sysfs": str(tree / "sys"), "procfs": str(tree / "proc")}
+    with (
+        patch_module_args(arguments),
+        patch.object(AnsibleModule, "get_bin_path", return_value=None),
+        patch.object(AnsibleModule, "run_command", side_effect=AssertionError),
+        pytest.raises(SystemExit),
+    ):
+        gpu_info.main()
+    found = json.loads(capsys.readouterr().out)
+    assert {key: found[key] for key in EXPECTED["runfile"]} == EXPECTED["runfile"]
+    assert [gpu["model"] for gpu in found["gpus"]] == ["H100"] * 8
 
 
 def test_only_nvidias_display_devices_are_gpus(read: Read) -> None:

@@ -1,0 +1,63 @@
+"""Local hosts for benchmarks, made anew; what Ansible does on them, and how long it takes."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+INVENTORY = "molecule/inventory"
+PROFILE = {
+    "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks",
+    "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all",
+}
+"""Settings with which a playbook prints the seconds of every task."""
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Local hosts by a pattern of Ansible's, and the variables that each playbook on them gets."""
+
+    pattern: str
+    variables: tuple[str, ...] = field(default=())
+
+    def ansible(self, program: str, *arguments: str) -> tuple[float, str]:
+        """Run one of Ansible's programs; give its seconds and its output, or stop with its last words when it fails."""
+        argv = [program, "--inventory", INVENTORY, *arguments]
+        environment = {**os.environ, **PROFILE, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        begun = time.monotonic()
+        done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"bench: {' '.join(argv)} failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        return time.monotonic() - begun, done.stdout
+
+    def playbook(self, name: str, *options: str) -> tuple[float, str]:
+        """Run a playbook."""
+        extra = [argument for variable in self.variables for argument in ("--extra-vars", variable)]
+        return self.ansible("ansible-playbook", name, "--limit", self.pattern, *extra, *options)
+
+    def module(self, name: str, arguments: str) -> tuple[float, str]:
+        """Run one module of Ansible's."""
+        return self.ansible("ansible", self.pattern, "-m", f"ansible.builtin.{name}", "-a", arguments)
+
+    def remove(self) -> None:
+        """Remove the hosts."""
+        self.playbook("molecule/shared/destroy.yml")
+
+    def fresh(self) -> None:
+        """Make the hosts anew."""
+        self.remove()
+        self.playbook("molecule/shared/create.yml")
+
+
+def machine() -> str:
+    """Say when and on what a benchmark ran, and what else the machine did."""
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[2] / cores
+    return f"{datetime.date.today()}, {cores} cores, {platform.machine()}, load per core {load:.1f}"

@@ -1,0 +1,106 @@
+"""What the role promises without a host: the controller stays up, addresses are variables, links lead to tests."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles" / "nvidia_driver"
+DOCS = ROOT / "docs" / "driver.md"
+PLAY = """
+- hosts: all
+  gather_facts: false
+  vars:
+    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+    __nvidia_driver_now: {{container: '', gpus: [{{address: '0000:01:00.0'}}], nouveau_loaded: true, boot_kernel: k,
+                           modules: {{k: [{{version: '580.95.05'}}]}}}}
+    __nvidia_driver_plan: {{action: keep}}
+    ansible_connection: {connection}
+  tasks:
+    - ansible.builtin.include_role:
+        name: gpulab.core.nvidia_driver
+        tasks_from: reboot.yml
+"""
+
+
+ELSEWHERE = '''
+DOCUMENTATION = """
+name: elsewhere
+short_description: this machine, under another name
+description: As SSH to oneself is.
+author: the gpulab team
+"""
+from ansible.plugins.connection.local import Connection as Local
+
+class Connection(Local):
+    transport = "elsewhere"
+'''
+
+
+@pytest.mark.parametrize("connection", ["local", "ansible.builtin.local", "elsewhere"])
+def test_controller_is_never_restarted(tmp_path: Path, connection: str) -> None:
+    """By its connection or by its machine-id: in check mode, lest a broken rule do it."""
+    (tmp_path / "connection_plugins").mkdir()
+    (tmp_path / "connection_plugins" / "elsewhere.py").write_text(ELSEWHERE)
+    (tmp_path / "play.yml").write_text(PLAY.format(connection=connection))
+    argv = ["ansible-playbook", "--check", "--inventory", "here,", str(tmp_path / "play.yml")]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    text = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "This host is the controller, which is never restarted" in text, done.stdout + done.stderr
+    assert "nouveau is loaded" in text
+    assert "Take everybody off" not in text
+
+
+def test_every_address_is_a_variable() -> None:
+    """Addresses stand in defaults alone: a closed network changes them all."""
+    folders = [ROLE / name for name in ("tasks", "templates", "handlers", "vars")]
+    for path in [path for folder in folders for path in folder.iterdir()]:
+        assert not re.search(r"https?://\w", path.read_text(encoding="utf-8")), path
+    for path in (ROOT / "plugins").glob("*/driver*.py"):
+        code = path.read_text(encoding="utf-8").rpartition('"""\n\nimport')[2]
+        code = "\n".join(line for line in code.splitlines() if not line.startswith("#"))
+        assert not re.search(r"https?://\w", code), path
+
+
+def rows() -> dict[str, str]:
+    """Give our cell of each row of the table of features."""
+    table = DOCS.read_text(encoding="utf-8").partition("## Features, compared")[2]
+    lines = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    assert all(len(line) == 6 for line in cells)
+    return {line[0].strip(): line[-1].strip() for line in cells}
+
+
+def links(cell: str) -> list[tuple[str, str]]:
+    """Give the links of a cell: the function, and the file that it is in."""
+    return re.findall(r"\[`(\w+)`\]\(([^)]+)\)", cell)
+
+
+@pytest.mark.parametrize("feature", rows())
+def test_every_feature_has_its_test_or_is_not_proven(feature: str) -> None:
+    """A link leads to a test function that is there; what is not proven names the command that would prove it."""
+    cell = rows()[feature]
+    assert links(cell) or "**not proven**" in cell, feature
+    assert cell.count("](") == len(links(cell)), f"{feature}: a link names no test function"
+    for function, file in links(cell):
+        path = (DOCS.parent / file).resolve()
+        assert path.is_file(), f"{feature}: {file}"
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        there = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert function in there, f"{feature}: {path.name} has no {function}"
+        assert function.startswith("test_"), function
+    for claim in cell.split("**not proven**")[1:]:
+        assert re.match(r"[^`]*`[^`]{6,}`", claim), f"{feature}: no command proves it"
+
+
+def test_table_of_features_is_whole() -> None:
+    """A table that lost its rows would pass everything above."""
+    assert len(rows()) >= 26
