@@ -158,7 +158,6 @@ def unbuilt(wishes: Mapping[str, Any]) -> list[str]:
     built: dict[str, tuple[object, ...]] = {
         "gpulab_gpu_sharing": ("auto", "none"),
         "gpulab_cuda_versions": ([], None),
-        "gpulab_extra_packages": ([], None),
         "gpulab_conda": ("auto", "false", False),
     }
     return [
