@@ -111,9 +111,10 @@ def table_of_contents(url: str) -> tuple[Entry, ...]:
         return tuple(entries(archive))
 
 
-def check(lock: Path, python: str) -> tuple[int, list[str], dict[str, list[str]]]:
-    """Look into all wheels of a lock; give how many there are, what was left out, and what collides."""
-    text, left_out = without_local_versions(lock.read_text(encoding="utf-8"))
+def check(lock: Path, python: str, *extras: Path) -> tuple[int, list[str], dict[str, list[str]]]:
+    """Look into all wheels of a lock, and of others beside it; give how many, what was left out, and what collides."""
+    whole = "\n".join(path.read_text(encoding="utf-8").strip() for path in [lock, *extras])
+    text, left_out = without_local_versions(whole)
     urls = addresses(text, python)
     with ThreadPoolExecutor(max_workers=16) as pool:
         tables = list(pool.map(table_of_contents, urls))

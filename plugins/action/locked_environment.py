@@ -26,6 +26,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments = dict(self._task.args)
         lock = self._find(arguments.get("lock"), "lock")
         arguments["lock_text"] = lock.read_text(encoding="utf-8")
+        extras = [self._find(name, "extras") for name in arguments.get("extras") or []]
+        arguments["extras_text"] = [path.read_text(encoding="utf-8") for path in extras]
         folders = [self._find(name, "packages") for name in arguments.get("packages") or []]
         arguments["packages_data"] = [{"name": folder.name, "archive": pack(folder)} for folder in folders]
         arguments["node_data"] = {}

@@ -21,6 +21,9 @@ CUDA_DRIVERS = {12: "525.60.13", 13: "580"}
 MACHINES = ("x86_64",)
 """The processors that the locks have wheels for."""
 
+SETS = ("geo", "nlp", "vision")
+"""Sets of packages that may be wished beside the frameworks; each has a lock for each profile and Python."""
+
 BLACKWELL = "TensorFlow has been released for no GPU newer than Hopper (compute capability 9.0)"
 
 
@@ -48,6 +51,10 @@ class Profile:
     def lock(self, python: str) -> str:
         """Name the lock for a Python such as 3.11, below the role's files."""
         return f"locks/{self.name}-py{python.replace('.', '')}.txt"
+
+    def extra_lock(self, entry: str, python: str) -> str:
+        """Name the lock of a set for this profile; a file of somebody's own stays as it is."""
+        return f"locks/extras/{entry}-{self.name}-py{python.replace('.', '')}.txt" if entry in SETS else entry
 
 
 PROFILES: tuple[Profile, ...] = (
@@ -136,6 +143,7 @@ class Environment:
     on_gpu: tuple[str, ...]
     on_cpu: tuple[str, ...]
     free_gb: float
+    extras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,7 @@ class Host:
     driver: str = ""
     python: str = "3.11"
     machine: str = "x86_64"
+    extras: tuple[str, ...] = ()
 
 
 def obstacles(profile: Profile, host: Host) -> list[str]:
@@ -176,8 +185,9 @@ def obstacles(profile: Profile, host: Host) -> list[str]:
     return found
 
 
-def environments(names: Iterable[str], python: str) -> tuple[Environment, ...]:
+def environments(names: Iterable[str], host: Host) -> tuple[Environment, ...]:
     """Turn profiles into environments: the first has the plain name, another one the name of its frameworks."""
+    python = host.python
     chosen = [BY_NAME[name] for name in names]
     found = []
     for position, profile in enumerate(chosen):
@@ -185,7 +195,8 @@ def environments(names: Iterable[str], python: str) -> tuple[Environment, ...]:
         suffix = f"-{profile.name.partition('-')[0]}" if position else ""
         lock, title = profile.lock(python), profile.title + where
         where_from = (profile.on_gpu, profile.on_cpu)
-        found.append(Environment(suffix, profile.name, lock, title, *where_from, profile.free_gb))
+        extras = tuple(profile.extra_lock(entry, python) for entry in host.extras)
+        found.append(Environment(suffix, profile.name, lock, title, *where_from, profile.free_gb + len(extras), extras))
     return tuple(found)
 
 
@@ -199,11 +210,13 @@ def plan(
     profiles: Iterable[str] = (),
     capability: str = "",
     settled: bool = True,
+    extras: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Choose the environments of a host, or refuse with the reason; gives a dictionary with the fields of Plan.
 
     `gpus` and `driver` are as gpu_info gives them; `settled` says that no driver will come any more. `gpu` none leaves
     the GPUs alone. `profiles` names the profiles instead of choosing them, for images that are made on another machine.
+    `extras` are sets and files that go into every environment.
     """
     chosen = tuple(profiles)
     cards = list(gpus) if gpu != "none" else []
@@ -215,7 +228,7 @@ def plan(
             capabilities[name] = known
         else:
             unknown.append(name)
-    host = Host(capabilities, driver, python, machine)
+    host = Host(capabilities, driver, python, machine, tuple(extras))
     wished_gpu = chosen or layout in ("split", "unified")
     if unknown and (wished_gpu or layout == "auto"):
         return asdict(
@@ -257,7 +270,7 @@ def _named(names: tuple[str, ...], host: Host) -> Plan:
     reasons = [f"{name}: {reason}" for name in names for reason in obstacles(BY_NAME[name], host)]
     if reasons:
         return Plan(refusal=f"frameworks_profiles cannot be installed: {'; '.join(reasons)}.")
-    return Plan(environments(names, host.python))
+    return Plan(environments(names, host))
 
 
 def _first_that_works(tries: Iterable[tuple[str, ...]], host: Host, layout: str, notes: list[str]) -> Plan:
@@ -270,11 +283,11 @@ def _first_that_works(tries: Iterable[tuple[str, ...]], host: Host, layout: str,
                 notes.append(f"TensorFlow runs on the CPU, because {BLACKWELL}.")
             elif reasons and layout == "auto":
                 notes.append(f"an older set was chosen, because {reasons[0].partition(': ')[2]}.")
-            return Plan(environments(names, host.python), tuple(notes))
+            return Plan(environments(names, host), tuple(notes))
         reasons += [reason for reason in found if reason not in reasons]
     cpu = obstacles(BY_NAME["cpu"], host)
     if layout == "auto" and not cpu:
         said = f"everything runs on the CPU, because no set of frameworks fits: {'; '.join(reasons)}."
-        return Plan(environments(["cpu"], host.python), (said,))
+        return Plan(environments(["cpu"], host), (said,))
     ways = "choose an interpreter with frameworks_python" if cpu else "choose frameworks_layout auto or cpu"
     return Plan(refusal=f"frameworks_layout {layout} cannot be installed: {'; '.join(reasons)}: {ways}.")

@@ -86,10 +86,11 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
     return found or [Listener(0, "unknown", "")]
 
 
-def why_unreachable(url: str, authorities: str, proxies: dict[str, str], timeout: float) -> str:
+def why_unreachable(url: str, authorities: str, proxies: dict[str, str], timeout: float, whole: bool = False) -> str:
     """Ask a source for its front page; give nothing when it answers, else the reason in words.
 
-    Any answer of the server itself counts, a refusal of the front page too: mirrors seldom serve one.
+    Any answer of the server itself counts, a refusal of the front page too: mirrors seldom serve one. With `whole`
+    the address is that of a file, which must be there.
     """
     if not url.startswith(("http://", "https://")):
         return "" if Path(url.removeprefix("file://")).exists() else "there is no such file or folder on the host"
@@ -104,7 +105,7 @@ def why_unreachable(url: str, authorities: str, proxies: dict[str, str], timeout
         with urllib.request.build_opener(*handlers).open(request, timeout=timeout):
             return ""
     except urllib.error.HTTPError as error:
-        return f"it answers HTTP {error.code}" if error.code >= 500 else ""
+        return f"it answers HTTP {error.code}" if whole or error.code >= 500 else ""
     except urllib.error.URLError as error:
         return str(error.reason)
     except (OSError, ValueError) as error:

@@ -61,6 +61,10 @@ options:
         description: The variable that chooses it, for the message.
         type: str
         required: true
+      whole:
+        description: Whether this is the address of a file, which must be there; else any answer of the server will do.
+        type: bool
+        default: false
   files:
     description: Files that a role writes. One that is there already and does not hold the mark is somebody else's.
     type: list
@@ -178,7 +182,7 @@ def source_problems(params: dict[str, Any]) -> list[str]:
 
     def ask(source: dict[str, Any]) -> str:
         return host_state.why_unreachable(
-            source["url"], params["ca_certificates"], params["proxies"], params["timeout"]
+            source["url"], params["ca_certificates"], params["proxies"], params["timeout"], source["whole"]
         )
 
     sources = params["sources"]
@@ -216,6 +220,7 @@ def main() -> None:
                 "options": {
                     "url": {"type": "str", "required": True},
                     "variable": {"type": "str", "required": True},
+                    "whole": {"type": "bool", "default": False},
                 },
             },
             "files": {

@@ -26,6 +26,13 @@ options:
     description: Requirements file with hashes, on the controller (looked for in the role's C(files)).
     type: path
     required: true
+  extras:
+    description:
+      - Further requirements files with hashes, on the controller, whose packages go into the same environment.
+      - What they pin otherwise than O(lock), and what does not fit its packages, is refused in uv's words.
+    type: list
+    elements: path
+    default: []
   packages:
     description: Folders of Python packages on the controller, each with a C(pyproject.toml) built by hatchling.
     type: list
@@ -70,6 +77,11 @@ options:
     description: Content of O(lock). The controller's side fills it in, whatever a playbook says.
     type: str
     default: ""
+  extras_text:
+    description: Content of O(extras). The controller's side fills it in, whatever a playbook says.
+    type: list
+    elements: str
+    default: []
   packages_data:
     description: Content of O(packages). The controller's side fills it in, whatever a playbook says.
     type: list
@@ -165,10 +177,12 @@ def explain(program: str, output: str) -> str:
         hint = "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates."
     elif re.search(
         r"Failed to (?:fetch|download)|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT"
-        r"|No matching",
+        r"|No matching|was not found in the package registry",
         output,
     ):
         hint = "A package source cannot be reached, breaks off or lacks it: see gpulab_sources.pip, .npm and .proxy."
+    elif re.search(r"you require \S+ and \S+\s|Found \d+ incompatibilit", output):
+        hint = "The packages that were added do not fit the lock: change or leave out what is named last."
     elif re.search(r"No solution found|has no wheels", output):
         hint = (
             "No package source has what the lock names for this host's Python: name one that has it, "
@@ -189,10 +203,11 @@ class Release:
         self.root = Path(params["path"])
         self.python = params["python"]
         self.lock = params["lock_text"]
+        self.extras: list[str] = params["extras_text"]
         version = subprocess.run(
             [self.python, "-c", "import sys; print(sys.version.split()[0])"], capture_output=True, check=True, text=True
         ).stdout.strip()
-        inputs = [version, self.lock, params["packages_data"], params["node_data"]]
+        inputs = [version, self.lock, params["packages_data"], params["node_data"], *self.extras]
         self.digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
         self.path = self.root / "releases" / self.digest
         self.current = self.root / "current"
@@ -237,6 +252,10 @@ class Release:
     def is_current(self) -> bool:
         """Tell whether the link points here already."""
         return self.current.is_symlink() and self.current.resolve() == self.path.resolve()
+
+    def versions(self) -> dict[str, str]:
+        """Give the versions that go in, by package."""
+        return {name: version for text in [self.lock, *self.extras] for name, version in pins(text).items()}
 
     def versions_in_use(self) -> dict[str, str]:
         """Give the versions of the release that is current, nothing where there is none."""
@@ -286,7 +305,14 @@ class Release:
             interpreter = str(self.path / "bin" / "python")
             sync = [uv, "pip", "sync", "--quiet", "--python", interpreter, "--require-hashes", "--compile-bytecode"]
             index = ["--index", self.params["index"]] if self.params["index"] else []
-            self.run([*sync, *index, str(lock)])
+            files = [lock]
+            for number, text in enumerate(self.extras):
+                files.append(work / f"extra-{number}.txt")
+                files[-1].write_text(text, encoding="utf-8")
+            self.run([*sync, *index, *map(str, files)])
+            if self.extras:
+                # The lock was resolved as a whole; what was added to it was not.
+                self.run([uv, "pip", "check", "--quiet", "--python", interpreter])
             for package in self.params["packages_data"]:
                 source = work / package["name"]
                 unpack(package["archive"], source)
@@ -306,12 +332,12 @@ class Release:
         # uv leaves the file that it locked, writable to everybody.
         (self.path / ".lock").unlink(missing_ok=True)
         self._verify()
-        marker = {"versions": pins(self.lock), "digest": self.digest}
+        marker = {"versions": self.versions(), "digest": self.digest}
         (self.path / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
 
     def _verify(self) -> None:
         """Refuse an environment in which one package overwrote another's files: nothing else would notice."""
-        if found := wheel_records.problems(self.path, pins(self.lock)):
+        if found := wheel_records.problems(self.path, self.versions()):
             shown = "\n".join(found[:10])
             raise InstallError(
                 f"{len(found)} files are not what the lock's wheels brought: two of its packages overwrite each other "
@@ -436,6 +462,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "lock": {"type": "path", "required": True},
+            "extras": {"type": "list", "elements": "path", "default": []},
             "packages": {"type": "list", "elements": "path", "default": []},
             "node": {"type": "path"},
             "python": {"type": "path", "default": "/usr/bin/python3"},
@@ -446,6 +473,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["current", "prepared"], "default": "current"},
             "keep": {"type": "int", "default": 1},
             "lock_text": {"type": "str", "default": ""},
+            "extras_text": {"type": "list", "elements": "str", "default": []},
             "packages_data": {"type": "list", "elements": "dict", "default": []},
             "node_data": {"type": "dict", "default": {}},
         },
@@ -462,7 +490,7 @@ def main() -> None:
     changed = not (release.is_complete() and (prepare_only or release.is_current()))
     result = {"changed": changed, "release": str(release.path), "previous": previous}
     if changed:
-        result["diff"] = difference(before, pins(release.lock))
+        result["diff"] = difference(before, release.versions())
     if changed and not module.check_mode:
         try:
             release.bring(prepare_only, module.params["keep"])

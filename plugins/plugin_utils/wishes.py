@@ -158,9 +158,7 @@ def unbuilt(wishes: Mapping[str, Any]) -> list[str]:
     built: dict[str, tuple[object, ...]] = {
         "gpulab_gpu_sharing": ("auto", "none"),
         "gpulab_cuda_versions": ([], None),
-        "gpulab_extra_packages": ([], None),
         "gpulab_conda": ("auto", "false", False),
-        "gpulab_rstudio": ("auto", "false", False),
     }
     return [
         f"{name}: {wishes[name]!r} is not built yet; this release carries out "

@@ -203,7 +203,8 @@ def test_silent_work_is_not_taken_for_idleness(world: World) -> None:
     A kernel that nobody uses goes meanwhile; when the work is done, the server goes too.
     """
     converge = ("site.yml", "--tags", "jupyterhub")
-    world.lab.playbook(*converge, "--extra-vars", '{"gpulab_idle": {"kernel_minutes": 1, "server_minutes": 1}}')
+    done = world.lab.play(*converge, gpulab_idle={"kernel_minutes": 1, "server_minutes": 1})
+    assert done.code == 0, done.output[-3000:]
     try:
         person = world.person("frank")
         person.start_server()
@@ -221,7 +222,7 @@ def test_silent_work_is_not_taken_for_idleness(world: World) -> None:
         assert until(lambda: world.root("systemctl is-active gpulab-server-frank").returncode != 0, 240)
     finally:
         world.root("rm -f /home/frank/silent-work")
-        world.lab.playbook(*converge)
+        assert world.lab.play(*converge).code == 0
 
 
 def answers(person: Person) -> bool:

@@ -54,6 +54,11 @@ def refused(outcome: Outcome, *words: str) -> None:
             ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
         ),
         ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
+        ({"rstudio_sha256": "0" * 64}, ["rstudio-server.deb has the SHA-256", f"rstudio_sha256 is {'0' * 64}"]),
+        (
+            {"rstudio_package": "", "rstudio_sha256": "", "rstudio_url": "http://127.0.0.1:9/server"},
+            ["gpulab_sources.rstudio: http://127.0.0.1:9/server/jammy", "cannot be used from the host", "or false"],
+        ),
         ({"gpulab_minimum": {"cores": 4096}}, ["cores", "4096", "lower gpulab_minimum.cores"]),
         ({"gpulab_minimum": {"memory_gb": 1e6}}, ["lower gpulab_minimum.memory_gb"]),
         ({"gpulab_minimum": {"disk_gb": 1e6}}, ["lower gpulab_minimum.disk_gb"]),

@@ -87,9 +87,9 @@ def mirror() -> Iterator[str]:
         server.shutdown()
 
 
-def ask(url: str) -> list[str]:
+def ask(url: str, whole: bool = False) -> list[str]:
     """Ask one source."""
-    source = {"url": url, "variable": "gpulab_sources.pip.index_url"}
+    source = {"url": url, "variable": "gpulab_sources.pip.index_url", "whole": whole}
     return preflight.source_problems({"sources": [source], "ca_certificates": "", "proxies": {}, "timeout": 3})
 
 
@@ -106,6 +106,11 @@ def test_source_that_does_not_answer_names_its_variable(mirror: str, tmp_path: P
     found = ask(url)
     assert len(found) == 1
     assert found[0].startswith(f"gpulab_sources.pip.index_url: {url}")
+
+
+def test_address_of_a_file_must_have_it(mirror: str) -> None:
+    """A server that answers and does not have the package is no source of it."""
+    assert "it answers HTTP 404" in ask(f"{mirror}/package.deb", whole=True)[0]
 
 
 def test_somebody_elses_file_is_never_overwritten(tmp_path: Path) -> None:

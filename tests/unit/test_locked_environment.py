@@ -28,7 +28,8 @@ zipp==1 \\
 def release(path: Path, **changes: Any) -> env.Release:
     """Make a release of an environment below a folder."""
     params = {"path": str(path), "lock_text": LOCK, "packages_data": [], "node_data": {}, "python": sys.executable}
-    rest = {
+    rest: dict[str, Any] = {
+        "extras_text": [],
         "uv": "/nonexistent/uv",
         "index": "",
         "cache": str(path / "cache"),
@@ -56,8 +57,28 @@ def test_release_depends_on_everything_that_goes_in(tmp_path: Path) -> None:
         release(tmp_path, lock_text=LOCK + "six==1\n"),
         release(tmp_path, packages_data=[{"name": "x", "archive": ""}]),
         release(tmp_path, node_data={"package.json": "{}"}),
+        release(tmp_path, extras_text=["six==1\n"]),
     ]
-    assert len({same.digest, *(other.digest for other in others)}) == 4
+    assert len({same.digest, *(other.digest for other in others)}) == 5
+
+
+def test_extras_go_into_the_same_release_and_must_fit_it(tmp_path: Path) -> None:
+    """The installer gets all files at once, and is asked at the end whether the packages fit each other."""
+    uv = tmp_path / "uv"
+    uv.write_text(f"""#!/bin/sh
+printf '%s\\n' "$*" >>{tmp_path}/asked
+[ "$1" != venv ] || mkdir -p "$5"
+[ "$2" != check ] || {{ echo 'Found 1 incompatibility'; echo 'The package `x` requires `numpy>=2`'; exit 1; }}
+""")
+    uv.chmod(0o755)
+    found = release(tmp_path / "env", uv=str(uv), extras_text=["six==1.17.0\n", "x==1\n"])
+    assert found.versions() == {**env.pins(LOCK), "six": "1.17.0", "x": "1"}
+    with pytest.raises(env.InstallError, match="do not fit the lock") as raised:
+        found.make()
+    assert "`x` requires `numpy>=2`" in str(raised.value)
+    sync = next(line for line in (tmp_path / "asked").read_text().splitlines() if line.startswith("pip sync"))
+    assert [Path(word).name for word in sync.split()[-3:]] == ["lock.txt", "extra-0.txt", "extra-1.txt"]
+    assert not found.path.exists()
 
 
 def test_unfinished_release_is_not_complete(tmp_path: Path) -> None:

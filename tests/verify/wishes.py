@@ -25,6 +25,7 @@ class Wishes:
     hub: dict[str, Any]
     interpreter: str
     kernels: dict[str, str]
+    rstudio: str
 
     @property
     def present(self) -> list[str]:

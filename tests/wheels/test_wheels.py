@@ -19,6 +19,15 @@ def test_no_wheel_overwrites_another(lock: Path) -> None:
     assert bad == {}
 
 
+@pytest.mark.parametrize("extra", sorted(check_wheels.LOCKS.glob("extras/*-py3*.txt")), ids=lambda lock: lock.stem)
+def test_no_set_overwrites_a_profile(extra: Path) -> None:
+    """What may be wished beside a profile leaves the profile's files alone."""
+    profile = check_wheels.LOCKS / f"{extra.stem.partition('-')[2]}.txt"
+    count, _, bad = check_wheels.check(profile, check_wheels.python_of(extra), extra)
+    assert count > 50
+    assert bad == {}
+
+
 def test_known_bad_pair_is_found() -> None:
     """The newest TensorFlow and the newest PyTorch bring two cuDNNs and two NCCLs under the same names."""
     _, _, bad = check_wheels.check(HERE / "bad-pair.txt", "3.12")

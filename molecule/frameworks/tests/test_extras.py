@@ -1,0 +1,87 @@
+"""Packages beside the frameworks: they are part of the release, and what does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab
+
+ROOT = "/opt/gpulab/envs/gpu/current"
+LOCKS = Path(__file__).parent / "locks"
+MAP = """
+import json, tempfile
+import geopandas, numpy, rasterio
+from rasterio.transform import from_origin
+from shapely.geometry import Point
+with tempfile.TemporaryDirectory() as folder:
+    place = {"driver": "GTiff", "width": 4, "height": 2, "count": 1, "dtype": "int32", "crs": "EPSG:32632"}
+    with rasterio.open(f"{folder}/a.tif", "w", transform=from_origin(500000, 5600000, 10, 10), **place) as picture:
+        picture.write(numpy.arange(8, dtype="int32").reshape(1, 2, 4))
+    with rasterio.open(f"{folder}/a.tif") as picture:
+        total, corner = int(picture.read(1).sum()), picture.bounds.top
+    places = geopandas.GeoDataFrame({"n": [1]}, geometry=[Point(9, 50)], crs="EPSG:4326").to_crs("EPSG:32632")
+    places.to_file(f"{folder}/b.gpkg")
+    back = geopandas.read_file(f"{folder}/b.gpkg")
+print(json.dumps({"gdal": rasterio.__gdal_version__, "sum": total, "top": corner, "x": round(back.geometry[0].x)}))
+"""
+
+
+def test_geo_reads_and_writes_maps(host: Any) -> None:
+    """GDAL and PROJ came with the wheels: a picture and a table go to disk and come back in the right place."""
+    said = json.loads(host.check_output(f"{ROOT}/bin/python -W ignore -c %s", MAP).splitlines()[-1])
+    assert said["gdal"].startswith("3.")
+    assert (said["sum"], said["top"], said["x"]) == (28, 5600000.0, 500000)
+    assert host.run("dpkg -l libgdal32 libgdal36").rc != 0
+
+
+def test_set_is_part_of_the_release(host: Any) -> None:
+    """What is recorded, and compared after the installation, holds both, so that a rollback takes both back."""
+    versions = json.loads(host.file(f"{ROOT}/.gpulab-release.json").content_string)["versions"]
+    assert {"torch", "rasterio", "geopandas"} <= set(versions)
+
+
+def refuse(lab: Lab, *wished: str) -> str:
+    """Converge with a wish that cannot be met; give what was said."""
+    extra = json.dumps({"wished_packages": wished})
+    done = lab.ansible("ansible-playbook", "molecule/frameworks/extras.yml", "--extra-vars", extra)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0, said[-2000:]
+    assert "changed=0" in said
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("wished", "words"),
+    [
+        ("maps", "there is no set maps; there are geo, nlp, vision"),
+        ("/nonexistent/own.txt", "/nonexistent/own.txt is not on the controller"),
+        (str(LOCKS / "unhashed.txt"), "unhashed.txt, line 5: idna==3.10 has no hash"),
+    ],
+)
+def test_wish_that_cannot_be_met_is_refused_before_anything_changes(lab: Lab, wished: str, words: str) -> None:
+    """One message that names the thing and the way out."""
+    assert words in refuse(lab, wished)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("second", "you require six==1.16.0 and six==1.17.0"),
+        ("needs", "The package `python-dateutil` requires `six>=1.5`, but it's not installed"),
+    ],
+)
+def test_what_does_not_fit_the_lock_is_refused_in_uvs_words(lab: Lab, extra: str, words: str) -> None:
+    """Another version of a package that is locked, and one whose needs nobody meets; nothing becomes current."""
+    path = "/opt/gpulab/envs/misfit"
+    lock = LOCKS / ("first.txt" if extra == "second" else "other.txt")
+    options = json.dumps({"path": path, "lock": str(lock), "extras": [str(LOCKS / f"{extra}.txt")]})
+    done = lab.ansible("ansible", lab.host, "-m", "gpulab.core.locked_environment", "-a", options)
+    assert done.returncode != 0
+    said = " ".join(done.stdout.replace("\\n", " ").split())
+    assert words in said, said
+    assert "do not fit the lock" in said
+    assert "current" not in lab.shell(f"ls {path} && rm -r {path}")

@@ -1,0 +1,59 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lookup gpulab.core.extra_packages: what is wished beside the frameworks, judged on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: extra_packages
+author: The gpulab team (@gpulab)
+short_description: Packages that are wished beside the frameworks
+description:
+  - Takes names of sets (C(geo), C(nlp), C(vision)) and requirements files with hashes, and finds the files.
+  - Gives what is wrong with them as sentences, and does not fail.
+options:
+  _terms:
+    description: Sets, and files on the controller, relative to the inventory or to the playbook.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+wished: "{{ lookup('gpulab.core.extra_packages', ['geo', 'files/own.txt']) }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: One dictionary, C(entries) (sets as they are, files with their whole path) and C(problems).
+  type: list
+  elements: dict
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.gpulab.core.plugins.module_utils.framework_profiles import SETS
+from ansible_collections.gpulab.core.plugins.plugin_utils import extra_packages
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """Find the files and judge them."""
+
+    def run(self, terms: list[Any], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
+        """Return one dictionary."""
+        known = variables or {}
+        folders = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
+        wished = [str(entry) for term in terms for entry in (term if isinstance(term, list) else [term])]
+        problems = extra_packages.strangers(wished, SETS)
+        entries = []
+        for entry in wished:
+            if extra_packages.is_file(entry):
+                path = next((each / entry for each in folders if (each / entry).is_file()), Path(entry)).absolute()
+                problems += extra_packages.file_problems(entry, path.read_text("utf-8") if path.is_file() else None)
+                entries.append(str(path))
+            else:
+                entries.append(entry)
+        return [{"entries": entries, "problems": problems}]

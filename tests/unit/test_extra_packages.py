@@ -1,0 +1,81 @@
+"""Packages beside the frameworks: what is judged before any host is asked, and the locks of the sets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.gpulab.core.plugins.module_utils.framework_profiles import PROFILES, SETS, Profile, plan
+from ansible_collections.gpulab.core.plugins.modules.locked_environment import pins
+from ansible_collections.gpulab.core.plugins.plugin_utils import extra_packages
+
+FILES = Path(__file__).resolve().parents[2] / "roles/frameworks/files"
+HASH = "--hash=sha256:" + "a" * 64
+
+
+def test_wrong_names_are_refused_in_one_sentence_with_the_sets_that_there_are() -> None:
+    """A file is no name."""
+    found = extra_packages.strangers(["geo", "maps", "audio", "files/own.txt", "own.txt"], SETS)
+    assert found == [
+        "gpulab_extra_packages: there is no set maps and no set audio; there are geo, nlp, vision, and files of "
+        "your own (NAME.txt)."
+    ]
+    assert extra_packages.strangers(["geo", "own.txt"], SETS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"# a comment\n\nsix==1 \\\n    {HASH}\nidna==2 {HASH}\n", ""),
+        (f"six==1 \\\n    {HASH}\n\nidna>=2 # newest\nnumpy\n", "line 4: idna>=2"),
+        ("six==1 \\\n", "line 1: six==1"),
+        (f"-r other.txt\nsix==1 {HASH}\n", "line 1: -r other.txt"),
+        (f"git+https://example.org/x\nsix==1 {HASH}", "line 1: git+https://example.org/x"),
+        ("", ""),
+    ],
+)
+def test_first_line_without_a_hash_is_named(text: str, found: str) -> None:
+    """Continued lines are one requirement; another file, and an address, have no hash."""
+    assert extra_packages.first_without_hash(text) == found
+
+
+def test_file_is_named_with_its_way_out() -> None:
+    """A file that is not there, and one whose packages nobody could check."""
+    assert "own.txt is not on the controller" in extra_packages.file_problems("own.txt", None)[0]
+    problem = extra_packages.file_problems("own.txt", "six\n")[0]
+    assert "own.txt, line 1: six has no hash" in problem
+    assert "uv pip compile --generate-hashes" in problem
+    assert extra_packages.file_problems("own.txt", f"six==1 {HASH}") == []
+
+
+def test_extras_go_into_every_environment_with_the_lock_of_its_profile() -> None:
+    """A set has a lock for each; a file is the same for all; each wants room."""
+    cards = [{"address": "0000:01:00.0", "device_id": "ffff", "model": "T4"}]
+    plain, found = (plan(cards, "580.95.05", python="3.12", extras=wished) for wished in ([], ["geo", "/x/own.txt"]))
+    assert [each["extras"] for each in found["environments"]] == [
+        ("locks/extras/geo-tensorflow-cu12-py312.txt", "/x/own.txt"),
+        ("locks/extras/geo-torch-cu13-py312.txt", "/x/own.txt"),
+    ]
+    assert found["environments"][0]["free_gb"] == plain["environments"][0]["free_gb"] + 2
+    assert plain["environments"][0]["extras"] == ()
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("name", SETS)
+def test_lock_of_a_set_fits_its_profile(profile: Profile, name: str) -> None:
+    """It pins nothing that the profile pins too, every line has a hash and none an index; geo brings GDAL along."""
+    for python in profile.pythons:
+        text = (FILES / profile.extra_lock(name, python)).read_text(encoding="utf-8")
+        assert extra_packages.first_without_hash(text) == ""
+        assert "://" not in text
+        versions = pins(text)
+        assert not set(versions) & set(pins((FILES / profile.lock(python)).read_text(encoding="utf-8")))
+        assert {"geo": "rasterio", "nlp": "transformers", "vision": "scikit-image"}[name] in versions
+        assert not [each for each in versions if re.match(r"(nvidia-|torch$|tensorflow|jax)", each)]
+
+
+def test_no_lock_of_a_set_is_left_over() -> None:
+    """A lock of a profile that is gone would be taken by nobody."""
+    known = {profile.extra_lock(name, python) for profile in PROFILES for python in profile.pythons for name in SETS}
+    assert known == {f"locks/extras/{path.name}" for path in FILES.glob("locks/extras/*.txt")}
