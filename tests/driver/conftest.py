@@ -64,6 +64,10 @@ class DriverHost(Lab):
         """Tell whether the initramfs of the kernel that would boot keeps nouveau from being loaded."""
         return "gpulab-nouveau.conf" in self.ssh(f"lsinitramfs /boot/initrd.img-{self.facts()['boot_kernel']}")
 
+    def left(self) -> set[str]:
+        """List what came since the host was made; useradd's numbers for containers do not count."""
+        return {line for line in set(self.state()) - set(self.before) if not line.startswith("/etc/sub")}
+
     def began(self) -> str:
         """Say when the host was started."""
         return self.ssh("systemctl show --value --property=UserspaceTimestamp")
@@ -100,6 +104,7 @@ def with_kernel(host: DriverHost) -> None:
         f"mkdir -p $(dirname {hook}) && printf '#!/bin/sh\\necho \"$1\" >> {REBUILDS}\\n' > {hook} && chmod 0755 {hook}"
     )
     assert host.facts()["boot_kernel"].endswith("-cloud-amd64")
+    host.before = host.state()
 
 
 @pytest.fixture(scope="session")
@@ -143,4 +148,5 @@ def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> Driv
         "nvidia_driver_repository_key_sha256": repository.sha256,
         "nvidia_driver_reboot_delay": 0,
     }
+    bookworm.before = bookworm.state()
     return bookworm

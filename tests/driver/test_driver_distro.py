@@ -9,7 +9,6 @@ DISTRO = {"nvidia_driver_source": "distro"}
 
 def test_open_module_fails_in_the_compilers_words(trixie: DriverHost) -> None:
     """NVIDIA/open-gpu-kernel-modules#1272: when Debian's open module builds again, this test says so."""
-    before = trixie.state()
     done = trixie.apply(**DISTRO, nvidia_driver_flavour="open")
     assert done.code != 0
     assert "error:" in done.text
@@ -19,8 +18,7 @@ def test_open_module_fails_in_the_compilers_words(trixie: DriverHost) -> None:
     facts = trixie.facts()
     assert (facts["packages"], facts["managed"], facts["dkms"]) == ({}, {}, [])
     assert "whole" in trixie.ssh('test -z "$(dpkg --audit)" && echo whole')
-    left = [line for line in set(trixie.state()) - set(before) if not line.startswith("/etc/apt/")]
-    assert left == []
+    assert trixie.left() == set()
     assert not trixie.nouveau_is_out_of_the_initramfs()
 
 
@@ -52,3 +50,11 @@ def test_certificate_is_exported_where_secure_boot_wants_one(trixie: DriverHost)
     assert trixie.apply(**DISTRO, nvidia_driver_secure_boot="own_key").code == 0
     text = trixie.ssh("openssl x509 -inform der -in /etc/gpulab/driver-signing.der -noout -subject")
     assert "DKMS" in text, text
+
+
+def test_uninstall_leaves_nothing(trixie: DriverHost) -> None:
+    """The packages clean up after themselves, the role after itself and after DKMS."""
+    done = trixie.apply(**DISTRO, nvidia_driver_state="absent")
+    assert done.code == 0, done.output[-4000:]
+    assert trixie.left() == set()
+    assert not trixie.nouveau_is_out_of_the_initramfs()

@@ -61,7 +61,6 @@ def test_keyring_that_is_not_the_vendors_is_refused(shop: DriverHost) -> None:
 
 def test_wished_version_is_installed_whole(shop: DriverHost) -> None:
     """Module, libraries, pinning and record; the branch was pinned first."""
-    shop.before = shop.state()
     counted = shop.rebuilds()
     done = shop.apply(nvidia_driver_version=vendor.GOOD)
     assert done.code == 0, done.output[-4000:]
@@ -225,9 +224,7 @@ def test_uninstall_leaves_nothing(shop: DriverHost) -> None:
     """No package, no file, no unit that the role brought."""
     done = shop.apply(nvidia_driver_state="absent")
     assert done.code == 0, done.output[-4000:]
-    people = ("ada", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/sub")
-    left = {line for line in set(shop.state()) - set(shop.before) if not any(word in line for word in people)}
-    assert left == set()
+    assert shop.left() == set()
     assert not shop.nouveau_is_out_of_the_initramfs()
     assert shop.apply(nvidia_driver_state="absent").changed == 0
 
