@@ -177,7 +177,8 @@ def explain(program: str, output: str) -> str:
         hint = "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates."
     elif re.search(
         r"Failed to (?:fetch|download)|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT"
-        r"|No matching|was not found in the package registry",
+        r"|No matching|was not found in the package registry"
+        r"|npm error code E[45]\d\d|Invalid response body|[Pp]remature close",
         output,
     ):
         hint = "A package source cannot be reached, breaks off or lacks it: see gpulab_sources.pip, .npm and .proxy."

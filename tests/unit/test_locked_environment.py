@@ -188,6 +188,11 @@ def test_installation_that_fails_gives_the_room_back(tmp_path: Path, monkeypatch
             "error: Failed to download `numpy==1`\n  cause: end of file before message length reached",
             "gpulab_sources.pip",
         ),
+        (
+            "npm error code E500\nnpm error 500 Internal Server Error - GET http://mirror/npm/",
+            "gpulab_sources.pip, .npm",
+        ),
+        ("npm error Invalid response body while trying to fetch: Premature close", "gpulab_sources.pip, .npm"),
         ("invalid peer certificate: UnknownIssuer", "gpulab_sources.ca_certificates"),
         (
             "WARNING: The repository located at mirror is not a trusted or secure host",
