@@ -189,7 +189,7 @@ def test_installation_that_fails_gives_the_room_back(tmp_path: Path, monkeypatch
             "gpulab_sources.pip",
         ),
         (
-            "npm error code E500\nnpm error 500 Internal Server Error - GET http://mirror/npm/",
+            "npm error code E500\nnpm error 500 Internal Server Error - GET http://mirror/",
             "gpulab_sources.pip, .npm",
         ),
         ("npm error Invalid response body while trying to fetch: Premature close", "gpulab_sources.pip, .npm"),
