@@ -42,7 +42,9 @@ class Lab:
     def ansible(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of Ansible's programs on the inventory."""
         argv = [program, "--inventory", self.inventory, *arguments]
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        # Under molecule, colours are forced; what is printed is compared here.
+        plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+        environment = {**os.environ, **plain, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     def play(self, playbook: str, *options: str, **wishes: Any) -> Outcome:

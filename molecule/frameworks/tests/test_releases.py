@@ -48,6 +48,20 @@ def test_full_disk_leaves_the_old_release_working_and_a_rerun_repairs(lab: Lab) 
     assert version(lab, "numpy") == "2.2.6"
 
 
+def test_one_download_serves_every_environment(lab: Lab) -> None:
+    """Without a network another environment is made from what the first one downloaded, and not from an empty cache."""
+    path = "/opt/gpulab/envs/other"
+    lab.shell("echo UV_OFFLINE=1 > /run/offline.env")
+    options = f"path={path} lock={LOCKS / 'first.txt'} sources_file=/run/offline.env"
+    alone = lab.ansible(
+        "ansible", lab.host, "-m", "gpulab.core.locked_environment", "-a", f"{options} cache=/run/cache"
+    )
+    assert alone.returncode != 0
+    shared = lab.ansible("ansible", lab.host, "-m", "gpulab.core.locked_environment", "-a", options)
+    assert shared.returncode == 0, shared.stdout
+    lab.shell(f"test -e {path}/current && rm -rf {path} /run/cache /run/offline.env")
+
+
 def test_rollback_is_one_command(lab: Lab) -> None:
     """The release before is in use at once."""
     assert "Permission denied" in lab.shell("runuser -u nobody -- gpulab rollback small 2>&1 || :")
