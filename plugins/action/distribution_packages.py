@@ -13,7 +13,10 @@ UNREACHABLE = re.compile(
     r"Failed to fetch|Could not resolve|Unable to connect|Failed to update apt cache|Temporary failure"
 )
 
-BROKEN = re.compile(r"dpkg was interrupted|dpkg --configure -a|[Uu]nmet dependencies|fix-broken")
+BROKEN = re.compile(
+    r"dpkg was interrupted|dpkg --configure -a|[Uu]nmet dependencies|fix-broken"
+    r"|Sub-process \S*dpkg (?:received|exited unexpectedly)"
+)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -44,7 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             apt["cache_valid_time"] = 0
             answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
         if answer.get("failed") and BROKEN.search(str(answer.get("msg", "")) + str(answer.get("stderr", ""))):
-            # An earlier run was cut off while dpkg worked; dpkg itself knows how to go on from there.
+            # An earlier run, or this one, was cut off while dpkg worked; dpkg itself knows how to go on from there.
             repair = {"argv": ["dpkg", "--force-confdef", "--force-confold", "--configure", "--pending"]}
             self._execute_module(module_name="ansible.builtin.command", module_args=repair, task_vars=task_vars)
             answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
