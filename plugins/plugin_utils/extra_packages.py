@@ -39,7 +39,7 @@ def first_without_hash(text: str) -> str:
         if part.endswith("\\"):
             continue
         if HASH not in logical:
-            return f"line {begun}: {logical.split(' #')[0].strip()}"
+            return f"line {begun}: {logical.partition(' #')[0].strip()}"
         logical = ""
     return f"line {begun}: {logical.strip()}" if logical and HASH not in logical else ""
 
