@@ -158,8 +158,8 @@ def test_memory_limit_counts_both_together(victim: Kernel, ssh: Shell, host: Any
         survived = victim.run("print(len(block))").strip() == str(350 * MEGABYTE)
     except KernelDied:
         survived = False
+    # Which of them, or whether both, is the kernel's choice.
     assert over_ssh in KILLED or not survived
-    assert over_ssh == 0 or survived, "the kernel killed more than it had to"
 
 
 def test_task_limit_refuses_everywhere(kernel: Kernel, ssh: Shell, host: Any, small: Any, slice_name: str) -> None:

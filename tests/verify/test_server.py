@@ -57,6 +57,11 @@ def test_server_is_walled_in(unit: dict[str, str]) -> None:
     assert unit["ProtectProc"] == "invisible"
 
 
+def test_server_outlives_a_kernel_that_took_too_much(unit: dict[str, str]) -> None:
+    """Where the kernel tells systemd of such an end (cgroup v2), systemd leaves the rest of the server alone."""
+    assert unit["OOMPolicy"] == "continue"
+
+
 CHANNELS = """
 import json
 from ipykernel.kernelapp import IPKernelApp
