@@ -166,33 +166,47 @@ def read_environment(path: Path) -> dict[str, str]:
     }
 
 
-def explain(program: str, output: str) -> str:
-    """Turn an installer's last words into one message that names the way out."""
-    tail = "\n".join(output.strip().splitlines()[-12:])
-    if re.search(r"No space left|Disk quota exceeded", output):
-        hint = "The disk is full: free some space and run again; the environment in use was not touched."
-    elif "is not a trusted or secure host" in output:
-        hint = "pip asks a source without HTTPS only where gpulab_sources.pip.trusted_hosts names its host."
-    elif re.search(r"certificate|UnknownIssuer|SSL", output, re.IGNORECASE):
-        hint = "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates."
-    elif re.search(
+HINTS = (
+    (
+        r"No space left|Disk quota exceeded",
+        "The disk is full: free some space and run again; the environment in use was not touched.",
+    ),
+    (
+        r"is not a trusted or secure host",
+        "pip asks a source without HTTPS only where gpulab_sources.pip.trusted_hosts names its host.",
+    ),
+    (
+        r"(?i:certificate|UnknownIssuer|SSL)",
+        "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates.",
+    ),
+    (
         r"Failed to (?:fetch|download)|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT"
         r"|No matching|was not found in the package registry"
         r"|npm error code E[45]\d\d|Invalid response body|[Pp]remature close",
-        output,
-    ):
-        hint = "A package source cannot be reached, breaks off or lacks it: see gpulab_sources.pip, .npm and .proxy."
-    elif re.search(r"you require \S+ and \S+\s|Found \d+ incompatibilit", output):
-        hint = "The packages that were added do not fit the lock: change or leave out what is named last."
-    elif re.search(r"No solution found|has no wheels", output):
-        hint = (
-            "No package source has what the lock names for this host's Python: name one that has it, "
-            "in gpulab_sources.torch for PyTorch's CPU build, else in gpulab_sources.pip."
-        )
-    elif re.search(r"hash mismatch|Hash mismatch|EINTEGRITY", output):
-        hint = "What the source served is not what the lock names: nothing was installed from it."
-    else:
-        hint = "The environment in use was not touched."
+        "A package source cannot be reached, breaks off or lacks it: see gpulab_sources.pip, .npm and .proxy.",
+    ),
+    (
+        r"you require \S+ and \S+\s|Found \d+ incompatibilit",
+        "The packages that were added do not fit the lock: change or leave out what is named last.",
+    ),
+    (
+        r"No solution found|has no wheels",
+        "No package source has what the lock names for this host's Python: name one that has it, "
+        "in gpulab_sources.torch for PyTorch's CPU build, else in gpulab_sources.pip.",
+    ),
+    (
+        r"hash mismatch|Hash mismatch|EINTEGRITY",
+        "What the source served is not what the lock names: nothing was installed from it.",
+    ),
+    (r"", "The environment in use was not touched."),
+)
+"""What installers say (a pattern), and the way out; the first that fits is told."""
+
+
+def explain(program: str, output: str) -> str:
+    """Turn an installer's last words into one message that names the way out."""
+    tail = "\n".join(output.strip().splitlines()[-12:])
+    hint = next(hint for pattern, hint in HINTS if re.search(pattern, output))
     return f"{program} failed. {hint}\n{tail}"
 
 

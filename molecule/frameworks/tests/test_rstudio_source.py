@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +15,8 @@ MIRROR = "http://127.0.0.1:8999/server"
 
 def apply(lab: Lab, **options: Any) -> tuple[int, str]:
     """Apply the role; give the exit code and what was printed."""
-    wished = {"rstudio_package": "", "rstudio_url": MIRROR, **options}
-    done = lab.ansible("ansible-playbook", "molecule/frameworks/rstudio.yml", "--extra-vars", json.dumps(wished))
-    return done.returncode, " ".join((done.stdout + done.stderr).split())
+    outcome = lab.play("molecule/frameworks/rstudio.yml", rstudio_package="", rstudio_url=MIRROR, **options)
+    return outcome.code, outcome.text
 
 
 @pytest.fixture(scope="module")
