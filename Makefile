@@ -35,8 +35,8 @@ bench: ## print the ratios of converges
 	@scripts/bootstrap --containers && python bench/converge.py
 molecule: ## the scenario default alone
 	@scripts/bootstrap --containers && molecule test
-sanity: ## build the collection's artefact and run ansible-test's sanity tests on it
-	@scripts/bootstrap && scripts/sanity
+sanity: ## build the collection's artefact, look at what it holds, and run ansible-test's sanity tests on it
+	@scripts/bootstrap --judges && pytest tests/artefact/test_contents.py -p no:cacheprovider && scripts/sanity
 reuse: ## roles one by one, in a foreign playbook and from the installed artefact, on a host of its own
 	@scripts/bootstrap --containers && scripts/reuse
 docs: ## write the generated parts of the documentation anew

@@ -66,6 +66,8 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_hub_port": 22}, ["port 22 is in use by", "gpulab_hub_port"]),
         ({"gpulab_gpu": "required"}, ['gpulab_gpu is "required"', "no NVIDIA GPU"]),
         ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not built yet"]),
+        ({"cudnn_enabled": True}, ["cudnn_enabled", "not built yet"]),
+        ({"gpulab_conda": "true"}, ["gpulab_conda", "not built yet"]),
         (
             {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
             ["gpulab_sources.pip.index_url: http://127.0.0.1:9/simple cannot be used from the host"],

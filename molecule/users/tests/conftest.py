@@ -1,4 +1,4 @@
-"""People come, share and leave, on a converged host that may be thrown away: `make people`."""
+"""The host of this scenario, and who is wished on it by now."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import ROOT, Lab
 
-sys.path.insert(0, str(ROOT / "tests" / "verify"))
+TESTS = Path(__file__).resolve().parents[3] / "tests"
+sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(TESTS / "verify"))
 
 from hub import Person, tunnel
+from lab import Lab
 from shell import Shell
 
 WORD = "a-word-for-the-test"
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say which host is tried."""
-    parser.addoption("--inventory", default="molecule/inventory")
-    parser.addoption("--limit", default="users")
 
 
 @dataclass
@@ -76,9 +72,9 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Give the host with the demo lab's people and a class; take the class away at the end."""
-    lab = Lab(request.config.getoption("--inventory"), request.config.getoption("--limit"))
+    lab = Lab("molecule/inventory", "users")
     shown = json.loads(lab.ansible("ansible-inventory", "--host", lab.host).stdout)
     connection = {
         "address": shown["ansible_host"],
