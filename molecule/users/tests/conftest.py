@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[3] / "tests"
-sys.path.insert(0, str(TESTS))
-sys.path.insert(0, str(TESTS / "verify"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests" / "verify"))
 
 from hub import Person, tunnel
 from lab import Lab
