@@ -14,10 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 INVENTORY = "molecule/inventory"
 PROFILE = {
-    "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks",
+    "ANSIBLE_CALLBACKS_ENABLED": "gpulab.core.progress,ansible.posix.profile_tasks",
     "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all",
 }
-"""Settings with which a playbook prints the seconds of every task."""
+"""Settings with which a playbook prints the seconds of every task, beside what the project's own settings print."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ requirements:
 
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import filter_loader, test_loader
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -54,6 +55,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Start to watch."""
+        # Every task is worked on in a process of its own, forked from this one: what is loaded here is loaded once.
+        for loader in (filter_loader, test_loader):
+            deque(loader.all(), maxlen=0)
         interval = int(self.get_option("progress_interval"))
         if interval > 0:
             self._watch = threading.Thread(target=self._show_life, args=(interval,), daemon=True)

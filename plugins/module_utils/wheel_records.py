@@ -44,6 +44,7 @@ def damaged(packages: Iterable[Distribution]) -> list[str]:
     """Give the files that are not what their wheel's RECORD says, each with its package."""
     found = []
     for package in packages:
+        owner = package.metadata["Name"]
         # Not Distribution.files: from Python 3.12 on it leaves out what is missing.
         for path, recorded, _size in csv.reader((package.read_text("RECORD") or "").splitlines()):
             mode, _mark, wanted = recorded.partition("=")
@@ -51,7 +52,7 @@ def damaged(packages: Iterable[Distribution]) -> list[str]:
             if mode != "sha256" or path.endswith(".pyc"):
                 continue
             place = Path(str(package.locate_file(path)))
-            name = f"{package.metadata['Name']}: {path}"
+            name = f"{owner}: {path}"
             if not place.is_file():
                 found.append(f"{name} is missing")
             elif digest(place) != wanted:

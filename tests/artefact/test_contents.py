@@ -49,7 +49,7 @@ def test_no_secrets_and_no_path_of_this_machine_are_inside(contents: dict[str, b
 
 
 def test_artefact_is_small(artefact: Path) -> None:
-    """Less than 4 MB: two thirds of it are the locks' digests, which no compression makes smaller (Galaxy takes 20 MB)."""
+    """Less than 4 MB: most of it are the locks' digests, which no compression makes smaller. Galaxy takes 20 MB."""
     assert artefact.stat().st_size < 4_000_000
 
 

@@ -107,7 +107,9 @@ def test_table_of_contents_is_short(role: Path) -> None:
     tasks = yaml.safe_load(main)
     # Included, not imported: skipped as one task, and what it registered for the whole site stays.
     assert [task.get("ansible.builtin.include_tasks") for task in tasks[:1]] == ["preflight.yml"]
-    assert all("ansible.builtin.import_tasks" in task for task in tasks[1:])
+    # Phases are imported; one that most hosts leave out may be included, so that it is skipped as one task, too.
+    for task in tasks[1:]:
+        assert "ansible.builtin.import_tasks" in task or ("ansible.builtin.include_tasks" in task and "when" in task)
     for path in (role / "tasks").glob("*.yml"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 80, path
 

@@ -100,7 +100,7 @@ def test_prepared_release_waits_for_its_switch(tmp_path: Path) -> None:
     script = f"""#!/bin/sh
 echo $1 >>{tmp_path}/asked
 for last; do :; done
-[ $1 != venv ] || mkdir -p $last/bin $last/lib/python3.11/site-packages
+[ $1 != venv ] || {{ mkdir -p $last/bin $last/lib/python3.11/site-packages; ln -s {sys.executable} $last/bin/python; }}
 """
     uv.write_text(script)
     uv.chmod(0o755)
@@ -254,3 +254,24 @@ def test_difference_lists_versions() -> None:
     """Check mode shows which packages come, go and change."""
     shown = env.difference({"a": "1"}, {"a": "2", "b": "1"})
     assert (shown["before"], shown["after"]) == ("a==1\n", "a==2\nb==1\n")
+
+
+def test_bytecode_is_written_for_what_people_import(tmp_path: Path) -> None:
+    """Packages' own tests stay without, a file that is not Python stops nothing; a folder `test` above is no matter."""
+    found = release(tmp_path / "test" / "env")
+    packages = found.path / "lib" / "python3.11" / "site-packages"
+    texts = {"x/a.py": "1", "x/testing.py": "1", "x/tests/t.py": "1", "x/template.py": "{{ no }} Python"}
+    for name, text in texts.items():
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).write_text(text)
+    found._compile(sys.executable)
+    assert sorted(path.name.partition(".")[0] for path in packages.rglob("*.pyc")) == ["a", "testing"]
+
+
+def test_disk_that_fills_up_with_bytecode_is_said(tmp_path: Path) -> None:
+    """An environment without its bytecode would only be slow, and nobody would know why."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho \"OSError: [Errno 28] No space left on device: 'x.pyc'\"; exit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(env.InstallError, match="The disk is full"):
+        release(tmp_path / "env")._compile(str(python))

@@ -1,0 +1,20 @@
+"""The hub's own certificate does not run out unnoticed."""
+
+from __future__ import annotations
+
+from lab import Lab
+
+
+def test_certificate_that_ends_soon_is_made_anew(lab: Lab) -> None:
+    """With the same key and names, which browsers that pinned it keep; what does not end soon is left alone."""
+    folder, end = "/etc/gpulab/tls", "openssl x509 -noout -checkend 2592000 -in /etc/gpulab/tls/certificate.pem || :"
+    names = "DNS:localhost,DNS:$(hostname),IP:127.0.0.1"
+    lab.shell(
+        f"cd {folder} && sha256sum key.pem >/run/key && openssl req -x509 -new -key key.pem -days 3 -subj /CN=hub "
+        f"-addext subjectAltName={names} -out /run/short.pem && cat /run/short.pem > certificate.pem"
+    )
+    assert "will expire" in lab.shell(end)
+    done = lab.play("site.yml", "--tags", "jupyterhub")
+    assert (done.code, done.changed) == (0, 2), done.output[-3000:]
+    assert "will not expire" in lab.shell(end)
+    assert "OK" in lab.shell(f"cd {folder} && sha256sum --check /run/key")
