@@ -11,6 +11,7 @@ from typing import Any
 import cells
 import pytest
 from hub import Kernel, Person
+from shell import Shell
 from wishes import Wishes
 
 TOLERANCE = 1e-4
@@ -122,6 +123,13 @@ def test_rscript_of_a_person_does_the_same(host: Any, wishes: Wishes, options: s
     judge_r(
         host, wishes, host.check_output(f"runuser {options} {user} -c %s", f"cd / && Rscript - <<'END'\n{cells.R}\nEND")
     )
+
+
+def test_rscript_over_ssh_does_the_same(host: Any, ssh: Shell, wishes: Wishes) -> None:
+    """Through sshd and PAM, in the person's budget and behind their walls."""
+    done = ssh.run(f"Rscript - <<'END'\n{cells.R}\nEND", timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    judge_r(host, wishes, done.stdout)
 
 
 def test_session_environment_sets_no_library_path(host: Any, wishes: Wishes) -> None:
