@@ -99,12 +99,17 @@ class Person:
 
     def start_server(self, timeout: float = 240) -> None:
         """Start the person's server and wait until it answers; raise TimeoutError when it does not."""
-        answer = self.web.post(f"{self.base}/hub/api/users/{self.name}/server", headers=self._xsrf(), timeout=120)
+        until = time.monotonic() + timeout
+        url = f"{self.base}/hub/api/users/{self.name}/server"
+        # The one before is still being stopped: people wait for that, too.
+        while "pending stop" in (answer := self.web.post(url, headers=self._xsrf(), timeout=120)).text:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self.name}: the server before was not stopped after {timeout:.0f} s")
+            time.sleep(1)
         if answer.status_code not in (201, 202, 400):  # 400: it runs already
             raise RuntimeError(
                 f"{self.name}: the server was not started: HTTP {answer.status_code} {answer.text[:300]}"
             )
-        until = time.monotonic() + timeout
         while time.monotonic() < until:
             user = self.web.get(f"{self.base}/hub/api/users/{self.name}", timeout=60).json()
             if user.get("servers", {}).get("", {}).get("ready"):

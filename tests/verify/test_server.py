@@ -62,6 +62,11 @@ def test_server_outlives_a_kernel_that_took_too_much(unit: dict[str, str]) -> No
     assert unit["OOMPolicy"] == "continue"
 
 
+def test_server_that_hangs_is_ended_soon(unit: dict[str, str]) -> None:
+    """Until then its person cannot start another one."""
+    assert unit["TimeoutStopUSec"] == "30s"
+
+
 CHANNELS = """
 import json
 from ipykernel.kernelapp import IPKernelApp
