@@ -28,7 +28,7 @@ requirements:
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -57,7 +57,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """Start to watch."""
         # Every task is worked on in a process of its own, forked from this one: what is loaded here is loaded once.
         for loader in (filter_loader, test_loader):
-            deque(loader.all(), maxlen=0)
+            list(loader.all())
         interval = int(self.get_option("progress_interval"))
         if interval > 0:
             self._watch = threading.Thread(target=self._show_life, args=(interval,), daemon=True)

@@ -19,6 +19,8 @@ TOLERANCE = 1e-4
 
 
 KERNELS = "/usr/local/share/jupyter/kernels"
+RSCRIPT = f"Rscript - <<'END'\n{cells.R}\nEND"
+"""The shell's command that runs the cell for R without a kernel."""
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +122,12 @@ def test_r_kernel_and_python_share_tensorflow(host: Any, person: Person, wishes:
 def test_rscript_of_a_person_does_the_same(host: Any, wishes: Wishes, options: str) -> None:
     """In a person's login shell, and without one, as cron starts it."""
     user = wishes.present[-1]
-    judge_r(
-        host, wishes, host.check_output(f"runuser {options} {user} -c %s", f"cd / && Rscript - <<'END'\n{cells.R}\nEND")
-    )
+    judge_r(host, wishes, host.check_output(f"runuser {options} {user} -c %s", f"cd / && {RSCRIPT}"))
 
 
 def test_rscript_over_ssh_does_the_same(host: Any, ssh: Shell, wishes: Wishes) -> None:
     """Through sshd and PAM, in the person's budget and behind their walls."""
-    done = ssh.run(f"Rscript - <<'END'\n{cells.R}\nEND", timeout=300)
+    done = ssh.run(RSCRIPT, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     judge_r(host, wishes, done.stdout)
 
