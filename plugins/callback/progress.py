@@ -26,6 +26,7 @@ requirements:
   - Named in C(callbacks_enabled) of ansible.cfg.
 """
 
+import gc
 import threading
 import time
 from collections import defaultdict
@@ -33,6 +34,7 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import filter_loader, test_loader
+from ansible_collections.gpulab.core.plugins.plugin_utils import payloads
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -58,6 +60,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         # Every task is worked on in a process of its own, forked from this one: what is loaded here is loaded once.
         for loader in (filter_loader, test_loader):
             list(loader.all())
+        payloads.begin()
+        # What is in memory by now stays: a collection in a forked process would only copy it (gc, freeze).
+        gc.freeze()
         interval = int(self.get_option("progress_interval"))
         if interval > 0:
             self._watch = threading.Thread(target=self._show_life, args=(interval,), daemon=True)

@@ -46,6 +46,10 @@ missing:
   type: list
   elements: str
   returned: always
+lists:
+  description: Whether the host had lists of packages; a fresh image has none.
+  type: bool
+  returned: always
 """
 
 import re
@@ -54,6 +58,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 STATUS = Path("/var/lib/dpkg/status")
+LISTS = Path("/var/lib/apt/lists")
 
 
 def installed(status: str) -> set[str]:
@@ -79,7 +84,8 @@ def main() -> None:
     if not STATUS.is_file():
         module.fail_json(msg=f"{STATUS} is not there: gpulab supports Debian and Ubuntu hosts.")
     there = installed(STATUS.read_text(encoding="utf-8", errors="replace"))
-    module.exit_json(changed=False, missing=[name for name in module.params["name"] if name not in there])
+    missing = [name for name in module.params["name"] if name not in there]
+    module.exit_json(changed=False, missing=missing, lists=any(LISTS.glob("*_Packages*")))
 
 
 if __name__ == "__main__":

@@ -26,12 +26,18 @@ options:
         type: path
         required: true
       state:
-        description: V(file) with O(files[].content), V(directory), V(link) to O(files[].target), or V(absent).
+        description:
+          - V(file) with O(files[].content), V(directory), V(link) to O(files[].target), or V(absent).
+          - V(block) makes O(files[].content) lines of O(files[].mark) in a file that others write too, and leaves the
+            rest as it is.
         type: str
-        choices: [file, directory, link, absent]
+        choices: [file, directory, link, absent, block]
         default: file
       content:
-        description: Text of the file, for example of P(ansible.builtin.template#lookup).
+        description: Text of the file or of the block, for example of P(ansible.builtin.template#lookup).
+        type: str
+      mark:
+        description: Whose lines a block is, in the comments around it (C(# begin), C(# end)).
         type: str
       target:
         description: What the link points at.
@@ -86,20 +92,22 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
 from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
 
 Wish = dict[str, Any]
 SPEC = {
     "path": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
+    "state": {"type": "str", "choices": ["file", "directory", "link", "absent", "block"], "default": "file"},
     "content": {"type": "str"},
+    "mark": {"type": "str"},
     "target": {"type": "path"},
     "mode": {"type": "str"},
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
     "force": {"type": "bool", "default": True},
 }
-KIND = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
+KIND = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK, "block": stat.S_ISREG}
 
 
 class CannotBeMade(Exception):
@@ -180,15 +188,24 @@ class Wished:
         if is_file and not self.wish["force"]:
             return
         before = self.path.read_bytes() if is_file else b""
-        after = self.wish["content"].encode()
-        if is_file and before == after:
+        self._write(is_file, before, self.wish["content"])
+
+    def _make_block(self) -> None:
+        try:
+            before = self.path.read_bytes() if self.there else b""
+            after = with_block(before.decode(), self.wish["mark"], self.wish["content"].splitlines())
+        except UnicodeDecodeError:
+            raise CannotBeMade(f"{self.path} is there and is no text: move it away") from None
+        self._write(bool(self.there), before, after)
+
+    def _write(self, is_file: bool, before: bytes, after: str) -> None:
+        """Write the text of a file unless it is there."""
+        if is_file and before == after.encode():
             return
-        if self._change(before.decode(errors="replace"), self.wish["content"]):
+        if self._change(before.decode(errors="replace"), after):
             if not self.path.parent.is_dir():
                 raise CannotBeMade(f"{self.path.parent} is not there")
-            write_whole(
-                self.path, self.wish["content"], int(self.wish["mode"], 8), self.wish["owner"], self.wish["group"]
-            )
+            write_whole(self.path, after, int(self.wish["mode"], 8), self.wish["owner"], self.wish["group"])
 
     def _own(self, path: Path) -> None:
         """Give a path its owner and mode."""
@@ -221,7 +238,13 @@ def problem(wish: Wish) -> str:
     """Tell what is wrong with a wish in itself."""
     if not wish["path"].startswith("/"):
         return f"{wish['path']}: the path must be absolute"
-    needed = {"file": ("content", "mode"), "directory": ("mode",), "link": ("target",), "absent": ()}[wish["state"]]
+    needed = {
+        "file": ("content", "mode"),
+        "directory": ("mode",),
+        "link": ("target",),
+        "absent": (),
+        "block": ("content", "mode", "mark"),
+    }[wish["state"]]
     missing = [name for name in needed if wish[name] is None]
     return f"{wish['path']}: state {wish['state']} needs {' and '.join(missing)}" if missing else ""
 

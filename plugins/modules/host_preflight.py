@@ -91,6 +91,18 @@ options:
     description: Seconds that a source has to answer.
     type: float
     default: 10
+  look:
+    description: Paths of which RV(there) tells whether they are there. None of them is a problem.
+    type: list
+    elements: path
+    default: []
+  ask:
+    description:
+      - V(now) asks what this task names. V(later) asks nothing and keeps it in mind. V(all) asks what was kept too, so
+        that everything that is wrong with a host is told at once, for one round trip.
+    type: str
+    choices: [now, later, all]
+    default: now
 extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
@@ -108,6 +120,10 @@ host:
   description: What was read, C(os), C(version), C(python), C(cores), C(memory_gb), C(disk_gb).
   type: dict
   returned: always
+there:
+  description: The paths of O(look), each with whether it is there.
+  type: dict
+  returned: success
 """
 
 import platform
@@ -235,6 +251,8 @@ def main() -> None:
             "ca_certificates": {"type": "str", "default": ""},
             "proxies": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 10},
+            "look": {"type": "list", "elements": "path", "default": []},
+            "ask": {"type": "str", "choices": ["now", "later", "all"], "default": "now"},
         },
         supports_check_mode=True,
     )
@@ -259,7 +277,8 @@ def main() -> None:
     ]
     if problems:
         module.fail_json(msg="Nothing was changed, because " + " Also, ".join(problems), problems=problems, host=host)
-    module.exit_json(changed=False, host=host)
+    there = {path: Path(path).exists() for path in params["look"]}
+    module.exit_json(changed=False, host=host, there=there)
 
 
 if __name__ == "__main__":

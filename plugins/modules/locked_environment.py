@@ -66,8 +66,10 @@ options:
       - V(current) makes the release and lets O(path)C(/current) point at it.
       - V(prepared) only makes it, so that the large downloads may begin early, in the background (C(async)); whoever
         asks for V(current) then waits for it, and makes it anew if it failed.
+      - A prepared release can be made V(current) while its bytecode is being written. V(finished) is V(current), and
+        waits for that too.
     type: str
-    choices: [current, prepared]
+    choices: [current, prepared, finished]
     default: current
   keep:
     description: How many older releases stay. One that a running process uses always does.
@@ -129,8 +131,8 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,9 @@ REPLACED = ".gpulab-replaced"
 """Marks when a release was replaced by another one: whoever started through the link before may be using it still."""
 PATIENCE = 1800.0
 """Seconds to wait for another process that installs; the largest environment takes minutes."""
+BYTECODE = ".gpulab-bytecode"
+"""Marks that a release has its bytecode: it can be used before, and its first imports take longer then."""
+BYTECODE_LOCK = ".bytecode.lock"
 TESTS = r"/site-packages/(?:.*/)?tests?/"
 """The folders of packages' own tests, as they are commonly named; `testing` is not among them, people import it."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
@@ -149,6 +154,14 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 
 class InstallError(Exception):
     """An installer failed; the text is what a person needs."""
+
+
+class BusyError(InstallError):
+    """Another process is at work on the same environment."""
+
+
+class DamageError(InstallError):
+    """Files are not what the wheels brought."""
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -233,7 +246,9 @@ class Release:
             **os.environ,
             **read_environment(Path(params["sources_file"])),
             "UV_CACHE_DIR": str(Path(params["cache"]) / "uv"),
-            "UV_LINK_MODE": "copy",
+            # Links, not copies, where cache and environments share a file system (uv copies elsewhere): half the disk,
+            # half the writing. Installers replace files and never write into them; _verify sees what somebody else did.
+            "UV_LINK_MODE": "hardlink",
             "UV_PYTHON_DOWNLOADS": "never",
             # Every version is pinned by hash, so any index that has the file will do.
             "UV_INDEX_STRATEGY": "unsafe-best-match",
@@ -243,29 +258,38 @@ class Release:
         }
 
     @contextmanager
-    def alone(self, patience: float) -> Iterator[None]:
+    def alone(self, patience: float, name: str = ".lock") -> Iterator[None]:
         """Wait until no other process works on this environment: a killed run's installer goes on for a while.
 
-        Raises InstallError when that takes longer than `patience` seconds.
+        Raises BusyError when that takes longer than `patience` seconds.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         until = time.monotonic() + patience
-        with (self.root / ".lock").open("w") as lock:
+        with (self.root / name).open("w") as lock:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     if time.monotonic() > until:
-                        raise InstallError(
+                        raise BusyError(
                             "another process has been installing for too long: end it, then run again"
                         ) from None
-                    time.sleep(1)
+                    time.sleep(0.2)
             yield
 
     def is_complete(self) -> bool:
-        """Tell whether an earlier run finished this release."""
+        """Tell whether an earlier run finished this release, but for its bytecode."""
         return (self.path / MARKER).is_file()
+
+    def has_bytecode(self) -> bool:
+        """Tell whether the bytecode of the release is written."""
+        return (self.path / BYTECODE).exists()
+
+    def lacks_bytecode(self) -> bool:
+        """Tell whether the release has no bytecode, and nobody is writing it."""
+        with ExitStack() as claims:
+            return self.is_complete() and self.claim_bytecode(claims)
 
     def is_current(self) -> bool:
         """Tell whether the link points here already."""
@@ -283,13 +307,13 @@ class Release:
         found = json.loads(marker.read_text(encoding="utf-8"))["versions"]
         return {str(name): str(version) for name, version in found.items()}
 
-    def run(self, argv: list[str], cwd: Path | None = None) -> None:
-        """Run an installer; raise InstallError with its last words when it fails."""
+    def run(self, argv: list[str], cwd: Path | None = None, extra: Mapping[str, str] | None = None) -> None:
+        """Run an installer, with some more variables; raise InstallError with its last words when it fails."""
         try:
             done = subprocess.run(
                 argv,
                 cwd=cwd,
-                env=self.variables,
+                env={**self.variables, **(extra or {})},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -305,7 +329,14 @@ class Release:
     def make(self) -> None:
         """Make the release; where that fails, give back the room that it took."""
         try:
-            self.build()
+            try:
+                self.build()
+            except DamageError:
+                if not Path(self.params["uv"]).exists():
+                    raise
+                # What somebody changed in another environment's file changed in the cache, too: take all anew, once.
+                self.run([str(self.params["uv"]), "cache", "clean", "--quiet"])
+                self.build()
         except (InstallError, OSError):
             shutil.rmtree(self.path, ignore_errors=True)
             raise
@@ -345,7 +376,6 @@ class Release:
                     "--no-build-isolation",
                 ]
                 self.run([*install, str(source)])
-            self._compile(interpreter)
             if self.params["node_data"]:
                 self._install_node_packages()
         # uv leaves the file that it locked, writable to everybody.
@@ -354,21 +384,36 @@ class Release:
         marker = {"versions": self.versions(), "digest": self.digest}
         (self.path / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
 
-    def _compile(self, interpreter: str) -> None:
+    def claim_bytecode(self, claims: ExitStack, patience: float = 0) -> bool:
+        """Tell whether this process is the one to write the bytecode, and keep others from it until `claims` is closed.
+
+        Another process that writes it is given `patience` seconds to end.
+        """
+        if self.has_bytecode():
+            return False
+        try:
+            claims.enter_context(self.alone(patience, BYTECODE_LOCK))
+        except BusyError:
+            return False
+        return not self.has_bytecode()
+
+    def write_bytecode(self) -> None:
         """Write the bytecode that people's sessions cannot write; what does not compile is not meant to be imported.
 
         Packages' own tests are left out: they are a fifth of all code, and nobody imports them.
         """
+        interpreter = str(self.path / "bin" / "python")
         argv = [interpreter, "-m", "compileall", "-q", "-j", "0", "-x", TESTS, str(self.path / "lib")]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if FULL.search(done.stdout):
             raise InstallError(explain("compileall", done.stdout))
+        (self.path / BYTECODE).touch()
 
     def _verify(self) -> None:
         """Refuse an environment in which one package overwrote another's files: nothing else would notice."""
         if found := wheel_records.problems(self.path, self.versions()):
             shown = "\n".join(found[:10])
-            raise InstallError(
+            raise DamageError(
                 f"{len(found)} files are not what the lock's wheels brought: two of its packages overwrite each other "
                 f"(`make wheels` finds such locks). The environment in use was not touched.\n{shown}"
             )
@@ -379,13 +424,38 @@ class Release:
         if Path(uv).exists() or "uv" not in pins(self.lock):
             self.run([uv, "venv", "--quiet", "--python", self.python, str(self.path)])
             return uv
-        self.run([self.python, "-m", "venv", str(self.path)])
         first = work / "uv.txt"
         first.write_text(only(self.lock, "uv"), encoding="utf-8")
-        pip = [str(self.path / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
-        self.run([*pip, "--requirement", str(first)])
-        # The one in the new environment replaces itself while it runs, which Linux allows; a copy is still clearer.
-        return str(shutil.copy2(str(self.path / "bin" / "uv"), str(work / "uv")))
+        where = ["--target", str(work / "first")]
+        pip = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--require-hashes",
+            "--requirement",
+            str(first),
+            *where,
+        ]
+        if wheel := self._pip_wheel():
+            self.run([self.python, *pip], extra={"PYTHONPATH": str(wheel)})
+        else:
+            self.run([self.python, "-m", "venv", str(work / "pip")])
+            self.run([str(work / "pip" / "bin" / "python"), *pip])
+        uv = str(work / "first" / "bin" / "uv")
+        self.run([uv, "venv", "--quiet", "--python", self.python, str(self.path)])
+        return uv
+
+    def _pip_wheel(self) -> Path | None:
+        """Give the wheel of pip that the distribution's venv copies into every environment; nothing where it has none.
+
+        Used as it is, it saves the seconds of making an environment with pip in it, only to replace it.
+        """
+        ask = "import sysconfig; print(sysconfig.get_config_var('WHEEL_PKG_DIR') or '')"
+        done = subprocess.run([self.python, "-c", ask], capture_output=True, check=True, text=True)
+        folder = done.stdout.strip()
+        return next(iter(sorted(Path(folder).glob("pip-*.whl"))), None) if folder else None
 
     def _install_node_packages(self) -> None:
         for name, text in self.params["node_data"].items():
@@ -410,15 +480,26 @@ class Release:
         if before and before != self.path.resolve() and before.is_dir():
             (before / REPLACED).touch()
 
-    def bring(self, prepare_only: bool, keep: int) -> None:
-        """Make the release unless it is whole, and let the link point at it unless it is only to be prepared."""
-        with self.alone(PATIENCE):
-            if not self.is_complete():
-                self.make()
-            if not prepare_only:
-                self.switch()
-                for path in self.superseded(keep):
-                    shutil.rmtree(path)
+    def bring(self, state: str, keep: int) -> None:
+        """Make the release unless it is whole, and let the link point at it unless it is only to be prepared.
+
+        A release that is only prepared can be used while its bytecode is being written: who waits for it has other work
+        to do.
+        """
+        prepare_only = state == "prepared"
+        with ExitStack() as claims:
+            with self.alone(PATIENCE):
+                if not self.is_complete():
+                    self.make()
+                bytecode_is_ours = self.claim_bytecode(claims, PATIENCE if state == "finished" else 0)
+                if not prepare_only:
+                    if bytecode_is_ours:
+                        self.write_bytecode()
+                    self.switch()
+                    for path in self.superseded(keep):
+                        shutil.rmtree(path)
+            if prepare_only and bytecode_is_ours:
+                self.write_bytecode()
 
     def superseded(self, keep: int) -> list[Path]:
         """List the releases that may go: older than the newest `keep`, and used by no process."""
@@ -499,7 +580,7 @@ def main() -> None:
             "index": {"type": "str", "default": ""},
             "cache": {"type": "path", "default": "/var/cache/gpulab"},
             "sources_file": {"type": "path", "default": "/etc/gpulab/sources.env"},
-            "state": {"type": "str", "choices": ["current", "prepared"], "default": "current"},
+            "state": {"type": "str", "choices": ["current", "prepared", "finished"], "default": "current"},
             "keep": {"type": "int", "default": 1},
             "lock_text": {"type": "str", "default": ""},
             "extras_text": {"type": "list", "elements": "str", "default": []},
@@ -516,16 +597,17 @@ def main() -> None:
     before = release.versions_in_use()
     previous = str(release.current.resolve()) if release.current.is_symlink() else ""
     prepare_only = module.params["state"] == "prepared"
-    changed = not (release.is_complete() and (prepare_only or release.is_current()))
+    finishing = module.params["state"] == "finished" and not release.has_bytecode()
+    changed = not (release.is_complete() and (prepare_only or release.is_current())) or release.lacks_bytecode()
     result = {"changed": changed, "release": str(release.path), "previous": previous}
     if changed:
         result["diff"] = difference(before, release.versions())
-    if changed and not module.check_mode:
+    if (changed or finishing) and not module.check_mode:
         if prepare_only:
             # It runs beside other work (async): what people and other tasks wait for goes first.
             os.nice(10)
         try:
-            release.bring(prepare_only, module.params["keep"])
+            release.bring(module.params["state"], module.params["keep"])
         except InstallError as error:
             module.fail_json(msg=f"{release.root}: {error}")
         except OSError as error:

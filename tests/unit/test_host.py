@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleActionFail
+from ansible_collections.gpulab.core.plugins.action.host_preflight import together
 from ansible_collections.gpulab.core.plugins.module_utils import host_state
 from ansible_collections.gpulab.core.plugins.modules import account_preflight, distribution_packages
 from ansible_collections.gpulab.core.plugins.modules import host_preflight as preflight
@@ -40,6 +42,34 @@ def test_lack_of_space_names_the_folder(tmp_path: Path) -> None:
     """A folder that does not exist yet counts as its nearest parent."""
     assert preflight.space_problems({str(tmp_path / "not" / "yet"): 0}) == []
     assert str(tmp_path) in preflight.space_problems({str(tmp_path): 1e9})[0]
+
+
+def test_what_several_roles_ask_is_asked_at_once() -> None:
+    """Lists and mappings are joined, space in one folder adds up, a plain value is the last one that says something."""
+    asks: list[dict[str, Any]] = [
+        {
+            "sources": [{"url": "a", "variable": "x"}],
+            "proxies": {"http": "p"},
+            "ca_certificates": "PEM",
+            "ask": "later",
+        },
+        {"files": [{"path": "/a", "mark": "m"}], "free_gb": {"/opt": 2}, "sources": [], "ca_certificates": ""},
+        {"free_gb": {"/opt": "1.5", "/var": 1}, "sources": [{"url": "b", "variable": "y"}], "ask": "all"},
+    ]
+    assert together(asks) == {
+        "sources": [{"url": "a", "variable": "x"}, {"url": "b", "variable": "y"}],
+        "proxies": {"http": "p"},
+        "ca_certificates": "PEM",
+        "files": [{"path": "/a", "mark": "m"}],
+        "free_gb": {"/opt": 3.5, "/var": 1},
+        "ask": "all",
+    }
+
+
+def test_options_of_different_kinds_are_not_asked_together() -> None:
+    """A list and a word cannot be joined; nothing is dropped in silence."""
+    with pytest.raises(AnsibleActionFail, match="sources"):
+        together([{"sources": [{"url": "a"}]}, {"sources": "b"}])
 
 
 @pytest.fixture

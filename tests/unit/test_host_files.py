@@ -16,7 +16,7 @@ ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
 def wished(path: Path, check: bool = False, **wish: Any) -> host_files.Wished:
     """Meet one wish."""
-    rest: dict[str, Any] = {"state": "file", "content": None, "target": None, "mode": None, "force": True}
+    rest: dict[str, Any] = {"state": "file", "content": None, "target": None, "mode": None, "mark": None, "force": True}
     found = host_files.Wished({"path": str(path), **rest, **ME, **wish}, check)
     found.meet()
     return found
@@ -139,3 +139,25 @@ def test_unknown_account_is_named(tmp_path: Path) -> None:
 def test_wish_that_is_wrong_in_itself_is_told(wish: dict[str, Any], words: str) -> None:
     """Before anything is changed."""
     assert words in host_files.problem({"state": "file", **wish})
+
+
+def test_block_leaves_what_others_wrote(tmp_path: Path) -> None:
+    """Our lines come behind theirs, keep their place when they change, and replace those of Ansible's blockinfile."""
+    path = tmp_path / "Renviron.site"
+    path.write_text("TZ=UTC")
+    assert wished(path, state="block", content="A=1\n", mark="gpulab", mode="0644").changed
+    assert path.read_text() == "TZ=UTC\n# begin gpulab\nA=1\n# end gpulab\n"
+    assert not wished(path, state="block", content="A=1\n", mark="gpulab", mode="0644").changed
+    path.write_text("# BEGIN gpulab\nA=0\n# END gpulab\nB=2\n")
+    assert wished(path, state="block", content="A=1\n", mark="gpulab", mode="0644").changed
+    assert path.read_text() == "# begin gpulab\nA=1\n# end gpulab\nB=2\n"
+
+
+def test_block_makes_the_file_and_refuses_what_is_no_text(tmp_path: Path) -> None:
+    """Nothing is lost of a file that cannot be read as text."""
+    path = tmp_path / "a"
+    assert wished(path, state="block", content="A=1\n", mark="x", mode="0644").changed
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(host_files.CannotBeMade, match="is no text"):
+        wished(path, state="block", content="A=1\n", mark="x", mode="0644")
+    assert path.read_bytes() == b"\xff\xfe"

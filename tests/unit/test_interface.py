@@ -199,5 +199,5 @@ def test_every_preflight_is_asked_before_the_first_change() -> None:
     """A role that has something to refuse is asked about all hosts before any host is touched."""
     text = (ROOT / "playbooks" / "preflight.yml").read_text(encoding="utf-8")
     having = [role.name for role in ROLES if (role / "tasks" / "preflight.yml").is_file()]
-    asked = next(task["loop"] for task in yaml.safe_load(text)[0]["tasks"] if "loop" in task)
+    asked = next(task["loop"] for play in yaml.safe_load(text) for task in play["tasks"] if "loop" in task)
     assert sorted(asked) == sorted(having)

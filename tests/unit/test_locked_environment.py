@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
 from ansible_collections.gpulab.core.plugins.modules import locked_environment as env
 from ansible_collections.gpulab.core.plugins.plugin_utils.archive import pack
 
@@ -94,26 +96,102 @@ def test_unfinished_release_is_not_complete(tmp_path: Path) -> None:
     assert found.versions_in_use() == {"numpy": "1"}
 
 
-def test_prepared_release_waits_for_its_switch(tmp_path: Path) -> None:
-    """What was made in the background is used later as it is, and whatever is in use stays until then."""
-    uv = tmp_path / "uv"
+def fake_uv(folder: Path) -> str:
+    """Make a uv that makes empty environments and notes what it is asked."""
+    uv = folder / "uv"
     script = f"""#!/bin/sh
-echo $1 >>{tmp_path}/asked
+echo $1 >>{folder}/asked
 for last; do :; done
 [ $1 != venv ] || {{ mkdir -p $last/bin $last/lib/python3.11/site-packages; ln -s {sys.executable} $last/bin/python; }}
 """
     uv.write_text(script)
     uv.chmod(0o755)
-    old = release(tmp_path / "env", uv=str(uv))
-    old.bring(prepare_only=False, keep=1)
-    new = release(tmp_path / "env", uv=str(uv), lock_text=LOCK + "six==1\n")
-    new.bring(prepare_only=True, keep=0)
+    return str(uv)
+
+
+def test_prepared_release_waits_for_its_switch(tmp_path: Path) -> None:
+    """What was made in the background is used later as it is, and whatever is in use stays until then."""
+    uv = fake_uv(tmp_path)
+    old = release(tmp_path / "env", uv=uv)
+    old.bring("current", keep=1)
+    new = release(tmp_path / "env", uv=uv, lock_text=LOCK + "six==1\n")
+    new.bring("prepared", keep=0)
     assert (new.is_complete(), new.is_current(), old.is_current()) == (True, False, True)
     asked = (tmp_path / "asked").read_text()
-    new.bring(prepare_only=False, keep=0)
+    new.bring("current", keep=0)
     assert new.is_current()
     assert not old.path.exists()
     assert (tmp_path / "asked").read_text() == asked
+
+
+def test_release_is_used_while_its_bytecode_is_being_written(tmp_path: Path) -> None:
+    """Who asks for the current one does not wait for another process's bytecode; who asks for the finished one does."""
+    found = release(tmp_path / "env", uv=fake_uv(tmp_path))
+    found.make()
+    assert found.lacks_bytecode()
+    with found.alone(0, env.BYTECODE_LOCK):
+        assert not found.lacks_bytecode()
+        later = release(tmp_path / "env")
+        later.bring("current", keep=1)
+        assert (later.is_current(), later.has_bytecode()) == (True, False)
+        waiting = threading.Thread(target=later.bring, args=("finished", 1))
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+    waiting.join(30)
+    assert found.has_bytecode()
+
+
+def test_bytecode_that_a_killed_run_left_out_is_written_by_the_next(tmp_path: Path) -> None:
+    """A release without it is a change that is due, also where it is current already."""
+    found = release(tmp_path / "env", uv=fake_uv(tmp_path))
+    found.make()
+    found.switch()
+    assert found.lacks_bytecode()
+    found.bring("current", keep=1)
+    assert (found.has_bytecode(), found.lacks_bytecode()) == (True, False)
+
+
+def test_damaged_cache_is_thrown_away_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environments share files with the cache: what somebody edited in one of them is downloaded anew for the next."""
+    found = release(tmp_path / "env", uv=fake_uv(tmp_path))
+    answers = [["numpy: numpy/version.py has other content"], []]
+    monkeypatch.setattr(wheel_records, "problems", lambda *_: answers.pop(0))
+    found.make()
+    assert found.is_complete()
+    assert (tmp_path / "asked").read_text().split() == ["venv", "pip", "cache", "venv", "pip"]
+    broken = release(tmp_path / "other", uv=fake_uv(tmp_path))
+    monkeypatch.setattr(wheel_records, "problems", lambda *_: ["numpy: numpy/version.py has other content"])
+    with pytest.raises(env.DamageError, match="overwrite each other"):
+        broken.make()
+    assert not broken.path.exists()
+
+
+@pytest.mark.parametrize("has_wheel", [True, False])
+def test_first_uv_comes_by_the_distributions_pip(tmp_path: Path, has_wheel: bool) -> None:
+    """With pip's wheel where the distribution has one, else through an environment of its own."""
+    python = tmp_path / "python"
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    if has_wheel:
+        (wheels / "pip-23.0-py3-none-any.whl").touch()
+    python.write_text(f"""#!/bin/sh
+echo "$PYTHONPATH $*" >>{tmp_path}/asked
+case "$*" in
+*sysconfig*) echo {wheels} ;;
+*version*) echo 3.11.2 ;;
+*' venv '*) mkdir -p $3/bin; ln -s {tmp_path}/python $3/bin/python ;;
+*' pip '*) for last; do :; done; mkdir -p $last/bin; ln -s {tmp_path}/uv $last/bin/uv ;;
+esac
+""")
+    python.chmod(0o755)
+    fake_uv(tmp_path)
+    found = release(tmp_path / "env", python=str(python))
+    assert Path(found._make_venv(tmp_path)).name == "uv"
+    asked = (tmp_path / "asked").read_text()
+    assert (f"{wheels}/pip-23.0-py3-none-any.whl -m pip install" in asked) == has_wheel
+    assert ("-m venv" in asked) != has_wheel
+    assert (found.path / "bin" / "python").exists()
 
 
 def test_old_releases_go_and_unfinished_ones_go_first(tmp_path: Path) -> None:
@@ -260,18 +338,23 @@ def test_bytecode_is_written_for_what_people_import(tmp_path: Path) -> None:
     """Packages' own tests stay without, a file that is not Python stops nothing; a folder `test` above is no matter."""
     found = release(tmp_path / "test" / "env")
     packages = found.path / "lib" / "python3.11" / "site-packages"
+    (found.path / "bin").mkdir(parents=True)
+    (found.path / "bin" / "python").symlink_to(sys.executable)
     texts = {"x/a.py": "1", "x/testing.py": "1", "x/tests/t.py": "1", "x/template.py": "{{ no }} Python"}
     for name, text in texts.items():
         (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / name).write_text(text)
-    found._compile(sys.executable)
+    found.write_bytecode()
     assert sorted(path.name.partition(".")[0] for path in packages.rglob("*.pyc")) == ["a", "testing"]
 
 
 def test_disk_that_fills_up_with_bytecode_is_said(tmp_path: Path) -> None:
     """An environment without its bytecode would only be slow, and nobody would know why."""
-    python = tmp_path / "python"
+    found = release(tmp_path / "env")
+    python = found.path / "bin" / "python"
+    python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho \"OSError: [Errno 28] No space left on device: 'x.pyc'\"; exit 1\n")
     python.chmod(0o755)
     with pytest.raises(env.InstallError, match="The disk is full"):
-        release(tmp_path / "env")._compile(str(python))
+        found.write_bytecode()
+    assert not (found.path / env.BYTECODE).exists()
