@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.gpulab.core.plugins.module_utils.framework_profiles import PROFILES, SETS, Profile, plan
-from ansible_collections.gpulab.core.plugins.modules.locked_environment import pins
+from ansible_collections.gpulab.core.plugins.module_utils.releases import pins
 from ansible_collections.gpulab.core.plugins.plugin_utils import extra_packages
 
 FILES = Path(__file__).resolve().parents[2] / "roles/frameworks/files"

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gpulab.core.plugins.module_utils import releases as env
 from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
-from ansible_collections.gpulab.core.plugins.modules import locked_environment as env
+from ansible_collections.gpulab.core.plugins.module_utils.installer_words import explain
+from ansible_collections.gpulab.core.plugins.modules.locked_environment import difference
 from ansible_collections.gpulab.core.plugins.plugin_utils.archive import pack
 
 LOCK = """numpy==1.26.4 \\
@@ -286,7 +288,7 @@ def test_installation_that_fails_gives_the_room_back(tmp_path: Path, monkeypatch
 )
 def test_installers_errors_name_the_way_out(output: str, words: str) -> None:
     """The installer's own last words stay in the message."""
-    message = env.explain("uv", output)
+    message = explain("uv", output)
     assert words in message
     assert output in message
 
@@ -330,7 +332,7 @@ def test_packed_folder_is_unpacked_as_it_was(tmp_path: Path) -> None:
 
 def test_difference_lists_versions() -> None:
     """Check mode shows which packages come, go and change."""
-    shown = env.difference({"a": "1"}, {"a": "2", "b": "1"})
+    shown = difference({"a": "1"}, {"a": "2", "b": "1"})
     assert (shown["before"], shown["after"]) == ("a==1\n", "a==2\nb==1\n")
 
 

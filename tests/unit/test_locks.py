@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.gpulab.core.plugins.module_utils.framework_profiles import PROFILES, Profile
-from ansible_collections.gpulab.core.plugins.modules.locked_environment import pins
+from ansible_collections.gpulab.core.plugins.module_utils.releases import pins
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted([*ROOT.glob("roles/*/files/locks/*.txt"), *ROOT.glob("requirements/*.txt")])
