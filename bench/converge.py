@@ -22,8 +22,8 @@ LOCKS = [
     "roles/frameworks/files/locks/cpu-py311.txt",
     "roles/tools/files/locks/tools.txt",
 ]
-INSTALLS = re.compile(r"^\S+ : (?:.*\| )?Install .*? -+ ([\d.]+)s$", re.MULTILINE)
-"""The lines of ansible.posix.profile_tasks about tasks that install packages, by our naming of tasks."""
+INSTALLS = re.compile(r"^\S+ : (?:(?:.*\| )?Install|Finish \|) .*? -+ ([\d.]+)s$", re.MULTILINE)
+"""Lines of ansible.posix.profile_tasks about tasks that install packages or wait for that, by our naming of tasks."""
 
 
 def by_hand(host: Hosts) -> float:
