@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-
-KEPT = "gpulab_preflight_asks"
-"""The fact in which what is asked later waits."""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -24,16 +26,41 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         ask = arguments.get("ask", "now")
-        kept = list((task_vars or {}).get("ansible_facts", {}).get(KEPT, []))
+        kept = Kept(str((task_vars or {}).get("inventory_hostname", "")))
         if ask == "later":
-            return {**result, "changed": False, "ansible_facts": {KEPT: [*kept, arguments]}}
+            kept.add(arguments)
+            return {**result, "changed": False}
         if ask == "all":
-            arguments = together([*kept, arguments])
-            result["ansible_facts"] = {KEPT: []}
+            arguments = together([*kept.take(), arguments])
         answer = self._execute_module(
             module_name="gpulab.core.host_preflight", module_args=arguments, task_vars=task_vars
         )
         return {**result, **answer}
+
+
+class Kept:
+    """What is to be asked of a host later.
+
+    It is in the run's own temporary folder, which Ansible makes private and removes at the end: an address may hold a
+    password, so facts, which may be cached and are shown, are no place for it.
+    """
+
+    def __init__(self, host: str, folder: str | None = None) -> None:
+        self.path = Path(folder or constants.DEFAULT_LOCAL_TMP) / f"gpulab-preflight-{quote(host, safe='')}"
+
+    def add(self, arguments: Mapping[str, Any]) -> None:
+        """Keep what one task asks."""
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "a", encoding="utf-8") as file:
+            file.write(json.dumps(arguments) + "\n")
+
+    def take(self) -> list[dict[str, Any]]:
+        """Give what was kept, and forget it."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        self.path.unlink()
+        return [json.loads(line) for line in lines]
 
 
 def together(asks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

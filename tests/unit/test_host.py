@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.gpulab.core.plugins.action.host_preflight import together
+from ansible_collections.gpulab.core.plugins.action.host_preflight import Kept, together
 from ansible_collections.gpulab.core.plugins.module_utils import host_state
 from ansible_collections.gpulab.core.plugins.modules import account_preflight, distribution_packages
 from ansible_collections.gpulab.core.plugins.modules import host_preflight as preflight
@@ -64,6 +64,17 @@ def test_what_several_roles_ask_is_asked_at_once() -> None:
         "free_gb": {"/opt": 3.5, "/var": 1},
         "ask": "all",
     }
+
+
+def test_what_is_asked_later_is_kept_in_private_and_once(tmp_path: Path) -> None:
+    """Each host has its own, which nobody else can read (addresses may hold passwords); what was asked is forgotten."""
+    kept, other = Kept("gpu[1]/a", str(tmp_path)), Kept("gpu2", str(tmp_path))
+    kept.add({"sources": [{"url": "https://user:secret@mirror/", "variable": "x"}]})
+    kept.add({"ports": [{"port": 443}]})
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600]
+    assert other.take() == []
+    assert [list(ask) for ask in kept.take()] == [["sources"], ["ports"]]
+    assert kept.take() == []
 
 
 def test_options_of_different_kinds_are_not_asked_together() -> None:
