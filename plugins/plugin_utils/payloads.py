@@ -67,9 +67,9 @@ def _build_quietly(names: Iterable[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(5)
     # Most of a payload are the same files in all of them: read each once. This process alone is changed by it.
-    parse = getattr(module_common, "_compile_module_ast", None)
-    if parse:
-        module_common._compile_module_ast = functools.cache(parse)  # pylint: disable=protected-access
+    # pylint: disable=protected-access  # where this Ansible has another way, payloads are only made more slowly
+    if hasattr(module_common, "_compile_module_ast"):
+        module_common._compile_module_ast = functools.cache(module_common._compile_module_ast)
     build(names)
 
 
