@@ -49,6 +49,13 @@ def test_command_answers(host: Any) -> None:
     assert found["interpreters"] == {}
 
 
+def test_environment_shares_its_files_with_the_cache(host: Any) -> None:
+    """Where both are on one file system, a wheel's files are on the disk once. The release has its bytecode, too."""
+    release = "/opt/gpulab/tools/current"
+    assert int(host.check_output(f"stat --format=%h {release}/bin/uv")) > 1
+    assert host.file(f"{release}/.gpulab-bytecode").exists
+
+
 def test_sources_are_those_of_the_playbook(host: Any) -> None:
     """What the playbook asked for is in the file, and what it did not ask for is not."""
     text = host.file("/etc/gpulab/sources.env").content_string
