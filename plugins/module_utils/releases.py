@@ -227,13 +227,15 @@ class Release:
     def claim_bytecode(self, claims: ExitStack, patience: float = 0) -> bool:
         """Tell whether this process is the one to write the bytecode, and keep others from it until `claims` is closed.
 
-        Another process that writes it is given `patience` seconds to end.
+        Another process that writes it is given `patience` seconds to end; raises BusyError when it does not.
         """
         if self.has_bytecode():
             return False
         try:
             claims.enter_context(self.alone(patience, BYTECODE_LOCK))
         except BusyError:
+            if patience:
+                raise
             return False
         return not self.has_bytecode()
 

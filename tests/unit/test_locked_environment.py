@@ -144,6 +144,15 @@ def test_release_is_used_while_its_bytecode_is_being_written(tmp_path: Path) -> 
     assert found.has_bytecode()
 
 
+def test_bytecode_that_never_comes_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asked for the finished release is told that another process is still at it."""
+    found = release(tmp_path / "env", uv=fake_uv(tmp_path))
+    found.make()
+    monkeypatch.setattr(env, "PATIENCE", 0.3)
+    with found.alone(0, env.BYTECODE_LOCK), pytest.raises(env.InstallError, match="another process"):
+        release(tmp_path / "env").bring("finished", keep=1)
+
+
 def test_bytecode_that_a_killed_run_left_out_is_written_by_the_next(tmp_path: Path) -> None:
     """A release without it is a change that is due, also where it is current already."""
     found = release(tmp_path / "env", uv=fake_uv(tmp_path))
