@@ -37,10 +37,11 @@ def test_hub_itself_listens_only_on_loopback(host: Any) -> None:
 
 
 def test_secrets_are_private(host: Any) -> None:
-    """The database, the cookie secret and the proxy's token are root's alone."""
+    """The database, the configuration, the cookie secret and the proxy's token are root's alone."""
     for path in ("/var/lib/gpulab/jupyterhub", "/etc/gpulab/jupyterhub"):
         assert (host.file(path).user, host.file(path).mode) == ("root", 0o700)
-    for path in ("/etc/gpulab/jupyterhub/proxy.env", "/var/lib/gpulab/jupyterhub/cookie_secret"):
+    config = "/etc/gpulab/jupyterhub"
+    for path in (f"{config}/jupyterhub_config.py", f"{config}/proxy.env", "/var/lib/gpulab/jupyterhub/cookie_secret"):
         assert (host.file(path).user, host.file(path).mode) == ("root", 0o600)
 
 
