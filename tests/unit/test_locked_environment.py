@@ -363,7 +363,9 @@ def test_disk_that_fills_up_with_bytecode_is_said(tmp_path: Path) -> None:
     """An environment without its bytecode would only be slow, and nobody would know why."""
     found = release(tmp_path / "env")
     python = found.path / "bin" / "python"
-    python.parent.mkdir(parents=True)
+    for path in (python, found.path / "lib" / "x.py"):
+        path.parent.mkdir(parents=True)
+        path.touch()
     python.write_text("#!/bin/sh\necho \"OSError: [Errno 28] No space left on device: 'x.pyc'\"; exit 1\n")
     python.chmod(0o755)
     with pytest.raises(env.InstallError, match="The disk is full"):
