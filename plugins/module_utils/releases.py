@@ -22,7 +22,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
 from ansible_collections.gpulab.core.plugins.module_utils.installer_words import FULL, explain
 
 MARKER = ".gpulab-release.json"
@@ -267,6 +266,9 @@ class Release:
 
     def _verify(self) -> None:
         """Refuse an environment in which one package overwrote another's files: nothing else would notice."""
+        # Imported here: most runs make nothing, and importlib.metadata is a tenth of what those take.
+        from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
+
         if found := wheel_records.problems(self.path, self.versions()):
             shown = "\n".join(found[:10])
             raise DamageError(
