@@ -2,10 +2,10 @@
 
 On bare local hosts of the same image, each with an empty cache of its own: bench/by_hand.sh (the same installs one
 after another with apt and pip, nothing configured), site.yml, site.yml again; then the roles sources and users on 1, 4
-and 16 hosts. ext4 passes over the inodes of files that were deleted in the last six minutes, one by one
-(recently_deleted() in fs/ext4/ialloc.c: 60 s, and 300 s more while the table is not written back): whoever comes second
-would pay for the files that the installers of the first deleted. So no host is removed between the two, and the bench
-waits before the second until the file system has forgotten them.
+and 16 hosts. The first two are done three times each, in turn, and medians are compared: a mirror may be slow for a few
+seconds, and whoever works on a file system pays for the files that were deleted just before (recently_deleted() in
+fs/ext4/ialloc.c passes over their inodes one by one, for up to six minutes), so neither is always the second, and no
+host is removed in between.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import re
 import shutil
 import sys
 import tempfile
-import time
+from statistics import median
 
 from hosts import ROOT, Hosts, machine
 
+TURNS = ("byhand1", "bench1", "bench2", "byhand2", "byhand3", "bench3")
+"""Hosts in the order in which they are used: neither way is always the one that comes after the other."""
 FLEET = (1, 4, 16)
-FORGOTTEN = 370
-"""Seconds after which ext4 takes the inodes of deleted files as any others."""
 LOCKS = [
     *(f"roles/jupyterhub/files/{name}" for name in ("locks/hub.txt", "locks/server.txt")),
     *(f"roles/jupyterhub/files/proxy/{name}" for name in ("package.json", "package-lock.json")),
@@ -56,25 +56,43 @@ def fleet() -> dict[int, tuple[float, float]]:
     return times
 
 
+def spread(times: list[float]) -> str:
+    """Show how far apart several times are."""
+    return f"{min(times) / median(times):.2f}-{max(times) / median(times):.2f}"
+
+
+def by_turns() -> tuple[list[float], list[float], list[float]]:
+    """Give the seconds by hand, those of site.yml, and what share of these was not spent on installs."""
+    hand, first, rest = [], [], []
+    for name in TURNS:
+        host = Hosts(name)
+        if name.startswith("byhand"):
+            hand.append(by_hand(host))
+        else:
+            seconds, printed = host.playbook("site.yml")
+            first.append(seconds)
+            rest.append(1 - sum(float(each) for each in INSTALLS.findall(printed)) / seconds)
+        print(f"{name}: done", file=sys.stderr)  # noqa: T201
+    return hand, first, rest
+
+
 def main() -> int:
     """Print the ratios."""
-    both = Hosts("bench,byhand")
-    both.fresh()
-    hand = by_hand(Hosts("byhand"))
-    print(f"By hand: done. Waiting {FORGOTTEN} s, so that its deleted files cost the next one nothing.", flush=True)  # noqa: T201
-    time.sleep(FORGOTTEN)
-    host = Hosts("bench")
-    first, printed = host.playbook("site.yml")
-    installs = sum(float(seconds) for seconds in INSTALLS.findall(printed))
-    second, _ = host.playbook("site.yml")
-    both.remove()
+    all_hosts = Hosts(",".join(TURNS))
+    all_hosts.fresh()
+    hands, firsts, rests = by_turns()
+    seconds = [Hosts(name).playbook("site.yml")[0] for name in TURNS if name.startswith("bench")]
+    all_hosts.remove()
+    hand, first, second = median(hands), median(firsts), median(seconds)
     several = fleet()
     lines = [
         machine(),
         f"site.yml on a bare host / the same installs by hand:   {first / hand:.2f}  (goal: 0.5 or less)",
         f"second site.yml / first site.yml:                      {second / first:.2f}  (goal: 0.2 or less)",
         f"second site.yml on this machine:                       {second:.0f} s  (goal: 45 s or less)",
-        f"share of the first that is not spent on installs:      {1 - installs / first:.2f}",
+        f"share of the first that is not spent on installs:      {median(rests):.2f}",
+        f"the fastest and the slowest of three / their median:    {spread(hands)} by hand, {spread(firsts)} first, "
+        f"{spread(seconds)} second",
     ]
     for count, (bare, again) in several.items():
         alone_bare, alone_again = several[1]
