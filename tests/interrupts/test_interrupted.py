@@ -165,6 +165,26 @@ def test_nothing_half_installed_stays(lab: Lab) -> None:
     assert "gpulab" not in lab.shell("systemctl list-units --failed --plain --no-legend")
 
 
+def test_what_somebody_undid_by_hand_is_done_again(lab: Lab) -> None:
+    """Services that do not run, a secret that others may read, an account with a shell, a certificate that is gone."""
+    units = "gpulab-proxy gpulab-hub"
+    secret = "/etc/gpulab/jupyterhub/proxy.env"
+    before = lab.shell(f"sha256sum {secret}").split()[-2]
+    lab.shell(
+        f"systemctl disable --now {units}; chmod 0644 {secret}; usermod --shell /bin/sh gpulab-proxy; "
+        "rm /etc/gpulab/tls/certificate.pem"
+    )
+    done = lab.converge()
+    assert done.code == 0, done.output[-4000:]
+    found = lab.shell(
+        f"systemctl is-active {units}; systemctl is-enabled {units}; stat --format %a {secret}; sha256sum {secret}; "
+        "getent passwd gpulab-proxy; ls /etc/gpulab/tls"
+    )
+    assert (found.count("active"), found.count("enabled")) == (2, 2), found
+    for word in ("600", before, ":/usr/sbin/nologin", "certificate.pem"):
+        assert word in found
+
+
 def test_run_after_that_changes_nothing(lab: Lab) -> None:
     """It is as if nobody had ever been cut off."""
     done = lab.converge()
