@@ -35,13 +35,12 @@ MODULES = (
     "gpulab.core.user_slices",
     "gpulab.core.session_walls",
     "gpulab.core.shared_folders",
-    "ansible.builtin.stat",
-    "ansible.builtin.user",
-    "ansible.builtin.systemd_service",
     "ansible.builtin.uri",
     "gpulab.core.hub_people",
+    "ansible.builtin.user",
+    "ansible.builtin.systemd_service",
 )
-"""What every run of site.yml uses, in the order in which it does."""
+"""What every run of site.yml uses, in the order in which it does; then what a first run uses, too."""
 
 
 def build(names: Iterable[str]) -> None:
