@@ -32,8 +32,8 @@ PATIENCE = 1800.0
 BYTECODE = ".gpulab-bytecode"
 """Marks that a release has its bytecode: it can be used before, and its first imports take longer then."""
 BYTECODE_LOCK = ".bytecode.lock"
-TESTS = re.compile(r"/site-packages/(?:.*/)?tests?/")
-"""The folders of packages' own tests, as they are commonly named; `testing` is not among them, people import it."""
+TESTS = re.compile(r"/site-packages/(?:.*/)?(?:tests?/|[^/]+_test\.py$)")
+"""Packages' own tests, as their folders and files are commonly named; `testing` is not among them, people import it."""
 PORTIONS = 4
 """Files are compiled in so many portions per processor: whoever is done early takes one more."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
