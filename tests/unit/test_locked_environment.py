@@ -351,7 +351,13 @@ def test_bytecode_is_written_for_what_people_import(tmp_path: Path) -> None:
     packages = found.path / "lib" / "python3.11" / "site-packages"
     (found.path / "bin").mkdir(parents=True)
     (found.path / "bin" / "python").symlink_to(sys.executable)
-    texts = {"x/a.py": "1", "x/testing.py": "1", "x/a_test.py": "1", "x/tests/t.py": "1", "x/template.py": "{{ no }} Python"}
+    texts = {
+        "x/a.py": "1",
+        "x/testing.py": "1",
+        "x/a_test.py": "1",
+        "x/tests/t.py": "1",
+        "x/template.py": "{{ no }} Python",
+    }
     for name, text in texts.items():
         (packages / name).parent.mkdir(parents=True, exist_ok=True)
         (packages / name).write_text(text)
