@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hub import Person, tunnel
@@ -34,6 +35,9 @@ def all_wishes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     argv = ["ansible-playbook", str(ROOT / "playbooks" / "wishes.yml"), "--extra-vars", f"wishes_folder={folder}"]
     if inventory := request.config.getoption("--ansible-inventory"):
         argv += ["--inventory", inventory]
+    # Other hosts' variables may need what is not there, such as files on the controller.
+    if hosts := request.config.getoption("--hosts"):
+        argv += ["--limit", ",".join(urlsplit(each).netloc for each in hosts.split(","))]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"playbooks/wishes.yml failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
