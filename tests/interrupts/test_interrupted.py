@@ -177,11 +177,11 @@ def test_what_somebody_undid_by_hand_is_done_again(lab: Lab) -> None:
     done = lab.converge()
     assert done.code == 0, done.output[-4000:]
     found = lab.shell(
-        f"systemctl is-active {units}; systemctl is-enabled {units}; stat --format %a {secret}; sha256sum {secret}; "
-        "getent passwd gpulab-proxy; ls /etc/gpulab/tls"
+        f"systemctl is-active {units}; systemctl is-enabled {units}; stat --format mode=%a {secret}; "
+        f"sha256sum {secret}; getent passwd gpulab-proxy; ls /etc/gpulab/tls"
     )
-    assert (found.count("active"), found.count("enabled")) == (2, 2), found
-    for word in ("600", before, ":/usr/sbin/nologin", "certificate.pem"):
+    assert (found.count("active"), found.count("inactive"), found.count("enabled")) == (2, 0, 2), found
+    for word in ("mode=600", before, ":/usr/sbin/nologin", "certificate.pem"):
         assert word in found
 
 
