@@ -15,9 +15,9 @@ description:
     are no matter of the hub.
   - Does nothing on a host where the hub never ran.
 options:
-  url:
-    description: Address of the hub's API.
-    type: str
+  socket:
+    description: Unix socket on which the hub listens.
+    type: path
     required: true
   token_file:
     description: File whose only word is a token that may list and delete users.
@@ -37,7 +37,7 @@ attributes:
 EXAMPLES = r"""
 - name: Let the hub forget leavers
   gpulab.core.hub_people:
-    url: http://127.0.0.1:8081/hub/api
+    socket: /run/gpulab-hub/hub.sock
     token_file: /var/lib/gpulab/jupyterhub/people.token
     group: gpulab-users
 """
@@ -53,11 +53,12 @@ forgotten:
 import grp
 import json
 import pwd
+import socket
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +79,39 @@ def leavers(known: Iterable[str], members: Iterable[str], expired: Iterable[str]
     return sorted(set(known) - (set(members) - set(expired)))
 
 
-def asker(url: str, token: str) -> Callable[[str, str], Any]:
-    """Give a function that asks the hub on the host itself; no proxy has a say in that."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+class HubFailed(Exception):
+    """The hub answered with an error; `code` is the HTTP status."""
 
-    def ask(method: str, path: str) -> Any:
+    def __init__(self, code: int) -> None:
+        super().__init__(f"HTTP {code}")
+        self.code = code
+
+
+class SocketConnection(HTTPConnection):
+    """An HTTP connection over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=30)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def asker(path: str, token: str) -> Callable[[str, str], Any]:
+    """Return a function that sends a request to the hub on this host and returns the decoded answer."""
+
+    def ask(method: str, resource: str) -> Any:
         headers = {"Authorization": f"token {token}", "Accept": "application/jupyterhub-pagination+json"}
-        request = urllib.request.Request(f"{url}{path}", method=method, headers=headers)  # noqa: S310  # our own hub
-        with opener.open(request, timeout=30) as answer:
+        with closing(SocketConnection(path)) as connection:
+            connection.request(method, f"/hub/api{resource}", headers=headers)
+            answer = connection.getresponse()
             text = answer.read()
+        if answer.status >= 400:
+            raise HubFailed(answer.status)
         return json.loads(text) if text else None
 
     return ask
@@ -109,7 +134,7 @@ def forget(ask: Callable[[str, str], Any], name: str) -> None:
         try:
             ask("DELETE", f"/users/{urllib.parse.quote(name)}")
             return
-        except urllib.error.HTTPError as error:
+        except HubFailed as error:
             if error.code == 404:
                 return
             if error.code not in (400, 424, 500, 503) or time.monotonic() > until:
@@ -121,7 +146,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
+            "socket": {"type": "path", "required": True},
             "token_file": {"type": "path", "required": True, "no_log": False},
             "group": {"type": "str", "required": True},
         },
@@ -130,7 +155,7 @@ def main() -> None:
     path = Path(module.params["token_file"])
     if not path.is_file():
         module.exit_json(changed=False, forgotten=[])
-    ask = asker(module.params["url"], path.read_text(encoding="utf-8").strip())
+    ask = asker(module.params["socket"], path.read_text(encoding="utf-8").strip())
     try:
         entry = grp.getgrnam(module.params["group"])
     except KeyError:
@@ -141,9 +166,9 @@ def main() -> None:
         found = leavers(everybody(ask), members, expired)
         for name in [] if module.check_mode else found:
             forget(ask, name)
-    except OSError as error:
+    except (OSError, HTTPException, HubFailed) as error:
         module.fail_json(
-            msg=f"The hub does not answer at {module.params['url']} ({error}): see 'systemctl status gpulab-hub'. "
+            msg=f"The hub does not answer at {module.params['socket']} ({error}): see 'systemctl status gpulab-hub'. "
             "Accounts were closed all the same; run again when it is up, so that it forgets their sessions."
         )
     module.exit_json(changed=bool(found), forgotten=found)

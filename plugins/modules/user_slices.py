@@ -8,8 +8,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: user_slices
 author: The gpulab team (@gpulab)
-short_description: One budget per person, on the slice of all that the person runs
+short_description: Resource limits of users, on the slice of everything that a user runs, and the list of users
 description:
+  - Lists each user as an empty file C(UID.OWNER) in a directory; C(gpulab-server@.service) starts for listed uids only.
   - Writes a drop-in of C(user-UID.slice) for each person and removes those of people who are not named any more.
     systemd applies them at once, also to sessions that run.
   - Logins over SSH run in that slice (pam_systemd), and so do the hub's servers, so that one budget covers both.
@@ -40,6 +41,10 @@ options:
     description: Folder of the units.
     type: path
     default: /etc/systemd/system
+  users:
+    description: Directory of the list of users.
+    type: path
+    default: /etc/gpulab/users
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
@@ -85,7 +90,7 @@ def drop_in(name: str, properties: Mapping[str, str]) -> str:
 
 
 def wanted(
-    budgets: Sequence[Mapping[str, Any]], uids: Mapping[str, int], owner: str, root: Path
+    budgets: Sequence[Mapping[str, Any]], uids: Mapping[str, int], owner: str, root: Path, users: Path
 ) -> tuple[dict[Path, str], list[str]]:
     """Give the files as they should be, and the people who have no account."""
     files, missing = {}, []
@@ -96,18 +101,20 @@ def wanted(
             continue
         path = root / f"user-{uids[name]}.slice.d" / f"50-{owner}.conf"
         files[path] = drop_in(name, budget.get("properties") or {})
+        files[users / f"{uids[name]}.{owner}"] = ""
     return files, missing
 
 
-def there(owner: str, root: Path) -> dict[Path, str]:
+def there(owner: str, root: Path, users: Path) -> dict[Path, str]:
     """Read the files of this owner that are there."""
-    return {path: path.read_text(encoding="utf-8") for path in root.glob(f"user-*.slice.d/50-{owner}.conf")}
+    paths = [*root.glob(f"user-*.slice.d/50-{owner}.conf"), *users.glob(f"*.{owner}")]
+    return {path: path.read_text(encoding="utf-8") for path in paths}
 
 
 def write(files: Mapping[Path, str], stale: Sequence[Path]) -> None:
     """Write what differs, whole or not at all, and remove what nobody wishes any more."""
     for path, text in files.items():
-        path.parent.mkdir(mode=0o755, exist_ok=True)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.parent.chmod(0o755)
         write_whole(path, text, 0o644)
     for path in stale:
@@ -128,18 +135,19 @@ def main() -> None:
             "owner": {"type": "str", "required": True},
             "budgets": {"type": "list", "elements": "dict", "required": True, "options": budget},
             "root": {"type": "path", "default": "/etc/systemd/system"},
+            "users": {"type": "path", "default": "/etc/gpulab/users"},
         },
         supports_check_mode=True,
     )
-    owner, root = module.params["owner"], Path(module.params["root"])
+    owner, root, users = module.params["owner"], Path(module.params["root"]), Path(module.params["users"])
     uids = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
-    files, missing = wanted(module.params["budgets"], uids, owner, root)
+    files, missing = wanted(module.params["budgets"], uids, owner, root, users)
     if missing and not module.check_mode:
         module.fail_json(msg=f"{', '.join(missing)}: there is no such account to give a budget to.")
-    found = there(owner, root)
+    found = there(owner, root, users)
     changes = {path: text for path, text in files.items() if found.get(path) != text}
     stale = [path for path in found if path not in files]
-    slices = sorted({path.parent.name.removesuffix(".d") for path in [*changes, *stale]})
+    slices = sorted({path.parent.name.removesuffix(".d") for path in [*changes, *stale] if path.suffix == ".conf"})
     diff = [difference(path, found.get(path, ""), files.get(path, "")) for path in [*changes, *stale]]
     if not module.check_mode and (changes or stale):
         write(changes, stale)

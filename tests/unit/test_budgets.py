@@ -96,15 +96,17 @@ def test_properties_are_what_systemd_reads() -> None:
 
 def test_slices_follow_the_wishes_of_one_owner(tmp_path: Any) -> None:
     """A drop-in per person; those of people who are not named any more go, other owners' stay."""
+    users = tmp_path / "users"
     wished = [{"name": "ada", "properties": {"TasksMax": "99"}}, {"name": "new", "properties": {}}]
-    files, missing = user_slices.wanted(wished, {"ada": 1001, "eve": 1002}, "lab", tmp_path)
+    files, missing = user_slices.wanted(wished, {"ada": 1001, "eve": 1002}, "lab", tmp_path, users)
     assert missing == ["new"]
     user_slices.write(files, [])
-    other, _ = user_slices.wanted([{"name": "ada"}], {"ada": 1001}, "other", tmp_path)
+    other, _ = user_slices.wanted([{"name": "ada"}], {"ada": 1001}, "other", tmp_path, users)
     user_slices.write(other, [])
     text = (tmp_path / "user-1001.slice.d" / "50-lab.conf").read_text()
     assert "TasksMax=99\n" in text
-    assert user_slices.there("lab", tmp_path) == files
+    assert sorted(path.name for path in users.iterdir()) == ["1001.lab", "1001.other"]
+    assert user_slices.there("lab", tmp_path, users) == files
     user_slices.write({}, list(files))
-    assert user_slices.there("lab", tmp_path) == {}
-    assert user_slices.there("other", tmp_path) == other
+    assert user_slices.there("lab", tmp_path, users) == {}
+    assert user_slices.there("other", tmp_path, users) == other

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import pwd
 import sys
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
 
 from gpulab_hub import host, people
-from gpulab_hub.grants import Account, Grant, Refusal, collect, merged, release
+from gpulab_hub.grants import Account, Grant, Refusal, collect, release
 
 ADA = Account("ada", 1001, 1001, "/home/ada")
 
@@ -43,27 +42,6 @@ class Granter:
 def test_everything_runs_in_the_slice_of_the_account() -> None:
     """The name that logind gives it."""
     assert ADA.slice == "user-1001.slice"
-
-
-def test_lists_grow_and_single_values_stay() -> None:
-    """Properties that may be named more than once are put together, in order and without repeats."""
-    found = merged(
-        [{"UMask": "0077", "DeviceAllow": ["a", "b"]}, {"DeviceAllow": "c"}, {"DeviceAllow": ["a"], "UMask": "0077"}]
-    )
-    assert found == {"UMask": "0077", "DeviceAllow": ["a", "b", "c"]}
-
-
-def test_contradicting_properties_are_a_mistake() -> None:
-    """Which one wins must not depend on the order of packages."""
-    with pytest.raises(ValueError, match="DevicePolicy is wished as closed and as auto"):
-        merged([{"DevicePolicy": "closed"}, {"DevicePolicy": "auto"}])
-
-
-def test_parts_are_not_changed() -> None:
-    """What one start added must not be there the next time."""
-    part: dict[str, Any] = {"DeviceAllow": ["a"]}
-    merged([part, {"DeviceAllow": ["b"]}])
-    assert part == {"DeviceAllow": ["a"]}
 
 
 @pytest.mark.parametrize("failure", [Refusal("No GPU is free.", "no_gpu"), RuntimeError("broken")])
@@ -101,16 +79,18 @@ def test_available_memory_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "state"),
-    [(errno.EDQUOT, "quota"), (errno.ENOSPC, "full"), (errno.ENOENT, "missing"), (errno.EACCES, "unwritable")],
+    ("status", "state"),
+    [
+        (errno.EDQUOT, "quota"),
+        (errno.ENOSPC, "full"),
+        (errno.ENOENT, "missing"),
+        (errno.EACCES, "unwritable"),
+        (203, "unwritable"),
+    ],
 )
-def test_home_that_takes_nothing_is_told_apart(number: int, state: str) -> None:
-    """Over quota and full: a server to tidy up with. Missing or not writable: a refusal."""
-
-    def attempt(folder: str) -> None:
-        raise OSError(number, "", folder)
-
-    assert host.room_in_home(ADA, attempt) == state
+def test_home_that_takes_nothing_is_told_apart(status: int, state: str) -> None:
+    """Over quota and full: a server to delete files with. Missing or not writable: a refusal."""
+    assert host.home_state(status) == state
     if state in host.MESSAGES:
         host.refuse_home(ADA, state)
         assert "delete something" in host.MESSAGES[state]
@@ -119,21 +99,11 @@ def test_home_that_takes_nothing_is_told_apart(number: int, state: str) -> None:
             host.refuse_home(ADA, state)
 
 
-def test_home_with_room_takes_something(tmp_path: Path) -> None:
-    """A real attempt, in a child of its own; nothing stays."""
-    me = Account("me", os.getuid(), os.getgid(), str(tmp_path))
-    assert host.room_in_home(me) == ""
-    assert list(tmp_path.iterdir()) == []
-    assert host.room_in_home(Account("me", os.getuid(), os.getgid(), str(tmp_path / "gone"))) == "missing"
-
-
 def test_resource_bar_shows_the_budget() -> None:
     """What systemd shows of the slice, as JupyterLab reads it; no limit is no figure."""
-    assert host.bar_limits("MemoryMax=3221225472\nCPUQuotaPerSecUSec=1.500s\n".replace("1.500s", "1s 500ms")) == {
-        "MEM_LIMIT": "3221225472",
-        "CPU_LIMIT": "1.5",
-    }
-    assert host.bar_limits("MemoryMax=infinity\nCPUQuotaPerSecUSec=infinity\n") == {}
+    shown = {"MemoryMax": "3221225472", "CPUQuotaPerSecUSec": "1s 500ms"}
+    assert host.bar_limits(shown) == {"MEM_LIMIT": "3221225472", "CPU_LIMIT": "1.5"}
+    assert host.bar_limits({"MemoryMax": "infinity", "CPUQuotaPerSecUSec": "infinity"}) == {}
 
 
 def test_account_that_is_not_there_is_refused() -> None:

@@ -13,13 +13,12 @@ doubt: it must not mind being called for somebody who holds nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
 GROUP = "gpulab.grants"
-Value = str | list[str]
 
 
 class Refusal(Exception):
@@ -48,9 +47,12 @@ class Account:
 
 @dataclass(frozen=True)
 class Grant:
-    """Properties for the server's unit (a list where one is named more than once), variables for its environment."""
+    """Variables for the environment of the server.
 
-    properties: Mapping[str, Value] = field(default_factory=dict)
+    A grant changes no property of the server's unit: devices are granted by access control lists, limits by drop-ins of
+    the user's slice.
+    """
+
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,21 +94,3 @@ async def release(found: Mapping[str, Granter], account: Account) -> dict[str, E
         except Exception as error:  # noqa: BLE001  # whatever another package does wrong
             failures[name] = error
     return failures
-
-
-def merged(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
-    """Put properties together: lists grow, and of two single values the same is meant or it is a mistake."""
-    found: dict[str, Value] = {}
-    for part in parts:
-        for key, value in part.items():
-            if key not in found:
-                found[key] = list(value) if isinstance(value, list) else value
-                continue
-            there = found[key]
-            if isinstance(there, list) or isinstance(value, list):
-                before = there if isinstance(there, list) else [there]
-                after = value if isinstance(value, list) else [value]
-                found[key] = before + [each for each in after if each not in before]
-            elif there != value:
-                raise ValueError(f"{key} is wished as {there} and as {value}")
-    return found

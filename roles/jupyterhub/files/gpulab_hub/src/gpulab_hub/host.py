@@ -7,9 +7,7 @@ import grp
 import os
 import pwd
 import re
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from gpulab_hub.grants import Account, Refusal
@@ -37,7 +35,7 @@ def refuse_full_host(least_memory: int = LEAST_MEMORY, least_disk: int = LEAST_D
             "or ask an administrator.",
             "host_out_of_memory",
         )
-    for path in ("/run", "/tmp"):  # noqa: S108  # where the unit's own folders will be
+    for path in ("/run", "/tmp"):  # noqa: S108  # where the unit's own directories will be
         disk = os.statvfs(path)
         if disk.f_bavail * disk.f_frsize < least_disk:
             raise Refusal(
@@ -47,42 +45,15 @@ def refuse_full_host(least_memory: int = LEAST_MEMORY, least_disk: int = LEAST_D
             )
 
 
-def room_in_home(account: Account, attempt: Callable[[str], None] | None = None) -> str:
-    """Tell why nothing can be written into a person's home: "", "quota", "full", "missing" or "unwritable"."""
-    try:
-        (attempt or as_owner(account))(account.home)
-    except OSError as error:
-        return {errno.EDQUOT: "quota", errno.ENOSPC: "full", errno.ENOENT: "missing", errno.ENOTDIR: "missing"}.get(
-            error.errno or 0, "unwritable"
-        )
-    return ""
-
-
-PROBE = """
-import os, sys, tempfile
-try:
-    # Deleted as soon as it is open: whatever happens, nothing stays.
-    with tempfile.TemporaryFile(dir=sys.argv[1]) as probe:
-        probe.write(b"x" * 65536)
-        probe.flush()
-        os.fsync(probe.fileno())
-except OSError as error:
-    sys.exit(error.errno)
-"""
-
-
-def as_owner(account: Account) -> Callable[[str], None]:
-    """Give a function that writes and removes a small file in a folder as the person, who may have a quota."""
-
-    def attempt(folder: str) -> None:
-        argv = [sys.executable, "-I", "-S", "-c", PROBE, folder]
-        done = subprocess.run(
-            argv, user=account.uid, group=account.gid, extra_groups=[], cwd="/", capture_output=True, check=False
-        )
-        if done.returncode:
-            raise OSError(done.returncode, done.stderr.decode(errors="replace")[-200:], folder)
-
-    return attempt
+def home_state(status: int) -> str:
+    """Return what the exit status of gpulab_server.home means: "", "quota", "full", "missing" or "unwritable"."""
+    return {
+        0: "",
+        errno.EDQUOT: "quota",
+        errno.ENOSPC: "full",
+        errno.ENOENT: "missing",
+        errno.ENOTDIR: "missing",
+    }.get(status, "unwritable")
 
 
 def account_of(name: str) -> Account:
@@ -95,9 +66,8 @@ def account_of(name: str) -> Account:
     return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir, tuple(sorted(groups)))
 
 
-def bar_limits(shown: str) -> dict[str, str]:
-    """Give what JupyterLab's resource bar shows, from `systemctl show` of the person's slice."""
-    values = dict(line.partition("=")[::2] for line in shown.splitlines())
+def bar_limits(values: Mapping[str, str]) -> dict[str, str]:
+    """Return what JupyterLab's resource bar shows, from the properties of the user's slice."""
     found = {}
     if values.get("MemoryMax", "infinity").isdigit():
         found["MEM_LIMIT"] = values["MemoryMax"]
@@ -131,17 +101,3 @@ def refuse_home(account: Account, state: str) -> None:
         raise Refusal(f"Your home {account.home} is not there: ask an administrator.", "no_home")
     if state == "unwritable":
         raise Refusal(f"You cannot write into your home {account.home}: ask an administrator.", "home_unwritable")
-
-
-def away_from_home(folder: str) -> dict[str, str]:
-    """Let a server keep what it writes while it starts in another folder than a home that takes nothing more."""
-    names = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTERLAB_SETTINGS_DIR": "lab/settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "lab/workspaces",
-        "IPYTHONDIR": "ipython",
-        "XDG_CACHE_HOME": "cache",
-        "MPLCONFIGDIR": "matplotlib",
-    }
-    return {name: f"{folder}/{below}" for name, below in names.items()}

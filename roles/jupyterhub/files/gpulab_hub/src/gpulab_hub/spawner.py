@@ -1,76 +1,119 @@
-"""A server as a systemd unit inside the one slice of its person, with what other packages grant."""
+"""A user's server: an instance of gpulab-server@.service, which runs in the user's slice.
+
+The hub has no root. It sends the environment of a server to the launcher, and finds in systemd whether the server runs.
+The server proves with a certificate for its user's own address that it is what the hub started.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import json
+import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import SpawnException
-from systemdspawner import SystemdSpawner
-from traitlets import Bool, Dict, Integer, Unicode
+from jupyterhub.spawner import Spawner, SpawnException
+from traitlets import Bool, Integer, Unicode
 
-from gpulab_hub import host
-from gpulab_hub.grants import Account, Grant, Granter, Refusal, collect, granters, merged, release
+from gpulab_hub import certificates, host, units
+from gpulab_hub.addresses import address_of
+from gpulab_hub.grants import Account, Granter, Refusal, collect, granters, release
 
 
-class LabSpawner(SystemdSpawner):  # type: ignore[misc]
-    """Start a server in its person's slice, so that one budget covers notebooks and SSH alike."""
+class LabSpawner(Spawner):  # type: ignore[misc]
+    """Start a server in its user's slice, so that notebooks and SSH share one set of limits."""
 
-    unit_properties = Dict(
-        help="Properties of every server's unit; a list where a property is named more than once."
-    ).tag(config=True)
     least_memory = Integer(host.LEAST_MEMORY, help="Bytes that the host must have left to start one more server.").tag(
         config=True
     )
-    rescue = Bool(True, help="Whether somebody whose home is full gets a server to tidy up with.").tag(config=True)
-    slice_name = Unicode("", help="The slice that the server was put in.")
+    state_directory = Unicode("/var/lib/gpulab/jupyterhub", help="Directory of the hub's certificates and addresses.").tag(
+        config=True
+    )
+    internal_ssl = Bool(True, help="Servers speak TLS, with certificates that the hub makes.")
+    uid = Integer(0, help="The uid that the server was started for; 0 when it was not.")
+    authority = Unicode("", help="Fingerprint of the certificate authority that the server trusts.")
 
     granted: dict[str, Granter]
     note = ""
+    limits: dict[str, str]
 
-    def _expand_user_vars(self, value: Any) -> Any:
-        """Expand in lists too; braces of other meanings stay as they are."""
-        if isinstance(value, list):
-            return [self._expand_user_vars(each) for each in value]
-        return value.replace("{USERNAME}", self.user.name).replace("{USERID}", str(self.user.id))
+    @property
+    def tls(self) -> Path:
+        """The directory of the certificates."""
+        return Path(self.state_directory) / "tls"
 
-    async def start(self) -> Any:
-        """Check the host, ask for grants, start the unit."""
+    @property
+    def server(self) -> Any:
+        """The server as the hub knows it, with what the hub proves itself with and checks it against."""
+        server = Spawner.server.fget(self)
+        if server is not None:
+            server.keyfile, server.certfile = str(self.tls / "hub.key"), str(self.tls / "hub.pem")
+            server.cafile = str(self.tls / "authority.pem")
+        return server
+
+    @server.setter
+    def server(self, server: Any) -> None:
+        Spawner.server.fset(self, server)
+
+    async def start(self) -> str:
+        """Check the host, collect grants, start the unit; return the server's address."""
         try:
             return await self._start()
         except Refusal as refusal:
             raise SpawnException(refusal.message, reason=refusal.reason, status_code=503) from refusal
+        except units.LauncherFailed as error:
+            self.log.error("the server of %s was not started: %s", self.user.name, error)
+            message = "Your server was not started. Ask an administrator: the log of gpulab-hub.service has the reason."
+            raise SpawnException(message, reason="launcher_failed", status_code=500) from error
 
-    async def _start(self) -> Any:
+    async def _start(self) -> str:
+        if self.name:
+            raise Refusal("This hub starts one server per user: named servers are not available.", "named_server")
         account = host.account_of(self.user.name)
         host.refuse_full_host(self.least_memory)
-        loop = asyncio.get_running_loop()
-        state = await loop.run_in_executor(None, host.room_in_home, account)
-        host.refuse_home(account, state)
-        self.note = host.MESSAGES.get(state, "")
-        if self.note and not self.rescue:
-            raise Refusal(self.note.partition(".")[0] + ": delete something over SSH, then try again.", f"home_{state}")
         grants = await collect(self._granters(), account, self.user_options)
-        runtime = f"/run/{self.unit_name}"
-        rescue = Grant(environment=host.away_from_home(runtime) if self.note else {})
-        # A copy: what a grant adds must not be there the next time.
-        self.unit_extra_properties = merged(
-            [self.unit_properties, *(grant.properties for grant in grants), {"Slice": account.slice}]
-        )
-        self.slice_name = account.slice
-        self.extra_environment = {
-            "JUPYTER_RUNTIME_DIR": runtime,
-            **await self._limits(account),
-            **{name: value for grant in [rescue, *grants] for name, value in grant.environment.items()},
-        }
-        return await super().start()
+        self.uid = account.uid
+        try:
+            self.ip = address_of(account.uid, Path(self.state_directory) / "addresses.json")
+            self.port = free_port(self.ip)
+            shown = await units.properties(account.slice, *host.LIMITS)
+            self.limits = host.bar_limits(shown)
+            self.authority = certificates.fingerprint(self.tls)
+            environment = {**self.get_env(), "GPULAB_SERVER": self._settings()}
+            for grant in grants:
+                environment.update(grant.environment)
+            await units.call({"action": "start", "uid": account.uid, "environment": environment})
+            await self._check_home(account)
+        except BaseException:
+            await self._release()
+            raise
+        return f"https://{self.ip}:{self.port}"
 
-    async def _limits(self, account: Account) -> dict[str, str]:
-        """Ask systemd for the budget that holds."""
-        argv = ["systemctl", "show", account.slice, *(f"--property={name}" for name in host.LIMITS)]
-        process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
-        return host.bar_limits((await process.communicate())[0].decode())
+    async def _check_home(self, account: Account) -> None:
+        """Read what the unit's home check found; stop a server that has no home to work in."""
+        state = host.home_state(await units.home_check_status(account.uid))
+        self.note = host.MESSAGES.get(state, "")
+        try:
+            host.refuse_home(account, state)
+        except Refusal:
+            await units.call({"action": "stop", "uid": account.uid})
+            raise
+
+    def _settings(self) -> str:
+        """Return what gpulab_server.start reads: arguments, and the server's own key and certificate."""
+        pair = certificates.server(self.ip, certificates.load(self.tls, "authority"))
+        return json.dumps(
+            {
+                "arguments": self.get_args(),
+                "key": pair.key_pem,
+                "certificate": pair.certificate_pem,
+                "authority": (self.tls / "authority.pem").read_text(encoding="ascii"),
+            }
+        )
+
+    def get_env(self) -> dict[str, str]:
+        """Add the limits that JupyterLab's resource bar shows."""
+        return {**super().get_env(), **getattr(self, "limits", {})}
 
     def _granters(self) -> dict[str, Granter]:
         if not hasattr(self, "granted"):
@@ -78,7 +121,7 @@ class LabSpawner(SystemdSpawner):  # type: ignore[misc]
         return self.granted
 
     async def _release(self) -> None:
-        """Give back what was granted."""
+        """Release what was granted."""
         try:
             account = host.account_of(self.user.name)
         except Refusal:
@@ -86,29 +129,48 @@ class LabSpawner(SystemdSpawner):  # type: ignore[misc]
         for name, error in (await release(self._granters(), account)).items():
             self.log.error("grant %s of %s could not be released: %s", name, account.name, error)
 
-    def get_args(self) -> list[str]:
-        """Where a home is full, what is deleted goes for good: a trash in the home would free nothing."""
-        return [*super().get_args(), *(["--FileContentsManager.delete_to_trash=False"] if self.note else [])]
-
-    def get_env(self) -> dict[str, str]:
-        """Add what this start settled."""
-        return {**super().get_env(), **getattr(self, "extra_environment", {})}
-
-    async def stop(self, now: bool = False) -> None:
-        """Stop the unit and give back what was granted."""
-        await super().stop(now)
+    async def stop(self, now: bool = False) -> None:  # noqa: ARG002
+        """Stop the unit and release what was granted."""
+        if self.uid:
+            await units.call({"action": "stop", "uid": self.uid})
         await self._release()
 
     async def poll(self) -> int | None:
-        """Tell whether the unit runs; what it held is given back when it has ended by itself."""
-        status: int | None = await super().poll()
-        if status is not None and self.slice_name:
-            self.slice_name = ""
-            await self._release()
-        return status
+        """Return None while the unit runs; release what the server held when it has ended by itself."""
+        if not self.uid:
+            return 0
+        if await units.is_running(self.uid):
+            if self.authority == certificates.fingerprint(self.tls):
+                return None
+            self.log.warning("The certificates were renewed: the server of %s is stopped", self.user.name)
+            await units.call({"action": "stop", "uid": self.uid})
+        self.uid = 0
+        await self._release()
+        return 1
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what a restarted hub needs."""
+        return {**super().get_state(), "uid": self.uid, "authority": self.authority}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        super().load_state(state)
+        self.uid, self.authority = state.get("uid", 0), state.get("authority", "")
+
+    def clear_state(self) -> None:
+        """Forget the server before."""
+        super().clear_state()
+        self.uid, self.authority, self.note = 0, "", ""
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Say what a person should know while the server starts."""
+        """Report what the user should know while the server starts."""
         yield {"progress": 30, "message": "Starting your server"}
         if self.note:
             yield {"progress": 50, "message": self.note}
+
+
+def free_port(address: str) -> int:
+    """Return a TCP port that is free on an address now."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

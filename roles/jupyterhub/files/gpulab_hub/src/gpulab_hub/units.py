@@ -1,0 +1,71 @@
+"""The systemd units of users' servers, as the hub starts, stops and reads them without root."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gpulab_hub.launcher import LARGEST, unit
+
+LAUNCHER = "/run/gpulab/launcher.sock"
+LOG = "see 'journalctl --unit gpulab-launcher@*'"
+RUNNING = ("active", "activating", "reloading", "deactivating")
+"""States of a unit (ActiveState) in which processes of it may exist."""
+
+
+class LauncherFailed(Exception):
+    """The launcher did not do what was requested; the message is for the administrator."""
+
+
+async def call(request: Mapping[str, Any], path: str = LAUNCHER, patience: float = 150) -> None:
+    """Send a request to gpulab-launcher.socket and wait for its end, `patience` seconds at most."""
+    try:
+        line = await asyncio.wait_for(exchange(path, json.dumps(request).encode() + b"\n"), patience)
+    except asyncio.TimeoutError:
+        raise LauncherFailed(f"{path} did not answer within {patience:.0f} s: {LOG}") from None
+    except OSError as error:
+        raise LauncherFailed(f"{path}: {error}: see 'systemctl status gpulab-launcher.socket'") from error
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise LauncherFailed(f"{path} closed the connection without an answer: {LOG}") from None
+    if "error" in answer:
+        raise LauncherFailed(str(answer["error"]))
+
+
+async def exchange(path: str, line: bytes) -> bytes:
+    """Send one line to a unix socket and return the line that comes back."""
+    reader, writer = await asyncio.open_unix_connection(path, limit=LARGEST)
+    try:
+        writer.write(line)
+        await writer.drain()
+        return await reader.readline()
+    finally:
+        writer.close()
+
+
+async def properties(name: str, *names: str) -> dict[str, str]:
+    """Read properties of a unit from systemd."""
+    argv = ["systemctl", "show", name, *(f"--property={each}" for each in names)]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), 20)
+    except asyncio.TimeoutError:
+        process.kill()
+        raise LauncherFailed(f"systemctl show {name} did not answer within 20 s") from None
+    return dict(line.partition("=")[::2] for line in output.decode().splitlines())
+
+
+async def is_running(uid: int) -> bool:
+    """Return whether a user's server runs, or is still being stopped."""
+    return (await properties(unit(uid), "ActiveState")).get("ActiveState") in RUNNING
+
+
+async def home_check_status(uid: int) -> int:
+    """Return the exit status of the home check at the last start, 0 when it passed or never ran."""
+    shown = await properties(unit(uid), "ExecStartPre")
+    found = re.search(r"; status=(\d+)", shown.get("ExecStartPre", ""))
+    return int(found[1]) if found else 0
