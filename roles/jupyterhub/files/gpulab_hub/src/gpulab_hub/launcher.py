@@ -90,7 +90,7 @@ def write_environment(path: Path, text: str) -> None:
 
 def systemctl(action: str, uid: int) -> None:
     """Start or stop the unit and wait for it; raise Rejected with what systemctl printed."""
-    argv = ["systemctl", "--no-ask-password", "--quiet", action, unit(uid)]
+    argv = ["systemctl", "--no-ask-password", action, unit(uid)]
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE[action], check=False

@@ -50,6 +50,7 @@ def main() -> None:
     environment = dict(os.environ)
     settings = json.loads(environment.pop("GPULAB_SERVER"))
     runtime = Path(environment["JUPYTER_RUNTIME_DIR"])
+    runtime.mkdir(mode=0o700, exist_ok=True)
     arguments: list[str] = settings["arguments"]
     environment |= write_certificates(settings, runtime / "tls")
     error = error_of(pwd.getpwuid(os.getuid()).pw_dir)
