@@ -70,6 +70,11 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def server_unit(host: Any, name: str) -> str:
+    """Return the name of the unit of a user's server."""
+    return f"gpulab-server@{host.user(name).uid}.service"
+
+
 class Person:
     """Somebody who is logged in. `base` is the hub's address, `verify` what its certificate is checked against."""
 
