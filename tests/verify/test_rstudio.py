@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hub import Person
+from hub import Person, server_unit
 from test_tools import LISTENING
 from wishes import Wishes
 
@@ -117,15 +118,15 @@ def test_launcher_offers_it_once(studio: Studio) -> None:
 @pytest.mark.parametrize("program", ["rserver", "rsession"])
 def test_it_runs_inside_the_persons_unit(host: Any, studio: Studio, program: str) -> None:
     """So the person's one budget, the private /tmp and the walls hold for it, and it ends with the server."""
-    name = studio.person.name
     group = host.file(f"/proc/{process(host, studio.person, program)}/cgroup").content_string
-    assert f"user-{host.user(name).uid}.slice/gpulab-server-{name}.service" in group.replace("user.slice/", "")
+    uid = host.user(studio.person.name).uid
+    assert re.search(rf"/user-{uid}\.slice/(\S+/)?{re.escape(server_unit(host, studio.person.name))}", group)
 
 
 def test_it_is_a_child_of_the_persons_server(host: Any, studio: Studio) -> None:
     """The session belongs to rserver, and rserver to the server that the hub started."""
     rserver, rsession = (process(host, studio.person, program) for program in ("rserver", "rsession"))
-    main = host.check_output("systemctl show --property MainPID --value gpulab-server-%s", studio.person.name)
+    main = host.check_output("systemctl show --property MainPID --value %s", server_unit(host, studio.person.name))
     assert host.check_output("ps -o ppid= -p %s", str(rsession)).strip() == str(rserver)
     assert host.check_output("ps -o ppid= -p %s", str(rserver)).strip() == main
 

@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hub import Person
+from hub import Person, server_unit
 from wishes import Wishes
 
 
 @pytest.fixture(scope="module")
 def unit(host: Any, person: Person) -> dict[str, str]:
     """Give the properties of the person's running unit."""
-    shown = host.check_output("systemctl show gpulab-server-%s" % person.name)  # noqa: UP031
+    shown = host.check_output("systemctl show %s", server_unit(host, person.name))
     return dict(line.partition("=")[::2] for line in shown.splitlines())
 
 
@@ -29,20 +29,24 @@ def test_nothing_failed(host: Any) -> None:
     assert host.check_output("systemctl list-units --failed --plain --no-legend 'gpulab*'") == ""
 
 
-def test_hub_itself_listens_only_on_loopback(host: Any) -> None:
-    """Only the proxy is reachable from outside; the hub and the proxy's steering port are not."""
-    for port in (8001, 8081):
-        assert host.socket(f"tcp://127.0.0.1:{port}").is_listening
-        assert not host.socket(f"tcp://0.0.0.0:{port}").is_listening
+STATE, CONFIG = "/var/lib/gpulab/jupyterhub", "/etc/gpulab/jupyterhub"
 
 
-def test_secrets_are_private(host: Any) -> None:
-    """The database, the configuration, the cookie secret and the proxy's token are root's alone."""
-    for path in ("/var/lib/gpulab/jupyterhub", "/etc/gpulab/jupyterhub"):
-        assert (host.file(path).user, host.file(path).mode) == ("root", 0o700)
-    config = "/etc/gpulab/jupyterhub"
-    for path in (f"{config}/jupyterhub_config.py", f"{config}/proxy.env", "/var/lib/gpulab/jupyterhub/cookie_secret"):
-        assert (host.file(path).user, host.file(path).mode) == ("root", 0o600)
+@pytest.mark.parametrize(
+    ("path", "user", "mode"),
+    [
+        (STATE, "gpulab-hub", 0o750),
+        (f"{STATE}/jupyterhub.sqlite", "gpulab-hub", 0o600),
+        (f"{STATE}/cookie_secret", "gpulab-hub", 0o600),
+        (f"{STATE}/tls/authority.key", "gpulab-hub", 0o600),
+        (CONFIG, "root", 0o750),
+        (f"{CONFIG}/jupyterhub_config.py", "root", 0o640),
+        (f"{CONFIG}/proxy_token", "root", 0o640),
+    ],
+)
+def test_secrets_are_private(host: Any, path: str, user: str, mode: int) -> None:
+    """State is the hub's alone; its configuration is root's, and the hub reads it."""
+    assert (host.file(path).user, host.file(path).group, host.file(path).mode) == (user, "gpulab-hub", mode)
 
 
 def test_server_runs_as_the_person(unit: dict[str, str], person: Person, host: Any) -> None:

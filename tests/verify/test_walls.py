@@ -71,17 +71,13 @@ for transport, place, port in {sockets!r}:
             print(type(error).__name__, place, port)
 """
 ASK = """
-import urllib.error, urllib.request
-class Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments):
-        return None
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}), Stay())
-for method, url in {asked!r}:
-    try:
-        with opener.open(urllib.request.Request(url, method=method), timeout=20) as answer:
-            print(answer.status, url)
-    except urllib.error.HTTPError as error:
-        print(error.code, url)
+import http.client, socket
+for path in {paths!r}:
+    connection = http.client.HTTPConnection("localhost", timeout=20)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect("/run/gpulab-hub/hub.sock")
+    connection.request("GET", path)
+    print(connection.getresponse().status, path)
 """
 BOMB = """
 import os, time
@@ -122,7 +118,14 @@ def prey(neighbour: Person, wishes: Wishes, host: Any) -> Iterator[dict[str, Any
         home = host.user(neighbour.name).home
         host.check_output("runuser -u %s -- sh -c 'umask 0; echo %s > ~/walls-secret'", neighbour.name, SECRET)
         try:
-            yield {**places, "file": f"{home}/walls-secret", "name": neighbour.name, "kernel": kernel}
+            environment = f"/run/gpulab/servers/{host.user(neighbour.name).uid}"
+            yield {
+                **places,
+                "file": f"{home}/walls-secret",
+                "name": neighbour.name,
+                "kernel": kernel,
+                "environment": environment,
+            }
         finally:
             kernel.run("held.kill(); shown.kill()")
             host.check_output("rm -f %s/walls-secret", home)
@@ -153,11 +156,10 @@ def door(request: pytest.FixtureRequest) -> Door:
 
 def test_neighbours_files_and_the_hubs_secrets_cannot_be_read(door: Door, prey: dict[str, Any]) -> None:
     """A world-readable file in another's home, the database, every token and key, what a server was started with."""
-    unit = f"/run/gpulab-server-{prey['name']}"
-    paths = [prey["file"], prey["connection"], f"{unit}/gpulab-server-{prey['name']}.env", "/etc/shadow"]
+    paths = [prey["file"], prey["connection"], prey["environment"], "/etc/shadow"]
     paths += [f"/var/lib/gpulab/jupyterhub/{name}" for name in ("jupyterhub.sqlite", "cookie_secret", "people.token")]
     paths += [
-        "/etc/gpulab/jupyterhub/proxy.env",
+        "/etc/gpulab/jupyterhub/proxy_token",
         "/etc/gpulab/jupyterhub/jupyterhub_config.py",
         "/etc/gpulab/tls/key.pem",
     ]
@@ -168,9 +170,11 @@ def test_neighbours_files_and_the_hubs_secrets_cannot_be_read(door: Door, prey: 
 
 def test_these_files_are_there(host: Any, prey: dict[str, Any]) -> None:
     """What could not be read is there to be read: the test before would pass in an empty house too."""
-    unit = f"/run/gpulab-server-{prey['name']}"
-    for path in (prey["file"], prey["connection"], f"{unit}/gpulab-server-{prey['name']}.env"):
+    for path in (prey["file"], prey["environment"]):
         assert host.file(path).exists, path
+    # The connection file lies in memory that only the neighbour's unit sees.
+    assert prey["kernel"].run(READ.format(paths=[prey["connection"]])).split()[0] == "READ"
+    assert not host.file(prey["connection"]).exists
 
 
 def test_neighbours_processes_do_not_show(door: Door, prey: dict[str, Any], host: Any) -> None:
@@ -196,17 +200,11 @@ def test_temporary_files_are_ones_own(door: Door, prey: dict[str, Any], host: An
     assert [line.split()[0] for line in answers] == ["FileNotFoundError"] * 2
 
 
-def test_ports_on_loopback_ask_who_is_there(door: Door, prey: dict[str, Any]) -> None:
-    """Another's server, the hub and the proxy's steering port are reachable and give nothing away."""
-    server = prey["server"].replace("0.0.0.0", "127.0.0.1").rstrip("/")
-    asked = [("GET", f"{server}/api/contents"), ("POST", f"{server}/api/kernels"), ("GET", f"{server}/api/sessions")]
-    asked += [("GET", f"{server}/lab"), ("GET", "http://127.0.0.1:8001/api/routes")]
-    asked += [
-        ("GET", "http://127.0.0.1:8081/hub/api/users"),
-        ("GET", f"http://127.0.0.1:8081/hub/api/users/{prey['name']}"),
-    ]
-    answers = door(ASK.format(asked=asked)).splitlines()
-    assert len(answers) == len(asked)
+def test_socket_of_the_hub_requires_a_login(door: Door, prey: dict[str, Any]) -> None:
+    """Users' servers connect to it, so users can: it gives nothing away."""
+    paths = ["/hub/api/users", f"/hub/api/users/{prey['name']}", "/hub/api/proxy", "/hub/admin", "/hub/api/services"]
+    answers = door(ASK.format(paths=paths)).splitlines()
+    assert len(answers) == len(paths)
     assert [line for line in answers if not line.startswith(("302", "403", "401"))] == []
 
 

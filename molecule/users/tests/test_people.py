@@ -218,8 +218,8 @@ def test_silent_work_is_not_taken_for_idleness(world: World) -> None:
         assert not idle(person, at_work.id)
         assert until(lambda: world.root("cat /home/frank/silent-work").stdout.strip().endswith("done"), 180)
         assert time.monotonic() - begun > 120, "the cell did not outlast the clocks"
-        assert world.root("systemctl is-active gpulab-server-frank").stdout.split()[-1] == "active"
-        assert until(lambda: world.root("systemctl is-active gpulab-server-frank").returncode != 0, 240)
+        assert world.root("systemctl is-active gpulab-server@$(id -u frank)").stdout.split()[-1] == "active"
+        assert until(lambda: world.root("systemctl is-active gpulab-server@$(id -u frank)").returncode != 0, 240)
     finally:
         world.root("rm -f /home/frank/silent-work")
         assert world.lab.play(*converge).code == 0
@@ -234,14 +234,16 @@ def test_host_without_room_says_so(world: World) -> None:
     """A server that would do harm is not started, and the person reads why; afterwards it starts."""
     person = world.person("frank")
     person.stop_server()
-    assert until(lambda: world.root("systemctl is-active gpulab-server-frank").returncode != 0)
+    assert until(lambda: world.root("systemctl is-active gpulab-server@$(id -u frank)").returncode != 0)
     own = "/etc/gpulab/jupyterhub/jupyterhub_config.d/people-test.py"
-    world.root("mount -t tmpfs -o size=1M small /tmp")
+    # The hub has a private directory in /tmp, which it gets when it starts.
+    world.root("mount -t tmpfs -o size=1M small /tmp && systemctl restart gpulab-hub")
     try:
+        assert until(lambda: answers(person), 60)
         with pytest.raises(RuntimeError, match=r"503.*This host's disk is full \(/tmp\): your server"):
             person.start_server()
     finally:
-        world.root("umount /tmp")
+        world.root("umount --lazy /tmp")
     world.root(f"echo 'c.LabSpawner.least_memory = 2**60' > {own} && systemctl restart gpulab-hub")
     try:
         assert until(lambda: answers(person), 60)
@@ -290,7 +292,7 @@ def test_full_home_keeps_nobody_out(world: World) -> None:
     """Somebody whose home takes nothing more logs in, gets a server, deletes, and can write again."""
     person = world.person("frank")
     person.stop_server()
-    assert until(lambda: world.root("systemctl is-active gpulab-server-frank").returncode != 0)
+    assert until(lambda: world.root("systemctl is-active gpulab-server@$(id -u frank)").returncode != 0)
     small = "mount -t tmpfs -o size=2M,mode=700,uid=$(id -u frank) small /home/frank"
     world.root(f"mv /home/frank /home/frank.kept && mkdir /home/frank && {small}")
     try:
