@@ -132,10 +132,6 @@ def test_nobody_but_the_hub_reaches_the_helper(host: Any, wishes: Wishes, ssh: S
 
 def test_socket_opened_too_far_still_serves_the_hub_alone(host: Any, ssh: Shell) -> None:
     """The helper reads from the kernel who connected: the mode of the socket is one of two locks."""
-    code = (
-        "import json, socket; s = socket.socket(socket.AF_UNIX); s.settimeout(30); "
-        f's.connect({SOCKET!r}); s.sendall(b\'{{"action": "status"}}\\n\'); print(s.makefile().readline())'
-    )
     host.check_output("chmod 0666 %s", SOCKET)
     try:
         answer = ssh.python(CONNECT).stdout

@@ -44,7 +44,7 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
     )
     status_age = Float(10.0, help="Seconds after which the state of accounts is read again.").tag(config=True)
 
-    @default("enable_auth_state")
+    @default("enable_auth_state")  # type: ignore[untyped-decorator]
     def _keep_state(self) -> bool:
         """Fingerprints are kept in auth_state."""
         return True

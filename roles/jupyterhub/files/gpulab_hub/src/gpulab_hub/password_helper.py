@@ -58,7 +58,7 @@ class BadRequest(ValueError):
     """A request that is not answered. The message holds nothing of what was sent."""
 
 
-@CFUNCTYPE(None, c_int, c_uint, c_void_p)
+@CFUNCTYPE(None, c_int, c_uint, c_void_p)  # type: ignore[untyped-decorator]
 def no_delay(_status: int, _microseconds: int, _data: int | None) -> None:
     """Wait for nothing where PAM would wait after a wrong password: this instance holds one of few connections."""
 
