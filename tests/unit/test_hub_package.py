@@ -1,10 +1,9 @@
-"""The hub's own package: grants put together, refusals in plain words, accounts looked at anew."""
+"""The hub's own package: grants put together, refusals in plain words."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import pwd
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
 
-from gpulab_hub import host, people
+from gpulab_hub import host
 from gpulab_hub.grants import Account, Grant, Refusal, collect, release
 
 ADA = Account("ada", 1001, 1001, "/home/ada")
@@ -110,16 +109,3 @@ def test_account_that_is_not_there_is_refused() -> None:
     """In words, not with a KeyError."""
     with pytest.raises(Refusal, match="no account nobody-of-this-name"):
         host.account_of("nobody-of-this-name")
-
-
-def test_only_members_who_have_not_expired_may_come_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Account, group and day are looked at each time."""
-    accounts = {name: pwd.struct_passwd((name, "x", 1001, 1001, "", "/", "")) for name in ("ada", "eve", "old")}
-    monkeypatch.setattr("gpulab_hub.people.pwd.getpwnam", lambda name: accounts[name])
-    monkeypatch.setattr(people, "_members", lambda _: ["ada", "old", "gone"])
-    monkeypatch.setattr(people, "_gid", lambda _: 990)
-    shadow = tmp_path / "shadow"
-    shadow.write_text("ada:x:1:0:9:7:::\nold:x:1:0:9:7::20000:\neve:x:1:0:9:7:::\n")
-    names = ("ada", "eve", "old", "gone")
-    assert [name for name in names if people.may_come_in(name, {"lab"}, shadow, 20000 * 86400)] == ["ada"]
-    assert people.may_come_in("old", {"lab"}, shadow, 19999 * 86400)

@@ -1,20 +1,166 @@
-"""PAM, asked again while somebody is logged in."""
+"""Logins that a root helper checks with PAM; the hub itself needs no root, and a cookie ends with its password."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import Any
 
-from jupyterhub.auth import PAMAuthenticator
+from jupyterhub import orm
+from jupyterhub.auth import LocalAuthenticator
+from tornado import web
+from traitlets import Float, Integer, Set, Unicode, default
 
-from gpulab_hub.people import may_come_in
+from gpulab_hub.passwords import (
+    SOCKET,
+    UNAVAILABLE,
+    AccountStatus,
+    HelperClient,
+    HelperUnavailable,
+    LoginGate,
+    StatusCache,
+    TooManyLogins,
+    Verdict,
+)
+
+HUB_CLIENT = "jupyterhub"
+"""OAuth client of tokens that are not a browser's: those of servers, and those that a user made for programs."""
+STATE_KEY = "password"
+"""Key of the password's fingerprint in a user's auth_state."""
 
 
-class LabPAMAuthenticator(PAMAuthenticator):  # type: ignore[misc]
-    """PAM, with the account looked at anew while somebody is logged in."""
+class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
+    """PAM by way of the root helper. A changed password ends all cookies, and a closed account all access."""
+
+    admin_groups = Set(help="Groups whose members administrate the hub; nobody else does, but for admin_users.").tag(
+        config=True
+    )
+    helper_socket = Unicode(SOCKET, help="Socket of the root helper that checks passwords.").tag(config=True)
+    checks_in_flight = Integer(8, help="Passwords that may be checked at a time; further logins are rejected.").tag(
+        config=True
+    )
+    failure_delay = Float(2.0, help="Seconds after which a failed login is answered, whatever the reason is.").tag(
+        config=True
+    )
+    status_age = Float(10.0, help="Seconds after which the state of accounts is read again.").tag(config=True)
+
+    @default("enable_auth_state")  # type: ignore[untyped-decorator]
+    def _keep_state(self) -> bool:
+        """Fingerprints are kept in auth_state."""
+        return True
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        client = HelperClient(self.helper_socket)
+        self.gate = LoginGate(client.check, self.checks_in_flight, self.failure_delay)
+        self.accounts = StatusCache(client.status, self.status_age)
+        self.ending = asyncio.Lock()
+
+    async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
+        """Return the user's name and the fingerprint of the password, or None; raise HTTPError with what to do."""
+        data = data if isinstance(data, dict) else {}
+        name = data.get("username")
+        # JupyterHub writes names in lower case: the account whose password is checked must be the one that logs in.
+        name = name.lower() if isinstance(name, str) else None
+        try:
+            verdict = await self.gate.log_in(name, data.get("password"))
+        except TooManyLogins as error:
+            raise web.HTTPError(503, str(error)) from error
+        except HelperUnavailable as error:
+            self.log.error("No password can be checked: %s", error)
+            raise web.HTTPError(503, UNAVAILABLE) from error
+        if verdict.result == "ok" and name:
+            await self._renew(handler.find_user(name), verdict)
+            return {"name": name, "auth_state": {STATE_KEY: verdict.fingerprint}}
+        if verdict.result == "wrong":
+            return None
+        self.log.warning("Login of %s: %s", name, verdict.result)
+        # The user gave the right password (or the host is broken), so the reason may be told.
+        raise web.HTTPError(503 if verdict.result == "unavailable" else 403, verdict.reason)
+
+    async def _renew(self, user: Any, verdict: Verdict) -> None:
+        """End the cookies that were made with another password, before a login stores the present one."""
+        if user is None:
+            return
+        async with self.ending:
+            state = await user.get_auth_state()
+            if state is None or state.get(STATE_KEY) != verdict.fingerprint:
+                await self._end_sessions(user, verdict.fingerprint)
 
     async def refresh_user(self, user: Any, handler: Any = None, **arguments: Any) -> Any:  # noqa: ARG002
-        """Give True while the account is good; else every cookie and token of it is refused."""
-        if may_come_in(user.name, set(self.allowed_groups)):
+        """Return True or new data while the account is good and the password the one that was logged in with.
+
+        Else False: the hub then asks for a new login, and rejects requests with a token (auth_refresh_strict).
+        """
+        try:
+            status = await self._status(user.name)
+            if not status.may_log_in:
+                self.log.warning("%s may not log in any more: %s", user.name, status.reason)
+                return False
+            # Read before sessions are ended: a deleted token has no attributes.
+            token = handler.get_token() if getattr(handler, "_token_authenticated", False) else None
+            browser = token is None or token.client_id != HUB_CLIENT
+            own = handler is None or getattr(handler, "_jupyterhub_user", None) is user
+            if await self._password_changed(user, status):
+                self.log.warning("The password of %s was changed: all browser sessions end", user.name)
+                if own and browser:
+                    return False
+        except HelperUnavailable as error:
+            self.log.error("The state of %s cannot be read: %s", user.name, error)
+            return False
+        admin = self.is_admin(handler, {"name": user.name})
+        return True if admin is None or admin == user.admin else {"name": user.name, "admin": admin}
+
+    async def _status(self, name: str) -> AccountStatus:
+        """Return the state of an account, with its membership as the system reports it now."""
+        try:
+            member = self.check_allowed_groups(name) or name in self.allowed_users
+        except KeyError:
+            return AccountStatus(None, False, "the account does not exist")
+        if not member:
+            return AccountStatus(None, False, "not a member of the users' group")
+        status = await self.accounts.get(name)
+        if status is None:
+            # A member since a moment ago, or an account of a directory that is a member by its primary group.
+            status = await self.accounts.get(name, since=self.accounts.clock() - 1) or AccountStatus()
+        return status
+
+    async def _password_changed(self, user: Any, status: AccountStatus) -> bool:
+        """Compare with the fingerprint of the login; end the sessions where it differs."""
+        state = await user.get_auth_state()
+        if state is not None and state.get(STATE_KEY) == status.fingerprint:
+            return False
+        async with self.ending:
+            # Again, with a state that is newer than every login so far: that may be the one with the new password.
+            status = await self.accounts.get(user.name, since=self.accounts.clock()) or AccountStatus()
+            state = await user.get_auth_state()
+            if state is not None and state.get(STATE_KEY) == status.fingerprint:
+                return False
+            if state is None:
+                # Logged in before fingerprints were kept.
+                await user.save_auth_state({STATE_KEY: status.fingerprint})
+                return False
+            await self._end_sessions(user, status.fingerprint)
             return True
-        self.log.warning("%s may not come in any more", user.name)
-        return False
+
+    async def _end_sessions(self, user: Any, fingerprint: str | None) -> None:
+        """End all cookies and OAuth tokens of a user; servers, their tokens and those made for programs go on."""
+        # All browsers of a user share this word, which their cookies hold.
+        user.orm_user.cookie_id = orm.new_token()
+        for token in list(user.orm_user.api_tokens):
+            if token.client_id != HUB_CLIENT:
+                user.db.delete(token)
+        for code in list(user.orm_user.oauth_codes):
+            user.db.delete(code)
+        user.db.commit()
+        await user.save_auth_state({STATE_KEY: fingerprint})
+
+    def is_admin(self, handler: Any, authentication: dict[str, Any]) -> bool | None:
+        """Return whether a user is a member of admin_groups, which decide where they are set."""
+        if super().is_admin(handler, authentication):
+            return True
+        if not self.admin_groups:
+            return None
+        name = authentication["name"]
+        groups = {self._getgrnam(group).gr_gid for group in self.admin_groups}
+        return bool(groups & set(os.getgrouplist(name, self._getpwnam(name).pw_gid)))

@@ -1,0 +1,230 @@
+"""The root helper that checks passwords for the hub, which runs without root.
+
+systemd starts one instance per connection (gpulab-password@.service) with the connection as standard input. It reads
+one request, a line of JSON, and answers with one line of JSON:
+
+    {"action": "check", "name": NAME, "password": PASSWORD}
+        -> {"result": R, "reason": SENTENCE, "fingerprint": F}, R of ok, wrong, expired, must_change, not_allowed,
+           unavailable. `fingerprint` is there with ok alone (gpulab_hub.shadow.Record.fingerprint).
+    {"action": "status"}
+        -> {"result": "ok", "accounts": {NAME: {"fingerprint": F, "may_log_in": BOOL, "reason": SENTENCE}}}
+           for the members of the users' group.
+
+Passwords and hashes are never printed or logged. The hub delays the answer to a failed check, so PAM does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import grp
+import json
+import os
+import pwd
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from ctypes import CDLL, CFUNCTYPE, c_char_p, c_int, c_uint, c_void_p, cast
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from gpulab_hub.shadow import EXPIRED, MUST_CHANGE, Record, records
+
+SHADOW = Path("/etc/shadow")
+PASSWD = Path("/etc/passwd")
+SERVICE = "gpulab-hub"
+LONGEST_REQUEST = 4096
+"""Bytes of a request with its newline."""
+PATIENCE = 5.0
+"""Seconds that a peer has to send its request, and to take the answer."""
+# security/_pam_types.h of Linux-PAM
+PAM_SUCCESS, PAM_OPEN_ERR, PAM_SYSTEM_ERR, PAM_SERVICE_ERR, PAM_BUF_ERR = 0, 1, 4, 3, 5
+PAM_NEW_AUTHTOK_REQD, PAM_ACCT_EXPIRED, PAM_CRED_EXPIRED, PAM_AUTHTOK_EXPIRED = 12, 13, 16, 27
+PAM_AUTHINFO_UNAVAIL, PAM_ABORT = 9, 26
+PAM_FAIL_DELAY = 10
+BROKEN = {PAM_OPEN_ERR, PAM_SERVICE_ERR, PAM_SYSTEM_ERR, PAM_BUF_ERR, PAM_AUTHINFO_UNAVAIL, PAM_ABORT}
+"""Codes of a host whose PAM or directory does not work: the password may be right."""
+UNAVAILABLE = "Passwords cannot be checked at the moment: try again, or ask an administrator."
+NOT_ALLOWED = "Your account may not log in here: ask an administrator."
+
+Answer = dict[str, Any]
+Pam = Callable[[str, str], tuple[int, int]]
+"""Checks a name and a password; returns the codes of pam_authenticate and pam_acct_mgmt (the same where it failed)."""
+
+
+class BadRequest(ValueError):
+    """A request that is not answered. The message holds nothing of what was sent."""
+
+
+@CFUNCTYPE(None, c_int, c_uint, c_void_p)  # type: ignore[untyped-decorator]
+def no_delay(_status: int, _microseconds: int, _data: int | None) -> None:
+    """Wait for nothing where PAM would wait after a wrong password: this instance holds one of few connections."""
+
+
+def check_with_pam(name: str, password: str) -> tuple[int, int]:
+    """Check with PAM by pamela's bindings, which the hub's environment has; pam_set_item takes the delay function."""
+    import pamela  # loads libpam
+
+    conversation = pamela.new_simple_password_conv((password,), "utf-8")
+    handle = pamela.pam_start(SERVICE, name, conv_func=conversation)
+    code: int = pamela.PAM_SET_ITEM(handle, PAM_FAIL_DELAY, cast(no_delay, c_char_p))
+    if code == PAM_SUCCESS:
+        code = pamela.PAM_AUTHENTICATE(handle, 0)
+    account: int = pamela.PAM_ACCT_MGMT(handle, 0) if code == PAM_SUCCESS else code
+    pamela.PAM_END(handle, account)
+    return code, account
+
+
+def hash_in_vain(name: str, password: str, known: dict[str, Record]) -> None:
+    """Take the time that a wrong password of a known name takes, for a name that PAM has no hash of.
+
+    A name always meets the same user's hash, so that repeated attempts do not tell either.
+    """
+    hashes = sorted(record.password for record in known.values() if record.usable)
+    if hashes:
+        crypt = CDLL("libcrypt.so.1").crypt
+        crypt.restype, crypt.argtypes = c_char_p, [c_char_p, c_char_p]
+        crypt(password.encode(), hashes[crc32(name.encode()) % len(hashes)].encode())
+
+
+def read_records() -> dict[str, Record]:
+    """Read shadow(5)."""
+    return records(SHADOW.read_text(encoding="utf-8", errors="replace"))
+
+
+def check(name: str, password: str, pam: Pam = check_with_pam) -> Answer:
+    """Check one password. A reason other than "wrong" is given after a right password alone."""
+    # Read before: when the password is changed meanwhile, the login is one with the former password and ends soon.
+    known = read_records()
+    record = known.get(name)
+    code, account = pam(name, password)
+    if code in BROKEN or (code == PAM_SUCCESS and account in BROKEN):
+        return {"result": "unavailable", "reason": UNAVAILABLE}
+    if code != PAM_SUCCESS:
+        if record is None or not record.usable:
+            hash_in_vain(name, password, known)
+        return {"result": "wrong", "reason": ""}
+    if account == PAM_SUCCESS:
+        return {"result": "ok", "reason": "", "fingerprint": record.fingerprint if record else None}
+    if account == PAM_NEW_AUTHTOK_REQD:
+        return {"result": "must_change", "reason": MUST_CHANGE}
+    # Where a module's code was ignored and pam_deny answers (Debian's common-account), shadow tells why.
+    result, reason = record.problem(today()) if record else ("", "")
+    if not result and account in (PAM_ACCT_EXPIRED, PAM_CRED_EXPIRED, PAM_AUTHTOK_EXPIRED):
+        result, reason = "expired", EXPIRED
+    return {"result": result or "not_allowed", "reason": reason or NOT_ALLOWED}
+
+
+def status(group: str) -> Answer:
+    """Return the state of all members of a group, from one read of shadow(5).
+
+    A member whose password a directory keeps has the fingerprint None. Members by primary group are read from
+    passwd(5): a directory of accounts is not read as a whole.
+    """
+    entry, known, day = grp.getgrnam(group), read_records(), today()
+    lines = [line.split(":") for line in PASSWD.read_text(encoding="utf-8", errors="replace").splitlines()]
+    primary = {fields[0] for fields in lines if len(fields) > 3 and fields[3] == str(entry.gr_gid)}
+    accounts = {}
+    for name in sorted(primary | set(entry.gr_mem)):
+        record = known.get(name)
+        result, reason = record.problem(day) if record else ("", "")
+        fingerprint = record.fingerprint if record else None
+        accounts[name] = {"fingerprint": fingerprint, "may_log_in": not result, "reason": reason}
+    return {"result": "ok", "accounts": accounts}
+
+
+def today() -> int:
+    """Return the day in UTC, as shadow(5) counts it."""
+    return int(time.time() // 86400)
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Return the uid of the process that connected, from the kernel."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
+
+
+def read_request(connection: socket.socket) -> dict[str, Any]:
+    """Read one request; raise BadRequest for one that is too long, incomplete or not an object of strings."""
+    data = b""
+    until = time.monotonic() + PATIENCE
+    while b"\n" not in data:
+        if len(data) > LONGEST_REQUEST or (left := until - time.monotonic()) <= 0:
+            raise BadRequest("the request is too long or too slow")
+        connection.settimeout(left)
+        part = connection.recv(LONGEST_REQUEST)
+        if not part:
+            raise BadRequest("the request is incomplete")
+        data += part
+    if len(data) > LONGEST_REQUEST:
+        raise BadRequest("the request is too long")
+    # No error message of the decoder is passed on: it would hold the password.
+    try:
+        request = json.loads(data)
+    except ValueError:
+        raise BadRequest("the request is not JSON") from None
+    if not isinstance(request, dict) or not all(isinstance(value, str) for value in request.values()):
+        raise BadRequest("the request is not an object of strings")
+    return request
+
+
+def answer(request: dict[str, str], group: str) -> Answer:
+    """Answer one request; raise BadRequest for one that is not known."""
+    if set(request) == {"action"} and request["action"] == "status":
+        return status(group)
+    if set(request) == {"action", "name", "password"} and request["action"] == "check":
+        if "\0" in request["name"] + request["password"]:
+            raise BadRequest("a name or password holds a null character")
+        return check(request["name"], request["password"])
+    raise BadRequest("the request is not known")
+
+
+def serve(connection: socket.socket, group: str, allowed: Sequence[str]) -> str:
+    """Serve one connection; return what an administrator should know, or nothing."""
+    uids = {entry.pw_uid for entry in map(account, allowed) if entry}
+    problem = ""
+    if (uid := peer_uid(connection)) not in uids:
+        problem = f"uid {uid} may not check passwords"
+    try:
+        result: Answer = answer(read_request(connection), group) if not problem else {"result": "unavailable"}
+    except (BadRequest, TimeoutError) as error:
+        result, problem = {"result": "unavailable"}, f"rejected a request: {error}"
+    except (OSError, KeyError) as error:
+        # Neither holds a password: a file cannot be read, the group does not exist.
+        result, problem = {"result": "unavailable"}, f"failed: {type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001  # the name alone: a message could hold what was sent
+        result, problem = {"result": "unavailable"}, f"failed: {type(error).__name__}"
+    result.setdefault("reason", "" if result["result"] == "ok" else UNAVAILABLE)
+    connection.settimeout(PATIENCE)
+    try:
+        connection.sendall(json.dumps(result).encode() + b"\n")
+    except OSError as error:
+        problem = problem or f"the peer did not take the answer: {error}"
+    return problem
+
+
+def account(name: str) -> pwd.struct_passwd | None:
+    """Return an account, or None where it does not exist."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def main() -> int:
+    """Serve the connection on standard input."""
+    parser = argparse.ArgumentParser(description="Check passwords for the hub.")
+    parser.add_argument("--group", required=True, help="group of the users who may log in")
+    parser.add_argument("--peer", action="append", default=[], help="account that may connect, besides root")
+    arguments = parser.parse_args()
+    with socket.socket(fileno=os.dup(0)) as connection:
+        problem = serve(connection, arguments.group, ["root", *arguments.peer])
+    if problem:
+        print(f"gpulab password helper: {problem}", file=sys.stderr)  # noqa: T201  # the journal
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""The hub's side of password checks: the client of the root helper, the cap and the delay of logins, cached status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import unicodedata
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+SOCKET = "/run/gpulab/password.sock"
+LONGEST_NAME = 128
+"""Characters of a user name; useradd(8) stops at 32, directories have longer ones."""
+LONGEST_PASSWORD = 511
+"""Bytes of a password; PAM_MAX_RESP_SIZE is 512 with the final null."""
+LONGEST_ANSWER = 8 * 2**20
+"""Bytes of an answer: the status of 40,000 accounts."""
+RESULTS = ("ok", "wrong", "expired", "must_change", "not_allowed", "unavailable")
+BUSY = "Too many logins at the same time: try again in a moment"
+UNAVAILABLE = "Passwords cannot be checked at the moment: try again, or ask an administrator."
+
+
+class HelperUnavailable(Exception):
+    """The helper did not answer; the message names the socket and the remedy."""
+
+
+class TooManyLogins(Exception):
+    """As many passwords are being checked as may be at a time."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check gave: one of RESULTS, a sentence for the user, the fingerprint of the password with ok."""
+
+    result: str
+    reason: str = ""
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class AccountStatus:
+    """What holds for an account now. `fingerprint` is None where the host keeps no password of it."""
+
+    fingerprint: str | None = None
+    may_log_in: bool = True
+    reason: str = ""
+
+
+class HelperClient:
+    """The root helper behind its socket. Every request takes `timeout` seconds at most."""
+
+    def __init__(self, path: str = SOCKET, timeout: float = 20.0) -> None:
+        self.path, self.timeout = path, timeout
+
+    async def check(self, name: str, password: str) -> Verdict:
+        """Check a password; raise HelperUnavailable where that was not possible."""
+        answer = await self._request({"action": "check", "name": name, "password": password})
+        fingerprint = answer.get("fingerprint")
+        return Verdict(answer["result"], str(answer.get("reason", "")), str(fingerprint) if fingerprint else None)
+
+    async def status(self) -> dict[str, AccountStatus]:
+        """Return the status of the users' group's members by name; raise HelperUnavailable where there is none."""
+        answer = await self._request({"action": "status"})
+        accounts = answer.get("accounts")
+        if answer["result"] != "ok" or not isinstance(accounts, dict):
+            raise HelperUnavailable(f"{self.path} gave no status of accounts: see 'journalctl -u gpulab-password@*'")
+        return {
+            name: AccountStatus(entry["fingerprint"], entry["may_log_in"] is True, entry["reason"])
+            for name, entry in accounts.items()
+        }
+
+    async def _request(self, request: dict[str, str]) -> dict[str, Any]:
+        try:
+            return await asyncio.wait_for(self._exchange(request), self.timeout)
+        except (OSError, ValueError, asyncio.TimeoutError, asyncio.LimitOverrunError) as error:
+            # The name of the error alone: the text of a decoder's error may hold what was sent.
+            detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            raise HelperUnavailable(
+                f"{self.path} did not answer ({detail}): see 'systemctl status gpulab-password.socket' "
+                "and 'journalctl -u gpulab-password@*'"
+            ) from None
+
+    async def _exchange(self, request: dict[str, str]) -> dict[str, Any]:
+        reader, writer = await asyncio.open_unix_connection(self.path, limit=LONGEST_ANSWER)
+        try:
+            writer.write(json.dumps(request, ensure_ascii=False).encode() + b"\n")
+            await writer.drain()
+            line = await reader.readline()
+        finally:
+            writer.close()
+        answer = json.loads(line)
+        if not isinstance(answer, dict) or answer.get("result") not in RESULTS:
+            raise ValueError("unknown answer")
+        return answer
+
+
+def acceptable(name: object, password: object) -> bool:
+    """Return whether a name and a password are worth a check: strings, not too long, without control characters."""
+    if not (isinstance(name, str) and isinstance(password, str) and name and password):
+        return False
+    try:
+        length = len(password.encode())
+    except UnicodeEncodeError:
+        return False
+    plain = not any(unicodedata.category(character) in ("Cc", "Cs") for character in name + password)
+    return plain and len(name) <= LONGEST_NAME and length <= LONGEST_PASSWORD
+
+
+@dataclass
+class LoginGate:
+    """Checks passwords, a few at a time, and answers failed checks late and at the same time for all names.
+
+    `check` is HelperClient.check, `most` how many checks may be in flight, `step` the seconds whose next multiple a
+    failed check is answered at, counted from its start: known and unknown names differ in time below that. A wait
+    holds no place among the checks in flight.
+    """
+
+    check: Callable[[str, str], Awaitable[Verdict]]
+    most: int
+    step: float
+    clock: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    in_flight: int = 0
+
+    async def log_in(self, name: object, password: object) -> Verdict:
+        """Check one login; raise TooManyLogins before the helper is called, HelperUnavailable after the delay."""
+        start = self.clock()
+        try:
+            verdict = await self._check(name, password)
+        except HelperUnavailable:
+            await self._delay(start)
+            raise
+        if verdict.result != "ok":
+            await self._delay(start)
+        return verdict
+
+    async def _check(self, name: object, password: object) -> Verdict:
+        if not acceptable(name, password):
+            return Verdict("wrong")
+        if self.in_flight >= self.most:
+            raise TooManyLogins(BUSY)
+        self.in_flight += 1
+        try:
+            return await self.check(str(name), str(password))
+        finally:
+            self.in_flight -= 1
+
+    async def _delay(self, start: float) -> None:
+        passed = self.clock() - start
+        await self.sleep(max(1, math.ceil(passed / self.step)) * self.step - passed)
+
+
+class StatusCache:
+    """The status of all accounts, read again when it is `age` seconds old. Requests at the same time share one read."""
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[dict[str, AccountStatus]]],
+        age: float,
+        clock: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
+    ) -> None:
+        self.read, self.age, self.clock = read, age, clock
+        self.lock = asyncio.Lock()
+        self.accounts: dict[str, AccountStatus] = {}
+        self.read_at = -math.inf
+
+    async def get(self, name: str, since: float | None = None) -> AccountStatus | None:
+        """Return an account's status, of a read that began after `since` (of the clock); None if it is not listed."""
+        oldest = self.clock() - self.age if since is None else since
+        async with self.lock:
+            if self.read_at < oldest:
+                now = self.clock()
+                self.accounts = await self.read()
+                self.read_at = now
+        return self.accounts.get(name)
