@@ -106,15 +106,21 @@ def start(uid: int, environment: Mapping[str, Any], directory: Path = DIRECTORY)
     text = environment_file(environment)
     # Until nothing of the server before is left, its user could still run code in the unit.
     systemctl("stop", uid)
+    reset_failed(uid)
     write_environment(directory / str(uid), text)
-    subprocess.run(["systemctl", "--quiet", "reset-failed", unit(uid)], capture_output=True, timeout=10, check=False)
     systemctl("start", uid)
 
 
 def stop(uid: int, directory: Path = DIRECTORY) -> None:
-    """Stop the server and remove its environment, which holds a token."""
+    """Stop the server, or clear up after one that ended by itself; remove its environment, which holds a token."""
     systemctl("stop", uid)
+    reset_failed(uid)
     (directory / str(uid)).unlink(missing_ok=True)
+
+
+def reset_failed(uid: int) -> None:
+    """Let systemd forget how the unit failed; a unit that did not fail is left as it is."""
+    subprocess.run(["systemctl", "--quiet", "reset-failed", unit(uid)], capture_output=True, timeout=10, check=False)
 
 
 def read_request(connection: socket.socket) -> dict[str, Any]:

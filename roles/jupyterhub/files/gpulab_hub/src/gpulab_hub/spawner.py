@@ -143,7 +143,8 @@ class LabSpawner(Spawner):  # type: ignore[misc]
             if self.authority == certificates.fingerprint(self.tls):
                 return None
             self.log.warning("The certificates were renewed: the server of %s is stopped", self.user.name)
-            await units.call({"action": "stop", "uid": self.uid})
+        # Also where it ended by itself: its environment and the failed unit must not remain.
+        await units.call({"action": "stop", "uid": self.uid})
         self.uid = 0
         await self._release()
         return 1
