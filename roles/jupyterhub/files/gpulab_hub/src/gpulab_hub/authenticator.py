@@ -72,7 +72,7 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         if verdict.result == "ok" and name:
             await self._renew(handler.find_user(name), verdict)
             return {"name": name, "auth_state": {STATE_KEY: verdict.fingerprint}}
-        # For programs that ban addresses. A name may be a password that went into the wrong field: not all of it is kept.
+        # For programs that ban addresses. A name may be a password in the wrong field: a part of it is enough.
         address = handler.request.remote_ip if handler is not None else "?"
         self.log.warning("Login failed (%.34r@%s): %s", name[:32] if name else "", address, verdict.result)
         if verdict.result == "wrong":
