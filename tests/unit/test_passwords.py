@@ -425,6 +425,10 @@ class LocalAuthenticator:
         """Return whether the stub lists a name."""
         return name in self.members
 
+    def normalize_username(self, name: str) -> str:
+        """Lower and map a name."""
+        return {"a.smith": "ada", "x": "y", "y": "ada"}.get(name.lower(), name.lower())
+
     def is_admin(self, _handler: Any, _authentication: Any) -> None:
         """Know no administrators."""
 
@@ -541,6 +545,22 @@ def test_login_with_the_new_password_ends_the_former_cookies(authenticator: Any)
     user.orm_user.cookie_id, user.deleted = "next", []
     asyncio.run(authenticator.authenticate(handler, data))
     assert kept(user) == ("next", 0)
+
+
+@pytest.mark.parametrize(
+    ("typed", "checked"), [("ADA", ["ada"]), ("A.Smith", ["ada"]), ("y", ["ada"]), ("x", []), (None, [])]
+)
+def test_password_is_that_of_the_account_that_logs_in(authenticator: Any, typed: object, checked: list[str]) -> None:
+    """Capitals and mapped names: JupyterHub's own rules hold before the check, and change nothing after it."""
+    names: list[str] = []
+
+    async def check(name: str, _password: str) -> Verdict:
+        names.append(name)
+        return Verdict("wrong")
+
+    authenticator.gate = LoginGate(check, 1, 0.01)
+    asyncio.run(authenticator.authenticate(None, {"username": typed, "password": WORD}))
+    assert names == checked
 
 
 def test_old_state_does_not_end_a_new_login(authenticator: Any) -> None:
