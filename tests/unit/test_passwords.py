@@ -328,6 +328,16 @@ def test_input_that_cannot_be_right_is_not_checked() -> None:
     bad: list[tuple[object, object]] = [("a", ""), ("", "b"), ("a", "b\tc"), ("a\x7f", "b"), ("a", "ä" * 256), (7, "b")]
     assert not [each for each in bad if passwords.acceptable(*each)]
     assert passwords.acceptable("jürgen", "ä " * 100)
+    called, clock = [], Clock()
+
+    async def check(name: str, _password: str) -> Verdict:
+        called.append(name)
+        return Verdict("ok")
+
+    gate = LoginGate(check, 8, 2.0, clock, clock.sleep)
+    for each in bad:
+        assert asyncio.run(gate.log_in(*each)) == Verdict("wrong")
+    assert called == []
 
 
 def test_excess_is_rejected_before_the_helper_is_called() -> None:
@@ -406,11 +416,18 @@ class LocalAuthenticator:
     members = frozenset({"ada"})
 
     def __init__(self, **_arguments: Any) -> None:
-        self.log = types.SimpleNamespace(warning=lambda *_: None, error=lambda *_: None)
+        self.lines: list[str] = []
+        self.log = types.SimpleNamespace(
+            warning=lambda text, *values: self.lines.append(text % values), error=lambda *_: None
+        )
 
     def check_allowed_groups(self, name: str) -> bool:
         """Return whether the stub lists a name."""
         return name in self.members
+
+    def normalize_username(self, name: str) -> str:
+        """Lower and map a name."""
+        return {"a.smith": "ada", "x": "y", "y": "ada"}.get(name.lower(), name.lower())
 
     def is_admin(self, _handler: Any, _authentication: Any) -> None:
         """Know no administrators."""
@@ -530,6 +547,22 @@ def test_login_with_the_new_password_ends_the_former_cookies(authenticator: Any)
     assert kept(user) == ("next", 0)
 
 
+@pytest.mark.parametrize(
+    ("typed", "checked"), [("ADA", ["ada"]), ("A.Smith", ["ada"]), ("y", ["ada"]), ("x", []), (None, [])]
+)
+def test_password_is_that_of_the_account_that_logs_in(authenticator: Any, typed: object, checked: list[str]) -> None:
+    """Capitals and mapped names: JupyterHub's own rules hold before the check, and change nothing after it."""
+    names: list[str] = []
+
+    async def check(name: str, _password: str) -> Verdict:
+        names.append(name)
+        return Verdict("wrong")
+
+    authenticator.gate = LoginGate(check, 1, 0.01)
+    asyncio.run(authenticator.authenticate(None, {"username": typed, "password": WORD}))
+    assert names == checked
+
+
 def test_old_state_does_not_end_a_new_login(authenticator: Any) -> None:
     """What was read before the password was changed is read again before anything ends."""
     user = Row({"password": "newer"})
@@ -583,6 +616,20 @@ def test_administrator_who_leaves_the_group_is_one_no_longer(
     user.admin = True
     monkeypatch.setattr(authenticator, "is_admin", lambda *_: False)
     assert asyncio.run(authenticator.refresh_user(user, request(user))) == {"name": "ada", "admin": False}
+
+
+def test_failed_login_is_logged_with_its_address(authenticator: Any) -> None:
+    """For whoever bans addresses; what was typed is quoted, shortened, and never the password."""
+
+    async def check(_name: str, _password: str) -> Verdict:
+        return Verdict("wrong")
+
+    authenticator.gate = LoginGate(check, 1, 0.01)
+    handler = types.SimpleNamespace(request=types.SimpleNamespace(remote_ip="192.0.2.7"))
+    for name in ("ada", "a\nb" * 40, None):
+        assert asyncio.run(authenticator.authenticate(handler, {"username": name, "password": WORD})) is None
+    assert authenticator.lines[0] == "Login failed ('ada'@192.0.2.7): wrong"
+    assert not any("\n" in line or WORD in line or len(line) > 120 for line in authenticator.lines)
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,10 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         """Return the user's name and the fingerprint of the password, or None; raise HTTPError with what to do."""
         data = data if isinstance(data, dict) else {}
         name = data.get("username")
-        # JupyterHub writes names in lower case: the account whose password is checked must be the one that logs in.
-        name = name.lower() if isinstance(name, str) else None
+        # JupyterHub lowers and maps names after this: the account whose password is checked must be the one that logs in.
+        name = self.normalize_username(name) if isinstance(name, str) else None
+        if name is not None and self.normalize_username(name) != name:
+            name = None
         try:
             verdict = await self.gate.log_in(name, data.get("password"))
         except TooManyLogins as error:
@@ -72,9 +74,11 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         if verdict.result == "ok" and name:
             await self._renew(handler.find_user(name), verdict)
             return {"name": name, "auth_state": {STATE_KEY: verdict.fingerprint}}
+        # For programs that ban addresses. A name may be a password in the wrong field: a part of it is enough.
+        address = handler.request.remote_ip if handler is not None else "?"
+        self.log.warning("Login failed (%.34r@%s): %s", name[:32] if name else "", address, verdict.result)
         if verdict.result == "wrong":
             return None
-        self.log.warning("Login of %s: %s", name, verdict.result)
         # The user gave the right password (or the host is broken), so the reason may be told.
         raise web.HTTPError(503 if verdict.result == "unavailable" else 403, verdict.reason)
 
