@@ -1,8 +1,10 @@
-"""What a link that copies a git repository may name: pure functions. Such links come from anybody."""
+"""Git repositories that come from others: what a link may name, and who may change a repository."""
 
 from __future__ import annotations
 
 import re
+import stat
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -44,3 +46,21 @@ def checked(repository: str, branch: str = "", target: str = "", page: str = "")
 def opened(link: Link) -> str:
     """Return the page to open, below the server's address; nothing in it is taken for a query or an upper directory."""
     return quote(link.page, safe="/")
+
+
+def changeable(path: Path, group: int) -> Path | None:
+    """Return the repository of a directory when others may change what git runs there; None otherwise.
+
+    Others are everybody, and members of another group than `group`, the user's own. Access control lists show in the
+    bits of the group.
+    """
+    for directory in (path, *path.parents):
+        repository = directory / ".git"
+        if repository.exists():
+            parts = (repository, *(repository / name for name in ("config", "hooks", "info")))
+            states = [part.stat() for part in parts if part.exists()]
+            shared = any(
+                state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and state.st_gid != group) for state in states
+            )
+            return directory if shared else None
+    return None
