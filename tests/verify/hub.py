@@ -136,7 +136,9 @@ class Kernel:
         self.root = f"{person.base}/user/{person.name}"
         tokens = {cookie.path: cookie.value for cookie in person.web.cookies if cookie.name == "_xsrf"}
         self.headers = {"X-XSRFToken": str(tokens.get(f"/user/{person.name}/"))}
-        answer = person.web.post(f"{self.root}/api/kernels", json={"name": name, "path": path}, headers=self.headers, timeout=120)
+        answer = person.web.post(
+            f"{self.root}/api/kernels", json={"name": name, "path": path}, headers=self.headers, timeout=120
+        )
         answer.raise_for_status()
         self.id = answer.json()["id"]
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.web.cookies)

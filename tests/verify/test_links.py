@@ -1,4 +1,4 @@
-"""One click must not hand over a login: a neighbour listens on ports and makes links, the user follows them, logged in."""
+"""One click must not hand over a login: a neighbour listens on ports and makes links, a logged-in user follows them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,18 @@ print(opener.open({url!r}, timeout=20).read().decode())
 SEEN = "print(json.dumps(seen)); seen.clear()"
 FOREIGN = [
     *("proxy/{port}/x", "proxy/absolute/{port}/x", "proxy/localhost:{port}/x", "proxy/127.0.0.1:{port}/x"),
-    *("proxy/absolute/localhost:{port}/x", "proxy/127.0.0.2:{port}/x", "proxy/127.1:{port}/x", "proxy/0.0.0.0:{port}/x"),
-    *("proxy/2130706433:{port}/x", "proxy/%3A%3A1:{port}/x", "proxy/%3A%3Affff%3A127.0.0.1:{port}/x", "proxy/{name}:{port}/x"),
+    *(
+        "proxy/absolute/localhost:{port}/x",
+        "proxy/127.0.0.2:{port}/x",
+        "proxy/127.1:{port}/x",
+        "proxy/0.0.0.0:{port}/x",
+    ),
+    *(
+        "proxy/2130706433:{port}/x",
+        "proxy/%3A%3A1:{port}/x",
+        "proxy/%3A%3Affff%3A127.0.0.1:{port}/x",
+        "proxy/{name}:{port}/x",
+    ),
     *("proxy/{address}:{port}/x", "proxy/LOCALHOST:{port}/x", "proxy/localhost.:{port}/x"),
 ]
 CHANGES_HANDS = """
@@ -153,7 +163,7 @@ def test_token_that_was_the_login_stays_at_the_server(person: Person, program: t
     made = person.web.post(
         f"{person.base}/hub/api/users/{person.name}/tokens",
         json={"note": "verify", "expires_in": 300},
-        headers=person._xsrf(),  # noqa: SLF001  # the test of its own helper
+        headers=person._xsrf(),
         timeout=60,
     )
     token = made.json()["token"]
@@ -227,10 +237,16 @@ def test_link_explains_itself_and_changes_nothing(host: Any, person: Person) -> 
 @pytest.mark.parametrize(
     "change",
     [
-        *({"repo": repo} for repo in ('https://x/"><b>marker</b>', "ext::x", "file:///etc", "http://x/y", "-u", "https://a:b@x/y")),
+        *(
+            {"repo": repo}
+            for repo in ('https://x/"><b>marker</b>', "ext::x", "file:///etc", "http://x/y", "-u", "https://a:b@x/y")
+        ),
         *({"targetpath": path} for path in (".ssh", "/tmp/x", "../x", "a/b", "-x", ".", "x\ny")),
         *({"branch": branch} for branch in ("-x", "--upload-pack=x", "a..b", "a b")),
-        *({"urlpath": path} for path in ("//x", "https://x", "/x", "lab/../../hub", "javascript:x", "proxy/1", "lab\\x")),
+        *(
+            {"urlpath": path}
+            for path in ("//x", "https://x", "/x", "lab/../../hub", "javascript:x", "proxy/1", "lab\\x")
+        ),
     ],
     ids=lambda change: "=".join(*change.items()),
 )
@@ -260,4 +276,6 @@ def test_button_works_from_its_own_page_alone(host: Any, person: Person) -> None
 
 def xsrf(person: Person) -> str:
     """Give the token that the forms of the user's server carry."""
-    return str(next(each.value for each in person.web.cookies if each.name == "_xsrf" and each.path == f"/user/{person.name}/"))
+    return str(
+        next(each.value for each in person.web.cookies if each.name == "_xsrf" and each.path == f"/user/{person.name}/")
+    )

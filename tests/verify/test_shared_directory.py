@@ -109,7 +109,10 @@ def test_own_directory_comes_first_in_notebooks(host: Any, person: Person, wishe
     host.check_output("runuser -u %s -- sh -c %s", person.name, make)
     try:
         with person.kernel(wishes.kernels["python"], "verify-first") as kernel:
-            assert kernel.run("import psutil, sys; print(psutil.VALUE, sys.path.index('') > 0)").split() == ["1", "True"]
+            assert kernel.run("import psutil, sys; print(psutil.VALUE, sys.path.index('') > 0)").split() == [
+                "1",
+                "True",
+            ]
     finally:
         host.check_output("rm -rf %s/verify-first", home)
 
@@ -181,7 +184,7 @@ def repository(host: Any, person: Person, place: Place) -> Iterator[str]:
 
 
 def git_status(person: Person, path: str) -> int:
-    """Ask for the status of a repository as JupyterLab does for every directory that is opened; give the HTTP status."""
+    """Request the status of a repository, as JupyterLab does for every opened directory; give the HTTP status."""
     tokens = {cookie.path: str(cookie.value) for cookie in person.web.cookies if cookie.name == "_xsrf"}
     headers = {"X-XSRFToken": tokens[f"/user/{person.name}/"]}
     url = f"{person.base}/user/{person.name}/git/{path}/status"

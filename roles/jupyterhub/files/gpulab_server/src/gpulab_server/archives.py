@@ -47,4 +47,4 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 def _load_jupyter_server_extension(app: Any) -> None:
     handlers.ExtractArchiveHandler.get = get
     handlers.ExtractArchiveHandler.extract_archive = extract_archive
-    jupyter_archive._load_jupyter_server_extension(app)  # noqa: SLF001  # Jupyter's name for it
+    jupyter_archive._load_jupyter_server_extension(app)  # Jupyter's name for it

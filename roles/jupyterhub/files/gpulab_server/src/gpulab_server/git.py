@@ -25,7 +25,9 @@ async def prepare(handler: Any) -> None:
     await upstream_prepare(handler)
     path = handler.path_kwargs.get("path")
     if path is not None and (place := changeable(Path(handler.url2localpath(path)).resolve(), os.getgid())):
-        raise web.HTTPError(404, f"{place} is left alone: others may change what git runs there. Move it into your home.")
+        raise web.HTTPError(
+            404, f"{place} is left alone: others may change what git runs there. Move it into your home."
+        )
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
@@ -34,4 +36,4 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(app: Any) -> None:
     handlers.GitHandler.prepare = prepare
-    jupyterlab_git._load_jupyter_server_extension(app)  # noqa: SLF001  # Jupyter's name for it
+    jupyterlab_git._load_jupyter_server_extension(app)  # Jupyter's name for it

@@ -1,6 +1,7 @@
 """nbgitpuller's links for a shared host: a page that explains the link, and a button that follows it.
 
-Loaded instead of the extension `nbgitpuller`, whose program does the copying. A GET changes nothing, pages run no script.
+Loaded instead of the extension `nbgitpuller`, whose program does the copying. A GET changes nothing; pages run no
+script.
 """
 
 from __future__ import annotations
@@ -87,7 +88,15 @@ class LinkHandler(JupyterHandler):  # type: ignore[misc]
             self.page(409, message="Another repository is being copied. Try again when it is done.")
             return
         async with self.running:
-            argv = (sys.executable, "-I", "-m", "nbgitpuller.pull", link.repository, link.branch, str(self.root / link.target))
+            argv = (
+                sys.executable,
+                "-I",
+                "-m",
+                "nbgitpuller.pull",
+                link.repository,
+                link.branch,
+                str(self.root / link.target),
+            )
             status, output = await run(*argv, directory=str(self.root), limit=LIMIT)
         if status == 0:
             self.redirect(url_path_join(self.base_url, opened(link)))

@@ -76,7 +76,7 @@ def choose(listeners: Iterable[Listener], host: str, port: int, uid: int) -> tup
 
 
 def read() -> list[Listener]:
-    """Return all listening TCP sockets of this network namespace; PortRejectedError where the kernel's table is hidden."""
+    """Return all listening TCP sockets of this network namespace; PortRejectedError where their table is hidden."""
     try:
         tables = [Path(TABLES[0]).read_text(encoding="ascii")]
     except OSError as error:

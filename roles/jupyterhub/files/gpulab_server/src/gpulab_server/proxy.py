@@ -1,7 +1,7 @@
-"""jupyter-server-proxy for a shared host: it reaches the user's own programs alone, and keeps the user's login to itself.
+"""jupyter-server-proxy for a shared host: it reaches the user's own programs alone, without the user's login.
 
-Loaded instead of the extension `jupyter_server_proxy`, which it loads when its handlers are guarded. All of them (ports,
-HOST:PORT, named servers, websockets) are ProxyHandler's subclasses, so that class is guarded.
+Loaded instead of the extension `jupyter_server_proxy`, which it loads when its handlers are guarded. All of them
+(ports, HOST:PORT, named servers, websockets) are ProxyHandler's subclasses, so that class is guarded.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Guarded(handlers.ProxyHandler):  # type: ignore[misc]
     """The methods that replace those of ProxyHandler, from which all handlers inherit."""
 
     upstream_prepare = handlers.ProxyHandler.prepare
-    upstream_buffered = handlers.ProxyHandler._proxy_buffered  # noqa: SLF001  # where the client is handed over
-    upstream_progressive = handlers.ProxyHandler._proxy_progressive  # noqa: SLF001
+    upstream_buffered = handlers.ProxyHandler._proxy_buffered  # where the client is handed over
+    upstream_progressive = handlers.ProxyHandler._proxy_progressive
     upstream_headers = handlers.ProxyHandler.proxy_request_headers
     upstream_uri = handlers.ProxyHandler.get_client_uri
 
@@ -67,9 +67,9 @@ class Guarded(handlers.ProxyHandler):  # type: ignore[misc]
         # Named servers have no port in their address.
         if self._finished or isinstance(self, handlers.NamedLocalProxyHandler):
             return
-        host, port = self.path_args[0] if isinstance(self, handlers.RemoteProxyHandler) else "localhost", self.path_args[-2]
+        host = self.path_args[0] if isinstance(self, handlers.RemoteProxyHandler) else "localhost"
         try:
-            own(host, int(port))
+            own(host, int(self.path_args[-2]))
         except listeners.PortRejectedError as error:
             raise web.HTTPError(error.status, str(error)) from error
 
@@ -116,7 +116,7 @@ async def no_raw_tcp(handler: Any, protocol: Any) -> Any:
     return await upstream_raw(handler, protocol)
 
 
-upstream_raw = rawsocket.RawSocketHandler._create_ws_connection  # noqa: SLF001  # the only place that connects
+upstream_raw = rawsocket.RawSocketHandler._create_ws_connection  # the only place that connects
 
 
 def guard() -> None:
@@ -124,7 +124,7 @@ def guard() -> None:
     for name in ("prepare", "_proxy_buffered", "_proxy_progressive", "proxy_request_headers", "get_client_uri"):
         setattr(handlers.ProxyHandler, name, Guarded.__dict__[name])
     websocket.PingableWSClientConnection = OwnListenersWebSocket
-    rawsocket.RawSocketHandler._create_ws_connection = no_raw_tcp  # noqa: SLF001
+    rawsocket.RawSocketHandler._create_ws_connection = no_raw_tcp
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
@@ -133,4 +133,4 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(app: Any) -> None:
     guard()
-    jupyter_server_proxy._load_jupyter_server_extension(app)  # noqa: SLF001  # Jupyter's name for it
+    jupyter_server_proxy._load_jupyter_server_extension(app)  # Jupyter's name for it

@@ -20,7 +20,7 @@ class LinkRejectedError(Exception):
 
 
 class Link(NamedTuple):
-    """A checked link: what is copied, from which branch (empty: the default one), into which directory, what opens then."""
+    """A checked link: the repository, its branch (empty: the default one), the new directory, the page to open."""
 
     repository: str
     branch: str
@@ -60,7 +60,8 @@ def changeable(path: Path, group: int) -> Path | None:
             parts = (repository, *(repository / name for name in ("config", "hooks", "info")))
             states = [part.stat() for part in parts if part.exists()]
             shared = any(
-                state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and state.st_gid != group) for state in states
+                state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and state.st_gid != group)
+                for state in states
             )
             return directory if shared else None
     return None

@@ -1,8 +1,8 @@
 """Run a module as `python -m` does, without looking for it in the working directory: python start.py MODULE ARGUMENT...
 
 It runs in the environment of the kernel, of which it needs the standard library alone. Where others may write to the
-working directory, cells look for modules there last: what a kernel imports by itself, such as for completions or when it
-ends, would else be theirs.
+working directory, cells look for modules there last: what a kernel imports by itself, such as for completions or when
+it ends, would else be theirs.
 """
 
 import sys
@@ -11,13 +11,14 @@ import sys
 def exclusive(directory: str) -> bool:
     """Return whether nobody else can put files into a directory; lists of access show in the bits of the group."""
     import os
+    from pathlib import Path
 
-    state = os.stat(directory)
+    state = Path(directory).stat()
     return state.st_uid == os.getuid() and not state.st_mode & 0o022
 
 
 def last(application: object) -> None:
-    """Let cells import from the working directory, after everything that is installed: IPython's init_path otherwise."""
+    """Replace IPython's init_path: cells import from the working directory after everything that is installed."""
     if not getattr(application, "ignore_cwd", False):
         sys.path.append("")
 
