@@ -25,7 +25,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     python = tmp_path / "MyEnv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text("#!/bin/sh\nexit 0\n")
+    python.write_text("#!/bin/sh\necho /site-packages/ipykernel_launcher.py\n")
     python.chmod(0o755)
     return tmp_path / "MyEnv"
 
@@ -34,7 +34,7 @@ def test_environment_becomes_a_kernel_and_goes_again(environment: Path, tmp_path
     """Its programs come first on PATH; the environment itself is never touched."""
     assert "reload" in kernel.add(environment, None, None)
     spec = json.loads((tmp_path / "share/jupyter/kernels/myenv/kernel.json").read_text())
-    assert spec["argv"][:3] == [str(environment / "bin/python"), "-m", "ipykernel_launcher"]
+    assert spec["argv"][:3] == [str(environment / "bin/python"), "/site-packages/ipykernel_launcher.py", "-f"]
     assert spec["env"]["PATH"] == f"{environment}/bin:${{PATH}}"
     assert spec["env"]["VIRTUAL_ENV"] == str(environment)
     assert kernel.listed() == {"myenv": str(environment / "bin/python")}
@@ -47,7 +47,7 @@ def test_environment_becomes_a_kernel_and_goes_again(environment: Path, tmp_path
 def test_conda_environment_is_known(environment: Path) -> None:
     """Programs ask for its prefix."""
     (environment / "conda-meta").mkdir()
-    assert "CONDA_PREFIX" in kernel.specification(environment / "bin/python", "x")["env"]  # type: ignore[operator]
+    assert "CONDA_PREFIX" in kernel.specification(environment / "bin/python", "x", "/x")["env"]  # type: ignore[operator]
 
 
 def test_what_cannot_be_a_kernel_is_refused(environment: Path, tmp_path: Path) -> None:

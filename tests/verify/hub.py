@@ -128,20 +128,22 @@ class Person:
         """Stop the person's server."""
         self.web.delete(f"{self.base}/hub/api/users/{self.name}/server", headers=self._xsrf(), timeout=60)
 
-    def kernel(self, name: str) -> Kernel:
-        """Start a kernel."""
-        return Kernel(self, name)
+    def kernel(self, name: str, path: str = "") -> Kernel:
+        """Start a kernel in the directory of a notebook, the home unless named."""
+        return Kernel(self, name, path)
 
 
 class Kernel:
     """A running kernel of a person, for use in a `with` block."""
 
-    def __init__(self, person: Person, name: str) -> None:
+    def __init__(self, person: Person, name: str, path: str = "") -> None:
         self.person = person
         self.root = f"{person.base}/user/{person.name}"
         tokens = {cookie.path: cookie.value for cookie in person.web.cookies if cookie.name == "_xsrf"}
         self.headers = {"X-XSRFToken": str(tokens.get(f"/user/{person.name}/"))}
-        answer = person.web.post(f"{self.root}/api/kernels", json={"name": name}, headers=self.headers, timeout=120)
+        answer = person.web.post(
+            f"{self.root}/api/kernels", json={"name": name, "path": path}, headers=self.headers, timeout=120
+        )
         answer.raise_for_status()
         self.id = answer.json()["id"]
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.web.cookies)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets import default
 
+from gpulab_server import specs
 from gpulab_server.folders import peoples
 
 
@@ -26,6 +28,12 @@ class PeoplesKernels(KernelSpecManager):  # type: ignore[misc]
         # The hub keeps a server from reading its person's home (disable_user_config), where kernels of one's own are.
         own = str(Path(jupyter_data_dir()) / "kernels")
         return peoples(dict.fromkeys([own, *super()._kernel_dirs_default()]), sys.prefix)
+
+    def get_kernel_spec(self, kernel_name: str) -> Any:
+        """Return a kernel whose start reads no code from the directory of the notebook."""
+        spec = super().get_kernel_spec(kernel_name)
+        spec.argv, spec.env = specs.command(spec.argv), specs.environment(spec.argv, spec.env)
+        return spec
 
 
 class WorkingKernels(AsyncMappingKernelManager):  # type: ignore[misc]

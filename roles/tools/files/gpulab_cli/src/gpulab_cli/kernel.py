@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 """What Jupyter accepts as the name of a kernel, less capitals."""
 
 
@@ -70,26 +70,36 @@ def interpreter(path: Path) -> Path:
     return python
 
 
-def prepare(python: Path) -> None:
-    """Make sure that the environment can be a kernel: install ipykernel where its pip can, else say how."""
-    if subprocess.run([str(python), "-c", "import ipykernel"], capture_output=True, check=False).returncode == 0:
-        return
-    done = subprocess.run(
-        [str(python), "-m", "pip", "install", "--quiet", "ipykernel"], capture_output=True, text=True, check=False
+def launcher(python: Path) -> str | None:
+    """Return the file that starts a kernel in an environment; None where ipykernel is missing.
+
+    Isolated (-I): Python would look in the directory that the command was called in first, which others may write.
+    """
+    code = "import importlib.util as util; print(getattr(util.find_spec('ipykernel_launcher'), 'origin', ''))"
+    done = subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout.strip() or None
+
+
+def prepare(python: Path) -> str:
+    """Return the file that starts a kernel; install ipykernel where it is missing and the environment's pip can."""
+    if found := launcher(python):
+        return found
+    argv = [str(python), "-I", "-m", "pip", "install", "--quiet", "ipykernel"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=900, check=False)
+    if done.returncode == 0 and (found := launcher(python)):
+        return found
+    raise KernelError(
+        f"ipykernel is missing and could not be installed ({done.stderr.strip().splitlines()[-1:]}). Install it "
+        f"yourself, with {python} -m pip install ipykernel or conda install ipykernel, then run this again."
     )
-    if done.returncode:
-        raise KernelError(
-            f"ipykernel is missing and could not be installed ({done.stderr.strip().splitlines()[-1:]}). Install it "
-            f"yourself, with {python} -m pip install ipykernel or conda install ipykernel, then run this again."
-        )
 
 
-def specification(python: Path, title: str) -> dict[str, object]:
+def specification(python: Path, title: str, start: str) -> dict[str, object]:
     """Describe the kernel. Its own programs come first on PATH, as if the environment had been activated."""
     root = python.parents[1]
     kind = "CONDA_PREFIX" if (root / "conda-meta").is_dir() else "VIRTUAL_ENV"
     return {
-        "argv": [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": [str(python), start, "-f", "{connection_file}"],
         "display_name": title,
         "language": "python",
         "env": {"PATH": f"{python.parent}:${{PATH}}", kind: str(root), "RETICULATE_PYTHON": str(python)},
@@ -101,16 +111,16 @@ def add(path: Path, name: str | None, title: str | None) -> str:
     """Offer an environment; give what to tell the person."""
     python = interpreter(path)
     chosen = (name or python.parents[1].name.lstrip(".")).lower()
-    if not NAME.match(chosen):
+    if not NAME.fullmatch(chosen):
         raise KernelError(
             f"{chosen!r} is no name for a kernel: small letters, digits, dot, - and _; choose with --name."
         )
     place = folder() / chosen
     if place.exists() and chosen not in listed():
         raise KernelError(f"{place} is there and is not from this command: choose another name with --name.")
-    prepare(python)
+    start = prepare(python)
     place.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(specification(python, title or f"{chosen} (yours)"), indent=1)
+    text = json.dumps(specification(python, title or f"{chosen} (yours)", start), indent=1)
     (place / "kernel.json").write_text(text + "\n", encoding="utf-8")
     return f"Kernel {chosen} is there: reload Jupyter's launcher. It runs {python}."
 

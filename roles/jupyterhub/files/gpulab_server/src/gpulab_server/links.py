@@ -1,0 +1,143 @@
+"""nbgitpuller's links for a shared host: a page that explains the link, and a button that follows it.
+
+Loaded instead of the extension `nbgitpuller`, whose program does the copying. A GET changes nothing; pages run no
+script.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.utils import url_path_join
+from tornado import web
+
+from gpulab_server.repositories import Link, LinkRejectedError, checked, opened
+
+LIMIT = 600
+"""Seconds that a copy may take."""
+LINES = 20
+"""Lines of git's output that are shown."""
+TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
+# No protocol but https, not for a redirect or a submodule either; no question that nobody can answer.
+GIT = {"GIT_ALLOW_PROTOCOL": "https", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "/bin/false"}
+
+
+async def run(*argv: str, directory: str, limit: float) -> tuple[int, str]:
+    """Run a program; return its exit status and output. After `limit` seconds all of it is killed (status 124)."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=directory,
+        env={**os.environ, **GIT},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), limit)
+    except asyncio.TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        return 124, f"It was stopped after {limit:.0f} seconds."
+    return process.returncode or 0, output.decode(errors="replace")
+
+
+async def is_clone(path: Path, repository: str) -> bool:
+    """Return whether a directory, not a link, is a clone of a repository."""
+    config = path / ".git" / "config"
+    if path.is_symlink() or config.parent.is_symlink() or not config.is_file():
+        return False
+    argv = ("git", "config", "--file", str(config), "--get", "remote.origin.url")
+    status, origin = await run(*argv, directory="/", limit=10)
+    return status == 0 and origin.strip() == repository
+
+
+class LinkHandler(JupyterHandler):  # type: ignore[misc]
+    """The page of a link, and what its button does."""
+
+    running = asyncio.Lock()
+
+    @property
+    def content_security_policy(self) -> str:
+        """Return a policy that allows no script, no frame and no form to elsewhere."""
+        return "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+    @web.authenticated  # type: ignore[untyped-decorator]
+    async def get(self) -> None:
+        """Explain what the link does."""
+        if checked_link := await self.link():
+            link, update = checked_link
+            self.page(200, link=link, update=update)
+
+    @web.authenticated  # type: ignore[untyped-decorator]
+    async def post(self) -> None:
+        """Copy the repository, or update the copy, then open the page."""
+        if not (checked_link := await self.link()):
+            return
+        link, _ = checked_link
+        if self.running.locked():
+            self.page(409, message="Another repository is being copied. Try again when it is done.")
+            return
+        async with self.running:
+            argv = (
+                sys.executable,
+                "-I",
+                "-m",
+                "nbgitpuller.pull",
+                link.repository,
+                link.branch,
+                str(self.root / link.target),
+            )
+            status, output = await run(*argv, directory=str(self.root), limit=LIMIT)
+        if status == 0:
+            self.redirect(url_path_join(self.base_url, opened(link)))
+        else:
+            last = "\n".join(output.splitlines()[-LINES:])
+            self.page(502, message=f"{link.repository} could not be copied.", output=last)
+
+    @property
+    def root(self) -> Path:
+        """Return the directory that the server shows."""
+        return Path(self.settings["server_root_dir"]).expanduser()
+
+    async def link(self) -> tuple[Link, bool] | None:
+        """Return the link and whether it updates a copy; None when it is rejected, which the answer then says."""
+        names = ("repo", "branch", "targetpath", "urlpath")
+        try:
+            link = checked(*(self.get_argument(name, "") for name in names))
+            path = self.root / link.target
+            there = os.path.lexists(path)
+            if there and not await is_clone(path, link.repository):
+                raise LinkRejectedError(
+                    f"{link.target} exists and is not a clone of {link.repository}. Rename it, or change targetpath."
+                )
+        except LinkRejectedError as error:
+            self.page(400, message=f"This link is not allowed: {error}")
+            return None
+        return link, there
+
+    def page(self, status: int, **values: Any) -> None:
+        """Answer with the page."""
+        self.set_status(status)
+        self.finish(
+            TEMPLATES.get_template("link.html").render(
+                action=url_path_join(self.base_url, "git-pull"), xsrf=self.xsrf_token.decode(), **values
+            )
+        )
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "gpulab_server.links"}]
+
+
+def _load_jupyter_server_extension(app: Any) -> None:
+    app.web_app.add_handlers(".*", [(url_path_join(app.web_app.settings["base_url"], "git-pull"), LinkHandler)])

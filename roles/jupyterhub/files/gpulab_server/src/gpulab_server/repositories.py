@@ -1,0 +1,67 @@
+"""Git repositories that come from others: what a link may name, and who may change a repository."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+REPOSITORY = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~+-]+)+/?")
+NAME = re.compile(r"\w[\w. +-]{0,99}")
+BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
+PAGE = re.compile(r"(lab|tree|notebooks|edit|rstudio)(/.*)?")
+"""Pages of the server that a link may open afterwards."""
+
+
+class LinkRejectedError(Exception):
+    """The link is not allowed; the text names the parameter and what it may be."""
+
+
+class Link(NamedTuple):
+    """A checked link: the repository, its branch (empty: the default one), the new directory, the page to open."""
+
+    repository: str
+    branch: str
+    target: str
+    page: str
+
+
+def checked(repository: str, branch: str = "", target: str = "", page: str = "") -> Link:
+    """Return a link whose parts are all allowed; LinkRejectedError otherwise. Empty parts get their defaults."""
+    if not REPOSITORY.fullmatch(repository):
+        raise LinkRejectedError("repo must be an address like https://example.org/NAME/REPOSITORY, without a password.")
+    if branch and (not BRANCH.fullmatch(branch) or ".." in branch or branch.endswith(("/", ".", ".lock"))):
+        raise LinkRejectedError("branch must be the plain name of a branch or tag.")
+    target = target or repository.rstrip("/").rpartition("/")[2]
+    if not NAME.fullmatch(target):
+        raise LinkRejectedError("targetpath must be the plain name of one directory, which is not hidden.")
+    page = page or f"lab/tree/{target}"
+    if not PAGE.fullmatch(page) or ".." in page.split("/") or "//" in page or not page.isprintable():
+        raise LinkRejectedError("urlpath must be a page of your server, such as lab/tree/NAME/FILE.ipynb.")
+    return Link(repository, branch, target, page)
+
+
+def opened(link: Link) -> str:
+    """Return the page to open, below the server's address; nothing in it is taken for a query or an upper directory."""
+    return quote(link.page, safe="/")
+
+
+def changeable(path: Path, group: int) -> Path | None:
+    """Return the repository of a directory when others may change what git runs there; None otherwise.
+
+    Others are everybody, and members of another group than `group`, the user's own. Access control lists show in the
+    bits of the group.
+    """
+    for directory in (path, *path.parents):
+        repository = directory / ".git"
+        if repository.exists():
+            parts = (repository, *(repository / name for name in ("config", "hooks", "info")))
+            states = [part.stat() for part in parts if part.exists()]
+            shared = any(
+                state.st_mode & stat.S_IWOTH or (state.st_mode & stat.S_IWGRP and state.st_gid != group)
+                for state in states
+            )
+            return directory if shared else None
+    return None
