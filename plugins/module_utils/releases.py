@@ -173,8 +173,8 @@ class Release:
             )
         except subprocess.TimeoutExpired as error:
             raise InstallError(
-                f"{Path(argv[0]).name} took longer than {INSTALL_SECONDS / 60:.0f} minutes and was ended. Check the mirrors, "
-                "then run again."
+                f"{Path(argv[0]).name} took longer than {INSTALL_SECONDS / 60:.0f} minutes and was ended. "
+                "Check the mirrors, then run again."
             ) from error
         except OSError as error:
             raise InstallError(
@@ -387,7 +387,7 @@ class Release:
 
 
 def ask_python(interpreter: str, code: str) -> str:
-    """Return what a program prints in an interpreter that reads no code from the environment or the current directory."""
+    """Return what a program prints in an interpreter that reads no code from environment or current directory."""
     argv = [interpreter, "-I", "-c", code]
     return subprocess.run(argv, capture_output=True, check=True, text=True, cwd="/", timeout=60).stdout.strip()
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 def unsafe_directory(directory: Path, trusted: Path = Path("/")) -> Path | None:
-    """Return the first of a directory and its parents whose entries another account can replace, None where there is none.
+    """Return the first of a directory and its parents whose entries another account can replace, or None.
 
-    Such a directory is not root's (or the caller's), or is writable by its group or others. Above the directory itself the
-    sticky bit suffices. Links are followed where they lie in a safe directory. A directory that does not exist is safe:
-    root makes it. What is above `trusted` is not checked.
+    Such a directory is not root's (or the caller's), or is writable by its group or others. Above the directory itself
+    the sticky bit suffices. Links are followed where they lie in a safe directory. A directory that does not exist is
+    safe: root makes it. What is above `trusted` is not checked.
     """
-    lexical = [Path(os.path.abspath(directory)), *Path(os.path.abspath(directory)).parents]
-    real = directory.resolve()
+    given = Path(os.path.abspath(directory))  # noqa: PTH100  # links are kept: what they lie in is checked, too
+    lexical, real = [given, *given.parents], directory.resolve()
     for path in [*lexical, real, *real.parents]:
         if not path.is_relative_to(trusted):
             continue

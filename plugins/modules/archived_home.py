@@ -73,7 +73,7 @@ ASIDE = ".gpulab-leaving"
 
 
 class Job(NamedTuple):
-    """A home that is to be archived: `aside` is the directory that it is moved to, `home` where it still is, if it is."""
+    """A home that is to be archived: `aside` is the directory that it moves to, `home` its place if still there."""
 
     aside: Path
     home: Path | None
@@ -156,7 +156,9 @@ def archived(module: AnsibleModule, job: Job, folder: Path) -> str:
             pack(module, job.aside, archive)
         run(module, ["rm", "--recursive", "--force", "--one-file-system", "--", str(job.aside)])
     except (Failed, OSError) as error:
-        state = f"{archive} is complete, but {place} was not removed" if archive.exists() else f"{place} is not archived"
+        state = (
+            f"{archive} is complete, but {place} was not removed" if archive.exists() else f"{place} is not archived"
+        )
         return f"{state} ({error}). Remove it yourself, or archive it first."
     return ""
 

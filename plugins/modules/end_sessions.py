@@ -114,7 +114,9 @@ def main() -> None:
             (linger / name).unlink(missing_ok=True)
             left[name] = end(accounts[name], module)
     if stuck := "; ".join(f"{name}: {pids}" for name, pids in left.items() if pids):
-        module.fail_json(msg=f"Killed processes do not end ({stuck}): the kernel holds them. Restart the host.", ended=running)
+        module.fail_json(
+            msg=f"Killed processes do not end ({stuck}): the kernel holds them. Restart the host.", ended=running
+        )
     module.exit_json(changed=bool(running), ended=running)
 
 

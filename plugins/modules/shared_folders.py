@@ -92,8 +92,9 @@ def main() -> None:
             module.fail_json(msg=f"{path} is there and is no folder: move it away, nothing was changed.")
     if unsafe := unsafe_directory(root):
         module.fail_json(
-            msg=f"{root}: other accounts can replace what is in {unsafe}, so root makes no directories there. Nothing was "
-            f"changed. Give {unsafe} to root without write access of its group or others, or set users_shared_path."
+            msg=f"{root}: other accounts can replace what is in {unsafe}, so root makes no directories there. "
+            f"Nothing was changed. Give {unsafe} to root without write access of its group or others, or set "
+            "users_shared_path."
         )
     changed = []
     for group, path in folders.items():

@@ -186,12 +186,12 @@ def a_home(tmp_path: Path) -> Path:
 
 
 def test_whatever_a_home_holds_is_archived(tmp_path: Path, trusted: None) -> None:
-    """1500 nested directories, a fifo, a terabyte of nothing: packed within the time, gone, and nothing outside is touched."""
+    """1500 nested directories, a fifo, a terabyte of nothing: packed in time, and nothing outside is touched."""
     home = a_home(tmp_path)
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "file").write_text("kept")
     job = archived_home.Job(home.parent / ".gpulab-leaving" / "eve-20310101-000000", home)
-    assert archived_home.archived(Programs(), job, tmp_path) == ""  # type: ignore[arg-type]
+    assert archived_home.archived(Programs(), job, tmp_path) == ""
     assert not home.exists()
     assert list((home.parent / ".gpulab-leaving").iterdir()) == []
     assert (tmp_path / "outside" / "file").read_text() == "kept"
@@ -203,19 +203,19 @@ def test_whatever_a_home_holds_is_archived(tmp_path: Path, trusted: None) -> Non
 
 
 def test_home_that_cannot_be_archived_stops_nobody(tmp_path: Path, trusted: None) -> None:
-    """It waits where only root can enter, is named with the remedy, and is archived by the next run of the same user."""
+    """It waits where only root can enter, is named with the remedy, and is archived by that user's next run."""
     home = tmp_path / "homes" / "eve"
     home.mkdir(parents=True)
     aside = home.parent / ".gpulab-leaving" / "eve-20310101-000000"
     job = archived_home.Job(aside, home)
     missing = tmp_path / "missing"
-    assert f"{aside} is not archived" in archived_home.archived(Programs(), job, missing)  # type: ignore[arg-type]
+    assert f"{aside} is not archived" in archived_home.archived(Programs(), job, missing)
     assert (aside / "eve").is_dir()
     assert not home.exists()
     assert archived_home.unfinished(["eve"], [home.parent]) == [aside]
     assert archived_home.unfinished(["ev", "eve-20310101"], [home.parent]) == []
     again = archived_home.Job(aside, None)
-    assert archived_home.archived(Programs(), again, tmp_path) == ""  # type: ignore[arg-type]
+    assert archived_home.archived(Programs(), again, tmp_path) == ""
     assert not aside.exists()
 
 
@@ -224,7 +224,7 @@ def test_program_that_hangs_is_ended(trusted: None) -> None:
     programs = Programs()
     programs.params = {"timeout": 1}
     with pytest.raises(archived_home.Failed, match="sleep: no result after 1 seconds"):
-        archived_home.run(programs, ["sleep", "30"])  # type: ignore[arg-type]
+        archived_home.run(programs, ["sleep", "30"])
 
 
 def test_shared_folder_is_compared_as_a_whole(tmp_path: Path) -> None:

@@ -16,7 +16,15 @@ ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
 def wished(path: Path, check: bool = False, **wish: Any) -> host_files.Wished:
     """Meet one wish."""
-    rest: dict[str, Any] = {"state": "file", "content": None, "target": None, "mode": None, "mark": None, "force": True, "create": True}
+    rest: dict[str, Any] = {
+        "state": "file",
+        "content": None,
+        "target": None,
+        "mode": None,
+        "mark": None,
+        "force": True,
+        "create": True,
+    }
     found = host_files.Wished({"path": str(path), **rest, **ME, **wish}, check)
     found.meet()
     return found

@@ -44,14 +44,18 @@ def release(path: Path, **changes: Any) -> env.Release:
 
 
 def test_installers_read_nothing_that_other_accounts_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporary files lie below the environment and go, also a killed run's; bytecode caches, settings and modules of the
-    current directory are not read."""
+    """Temporary files lie below the environment and go, also a killed run's.
+
+    Bytecode caches, settings and modules of the current directory are not read.
+    """
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "json.py").write_text("raise SystemExit('read from the current directory')")
     monkeypatch.chdir(tmp_path)
     uv = tmp_path / "uv"
-    uv.write_text(f"#!/bin/sh\nstat -c %a $TMPDIR >{tmp_path}/asked; env >>{tmp_path}/asked; pwd >>{tmp_path}/asked; exit 1\n")
+    uv.write_text(
+        f"#!/bin/sh\nstat -c %a $TMPDIR >{tmp_path}/asked; env >>{tmp_path}/asked; pwd >>{tmp_path}/asked; exit 1\n"
+    )
     uv.chmod(0o755)
     (tmp_path / "env" / ".work-killed").mkdir(parents=True)
     found = release(tmp_path / "env", uv=str(uv))

@@ -21,7 +21,10 @@ SERVICES: list[str] = VARS["__users_pam_services"]
 def rendered(name: str, **more: Any) -> str:
     """Return a template of the role as Ansible renders it for the group lab."""
     made = Environment(  # noqa: S701  # configuration files, no HTML
-        loader=FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
+        loader=FileSystemLoader(ROLE / "templates"),
+        trim_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
     return made.get_template(name).render({**VARS, "users_group": "lab", "ansible_managed": "Ansible managed", **more})
 
@@ -51,7 +54,7 @@ def modules_run(lines: list[str], member: bool, root: bool) -> list[str]:
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize(("member", "root"), [(True, False), (True, True), (False, False), (False, True)])
 def test_only_members_without_root_are_isolated(service: str, member: bool, root: bool) -> None:
-    """Members of the group sudo and accounts outside the group keep the host's directories and umask in every service."""
+    """Members of the group sudo and accounts outside the group keep the host's directories and umask."""
     run = modules_run(LINES[service], member, root)
     isolated = ["pam_umask", "pam_namespace"] if member and not root else []
     assert [name for name in run if name in ("pam_umask", "pam_namespace")] == isolated

@@ -29,7 +29,10 @@ import subprocess
 done = subprocess.run(["sh", "-c", {command!r}], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
 print(done.stdout + done.stderr)
 """
-REPORT = "umask; ps -e -o user:32= | sort -u | tr '\\n' ' '; echo; ls /tmp; touch /dev/shm/report-$$; stat -c %a /dev/shm/report-$$; rm /dev/shm/report-$$"
+REPORT = (
+    "umask; ps -e -o user:32= | sort -u | tr '\\n' ' '; echo; ls /tmp; "
+    "f=/dev/shm/report-$$; touch $f; stat -c %a $f; rm $f"
+)
 """What a session sees: umask, owners of processes, private files, mode of a new file in memory."""
 
 
@@ -111,7 +114,9 @@ def test_state_of_all_units_is_not_dumped(door: Door) -> None:
 
 def test_units_show_no_tokens(door: Door) -> None:
     """Properties of units are readable to everybody: none holds a secret of a server."""
-    shown = door("systemctl show --no-pager --property=Id,Environment,ExecStart,ExecStartPre '*'; cat /run/systemd/transient/*")
+    shown = door(
+        "systemctl show --no-pager --property=Id,Environment,ExecStart,ExecStartPre '*'; cat /run/systemd/transient/*"
+    )
     assert "Id=user.slice" in shown or "Id=ssh.service" in shown
     assert "TOKEN=" not in shown
 
@@ -134,7 +139,7 @@ def test_own_tools_go_on_working(ssh: Shell) -> None:
 
 
 def expect_isolated(lines: list[str], name: str, marker: str) -> None:
-    """Check what a session reported: umask, own processes alone, the one private /tmp, a file that others cannot read."""
+    """Check what a session reported: umask, own processes alone, the one private /tmp, a file for its owner alone."""
     assert lines[0] == "0077"
     assert lines[1].split() == [name]
     assert marker in lines
@@ -177,8 +182,11 @@ def test_jobs_are_isolated(host: Any, ssh: Shell, marker: str, program: str) -> 
     """A job sees what a session over SSH sees, and counts in the user's slice."""
     if not host.exists({"cron": "crontab", "at": "at"}[program]):
         pytest.skip(f"this host has no {program}")
-    job = f"{{ {REPORT}; cat /proc/self/cgroup >&2; }} >$HOME/activity-new 2>$HOME/activity-cgroup; mv $HOME/activity-new $HOME/activity-report\n"
-    begin = {"cron": "echo '* * * * * sh ~/activity-job' | crontab -", "at": "echo 'sh ~/activity-job' | at now"}[program]
+    job = f"cd; {{ {REPORT}; cat /proc/self/cgroup >&2; }} >activity-new 2>activity-cgroup\n"
+    job += "mv activity-new activity-report\n"
+    begin = (
+        "echo '* * * * * sh ~/activity-job' | crontab -" if program == "cron" else "echo 'sh ~/activity-job' | at now"
+    )
     ssh.run(f"rm -f ~/activity-report; printf %s {shlex.quote(job)} >~/activity-job; {begin}")
     try:
         until = time.monotonic() + 75

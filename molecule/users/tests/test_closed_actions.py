@@ -42,7 +42,9 @@ def two_users(world: World) -> Iterator[None]:
     world.users = [world.account("mallory"), world.account("trent", groups=["sudo"])]
     world.groups = {}
     world.sync()
-    done = world.root("DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends polkitd pkexec cron at")
+    done = world.root(
+        "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends polkitd pkexec cron at"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     # cron and at are new: their services of PAM are isolated by the next run.
     world.sync()
@@ -77,7 +79,7 @@ def test_users_are_authorised_for_nothing(door: Door, world: World) -> None:
 
 
 def test_administrators_of_the_host_are_left_as_they_are(world: World) -> None:
-    """Members of the group sudo see the host's processes, /tmp and umask, and polkit asks them as it does by default."""
+    """Members of the group sudo see the host's processes, /tmp and umask, and polkit asks them for their password."""
     shell = world.shell("trent")
     seen = shell.run("umask; readlink /proc/self/ns/mnt; ps -e -o user= | sort -u")
     assert seen.returncode == 0, seen.stderr

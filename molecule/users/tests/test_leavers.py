@@ -42,7 +42,7 @@ mkdir mounted; mount -t tmpfs none mounted; echo outside >mounted/outside
 
 @pytest.fixture(scope="module", autouse=True)
 def leavers(world: World) -> Iterator[None]:
-    """Let two users come, one with a home that stops programs that are not careful, and one with processes that stay."""
+    """Let three users come, one of them with a home that stops programs that are not careful."""
     world.users = [world.account(name) for name in ("oscar", "peggy", "walter")]
     world.groups = {}
     world.sync()
