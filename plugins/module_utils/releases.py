@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -29,6 +30,10 @@ REPLACED = ".gpulab-replaced"
 """Marks when a release was replaced by another one: whoever started through the link before may be using it still."""
 PATIENCE = 1800.0
 """Seconds to wait for another process that installs; the largest environment takes minutes."""
+INSTALL_SECONDS = 5400.0
+"""Seconds that one installer may take."""
+WORK = ".work-"
+"""Begin of the names of directories for temporary files; one that is there before a build was left by a killed run."""
 BYTECODE = ".gpulab-bytecode"
 """Marks that a release has its bytecode: it can be used before, and its first imports take longer then."""
 BYTECODE_LOCK = ".bytecode.lock"
@@ -77,9 +82,7 @@ class Release:
         self.python = params["python"]
         self.lock = params["lock_text"]
         self.extras: list[str] = params["extras_text"]
-        version = subprocess.run(
-            [self.python, "-c", "import sys; print(sys.version.split()[0])"], capture_output=True, check=True, text=True
-        ).stdout.strip()
+        version = ask_python(self.python, "import sys; print(sys.version.split()[0])")
         inputs = [version, self.lock, params["packages_data"], params["node_data"], *self.extras]
         self.digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
         self.path = self.root / "releases" / self.digest
@@ -97,6 +100,11 @@ class Release:
             "PIP_CACHE_DIR": str(Path(params["cache"]) / "pip"),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "NPM_CONFIG_CACHE": str(Path(params["cache"]) / "npm"),
+            # npm would load the bytecode that it finds in the host's /tmp, where every account can put some.
+            "NODE_DISABLE_COMPILE_CACHE": "1",
+            # Settings of installers are root's own, whichever account sudo was called from.
+            "HOME": pwd.getpwuid(os.geteuid()).pw_dir,
+            "PYTHONNOUSERSITE": "1",
         }
 
     @contextmanager
@@ -154,13 +162,20 @@ class Release:
         try:
             done = subprocess.run(
                 argv,
-                cwd=cwd,
+                # Python looks for modules, and npm and uv for settings, in the current directory.
+                cwd=cwd or "/",
                 env={**self.variables, **(extra or {})},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
+                timeout=INSTALL_SECONDS,
             )
+        except subprocess.TimeoutExpired as error:
+            raise InstallError(
+                f"{Path(argv[0]).name} took longer than {INSTALL_SECONDS / 60:.0f} minutes and was ended. "
+                "Check the mirrors, then run again."
+            ) from error
         except OSError as error:
             raise InstallError(
                 f"{argv[0]} cannot be run: {error.strerror}. Apply the role gpulab.core.tools first."
@@ -188,8 +203,12 @@ class Release:
         if self.path.exists():
             shutil.rmtree(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="gpulab-") as folder:
+        for left in self.root.glob(f"{WORK}*"):
+            shutil.rmtree(left)
+        # Not in the host's /tmp: what installers unpack and run lies where only root can enter.
+        with tempfile.TemporaryDirectory(prefix=WORK, dir=self.root) as folder:
             work = Path(folder)
+            self.variables["TMPDIR"] = folder
             lock = work / "lock.txt"
             lock.write_text(self.lock, encoding="utf-8")
             uv = self._make_venv(work)
@@ -259,9 +278,9 @@ class Release:
 
     def _compile(self, files: list[str]) -> str:
         """Write the bytecode of some files; give what is said of those that do not compile."""
-        argv = [str(self.path / "bin" / "python"), "-m", "compileall", "-q", "-i", "-"]
+        argv = [str(self.path / "bin" / "python"), "-I", "-m", "compileall", "-q", "-i", "-"]
         names = b"\n".join(map(os.fsencode, files))
-        done = subprocess.run(argv, input=names, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(argv, input=names, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", check=False)
         return done.stdout.decode(errors="replace")
 
     def _verify(self) -> None:
@@ -311,8 +330,7 @@ class Release:
         Used as it is, it saves the seconds of making an environment with pip in it, only to replace it.
         """
         ask = "import sysconfig; print(sysconfig.get_config_var('WHEEL_PKG_DIR') or '')"
-        done = subprocess.run([self.python, "-c", ask], capture_output=True, check=True, text=True)
-        folder = done.stdout.strip()
+        folder = ask_python(self.python, ask)
         return next(iter(sorted(Path(folder).glob("pip-*.whl"))), None) if folder else None
 
     def _install_node_packages(self) -> None:
@@ -366,6 +384,12 @@ class Release:
         unfinished = [path for path in others if not (path / MARKER).is_file()]
         finished = [path for path in others if path not in unfinished]
         return unfinished + [path for path in finished[keep:] if not in_use(path, self.current)]
+
+
+def ask_python(interpreter: str, code: str) -> str:
+    """Return what a program prints in an interpreter that reads no code from environment or current directory."""
+    argv = [interpreter, "-I", "-c", code]
+    return subprocess.run(argv, capture_output=True, check=True, text=True, cwd="/", timeout=60).stdout.strip()
 
 
 def python_files(root: Path) -> Iterator[str]:

@@ -99,6 +99,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
 from ansible_collections.gpulab.core.plugins.module_utils.shadow import SHADOW, shadow
 
 FIRST_DAY = date(1970, 1, 1)
@@ -129,13 +130,22 @@ def differs(
 
 
 def open_homes(names: Sequence[str], entries: Mapping[str, pwd.struct_passwd]) -> dict[str, str]:
-    """Find homes that their owners do not have for themselves; a link is nobody's home and is left alone."""
+    """Return homes that others may enter, by name of the account; what is not a directory itself is left alone."""
     found = {}
     for name in names:
         home = Path(entries[name].pw_dir) if name in entries else None
         if home and home.is_dir() and not home.is_symlink() and stat.S_IMODE(home.lstat().st_mode) != PRIVATE:
             found[name] = str(home)
     return found
+
+
+def unsafe_homes(homes: Mapping[str, str]) -> dict[str, str]:
+    """Return why root must not change the mode of a home by its path, by name of the account."""
+    return {
+        name: f"{home} stays open: other accounts can replace what is in {unsafe}. Close both yourself."
+        for name, home in homes.items()
+        if (unsafe := unsafe_directory(Path(home).parent))
+    }
 
 
 def main() -> None:
@@ -163,6 +173,10 @@ def main() -> None:
     memberships = {name: set(entry.gr_mem) for name, entry in groups.items()}
     secrets = shadow(SHADOW.read_text(encoding="utf-8"))
     today = int(time.time() // 86400)
+    homes = open_homes(names, entries)
+    unsafe = unsafe_homes(homes)
+    for reason in unsafe.values():
+        module.warn(reason)
     module.exit_json(
         changed=False,
         missing_groups=[name for name in module.params["groups"] if name not in groups],
@@ -177,7 +191,7 @@ def main() -> None:
                 module.params["shell"],
             )
         ],
-        open_homes=open_homes(names, entries),
+        open_homes={name: home for name, home in homes.items() if name not in unsafe},
         expired=[
             wish["name"] for wish in wished if (day := expiry_day(wish.get("expires"))) is not None and day <= today
         ],

@@ -10,9 +10,11 @@ module: archived_home
 author: The gpulab team (@gpulab)
 short_description: Homes that are packed away
 description:
-  - Packs the home of each named person into an archive of root's, and removes the home when the archive was read again
-    and found equal.
-  - The account stays, so that its number is given to nobody else. A link in the place of a home is refused.
+  - Moves the home of each named user to a directory of root's next to it (C(.gpulab-leaving)), packs it into an archive
+    of root's there, and removes it when the archive was read again.
+  - The account stays, so that its number is given to nobody else.
+  - Whatever a home holds, no link is followed out of it and no other file system is entered. A home that cannot be
+    archived is kept and named in a warning, so that it stops no later run.
 options:
   names:
     description: Login names. One without an account or home is passed over.
@@ -23,6 +25,10 @@ options:
     description: Folder of the archives.
     type: path
     required: true
+  timeout:
+    description: Seconds that packing one home, reading its archive and removing the home may take, each.
+    type: int
+    default: 14400
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
@@ -43,42 +49,118 @@ archives:
   type: list
   elements: str
   returned: always
+kept:
+  description: What was kept, each with the reason and what to do.
+  type: list
+  elements: str
+  returned: always
 """
 
+import os
 import pwd
-import shutil
+import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
 
 LEAST_UID = 1000
+ASIDE = ".gpulab-leaving"
+"""Directory of root's next to the homes: same file system, so that a home moves there in one step."""
 
 
-def homes(names: list[str], entries: list[pwd.struct_passwd]) -> tuple[dict[str, Path], list[str]]:
-    """Give the homes that can be packed, and what is wrong with the others."""
+class Job(NamedTuple):
+    """A home that is to be archived: `aside` is the directory that it moves to, `home` its place if still there."""
+
+    aside: Path
+    home: Path | None
+
+
+class Failed(Exception):
+    """A program failed; the text is its last words."""
+
+
+def homes(names: Sequence[str], entries: Sequence[pwd.struct_passwd]) -> tuple[dict[str, Path], list[str]]:
+    """Return the homes that can be archived by user name, and what is wrong with the others."""
     found, problems = {}, []
     for entry in entries:
         home = Path(entry.pw_dir)
         if entry.pw_name not in names or not (home.is_dir() or home.is_symlink()):
             continue
         if home.is_symlink() or entry.pw_uid < LEAST_UID or home.lstat().st_uid != entry.pw_uid:
-            problems.append(
-                f"{home} is not a folder of {entry.pw_name}'s own: it is left as it is, look at it yourself."
-            )
+            problems.append(f"{home} is not a directory that {entry.pw_name} owns. Archive or remove it yourself.")
+        elif unsafe := unsafe_directory(home.parent):
+            problems.append(f"{home}: other accounts can replace what is in {unsafe}. Archive the home yourself.")
         else:
             found[entry.pw_name] = home
     return found, problems
 
 
-def pack(module: AnsibleModule, home: Path, archive: Path) -> None:
-    """Pack a home, read the archive again, and only then remove the home."""
+def unfinished(names: Sequence[str], parents: Sequence[Path]) -> list[Path]:
+    """Return what earlier runs of the same users moved aside and did not finish."""
+    pattern = re.compile(r"(.+)-\d{8}-\d{6}")
+    return [
+        path
+        for parent in dict.fromkeys(parents)
+        if (parent / ASIDE).is_dir() and not unsafe_directory(parent / ASIDE)
+        for path in sorted((parent / ASIDE).iterdir())
+        if (found := pattern.fullmatch(path.name)) and found[1] in names
+    ]
+
+
+def run(module: AnsibleModule, argv: Sequence[str]) -> None:
+    """Run a program that takes at most the module's time; raise Failed with its last words."""
+    limit = ["timeout", "--kill-after=10", str(module.params["timeout"])]
+    code, _output, error = module.run_command([*limit, *argv], umask=0o077, cwd="/")
+    if code:
+        late = code in (124, 137)
+        words = f"no result after {module.params['timeout']} seconds" if late else error.strip()[-300:]
+        raise Failed(f"{argv[0]}: {words or code}")
+
+
+def pack(module: AnsibleModule, aside: Path, archive: Path) -> None:
+    """Pack what is in a directory of root's and read the archive again."""
     half = archive.with_name(archive.name + ".half")
-    options = ["--xattrs", "--acls", "--one-file-system", "--gzip", "--directory", str(home.parent)]
-    module.run_command(["tar", "--create", "--file", str(half), *options, home.name], check_rc=True, umask=0o077)
-    module.run_command(["tar", "--compare", "--file", str(half), *options, home.name], check_rc=True)
-    half.replace(archive)
-    shutil.rmtree(home)
+    options = ["--xattrs", "--acls", "--sparse", "--numeric-owner", "--one-file-system", "--force-local", "--gzip"]
+    try:
+        inside = [path.name for path in aside.iterdir()]
+        run(module, ["tar", "--create", "--file", str(half), *options, "--directory", str(aside), "--", *inside])
+        run(module, ["gzip", "--test", "--suffix=.half", str(half)])
+        half.replace(archive)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def archived(module: AnsibleModule, job: Job, folder: Path) -> str:
+    """Archive one home; return why it is kept, nothing when it is gone."""
+    archive = folder / f"{job.aside.name}.tar.gz"
+    place = job.home or job.aside
+    try:
+        if job.home:
+            job.aside.parent.mkdir(mode=0o700, exist_ok=True)
+            if unsafe := unsafe_directory(job.aside.parent):
+                raise Failed(f"other accounts can replace what is in {unsafe}")
+            job.aside.parent.chmod(0o700)
+            job.aside.mkdir(mode=0o700)
+            place = job.aside
+            try:
+                job.home.rename(job.aside / job.home.name)
+            except OSError:
+                job.aside.rmdir()
+                place = job.home
+                raise
+        if not archive.exists():
+            pack(module, job.aside, archive)
+        run(module, ["rm", "--recursive", "--force", "--one-file-system", "--", str(job.aside)])
+    except (Failed, OSError) as error:
+        state = (
+            f"{archive} is complete, but {place} was not removed" if archive.exists() else f"{place} is not archived"
+        )
+        return f"{state} ({error}). Remove it yourself, or archive it first."
+    return ""
 
 
 def main() -> None:
@@ -87,21 +169,27 @@ def main() -> None:
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
             "folder": {"type": "path", "required": True},
+            "timeout": {"type": "int", "default": 14400},
         },
         supports_check_mode=True,
     )
-    folder = Path(module.params["folder"])
-    found, problems = homes(module.params["names"], pwd.getpwall())
-    if problems:
-        module.fail_json(msg=" ".join(problems))
+    folder, names, entries = Path(module.params["folder"]), module.params["names"], pwd.getpwall()
+    found, kept = homes(names, entries)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    archives = {name: folder / f"{name}-{stamp}.tar.gz" for name in found}
-    if not module.check_mode and found:
+    parents = [Path(entry.pw_dir).parent for entry in entries if entry.pw_name in names]
+    jobs = [Job(aside, None) for aside in unfinished(names, parents)]
+    jobs += [Job(home.parent / ASIDE / f"{name}-{stamp}", home) for name, home in found.items()]
+    if unsafe := unsafe_directory(folder):
+        module.fail_json(msg=f"{folder}: other accounts can replace what is in {unsafe}. Choose another directory.")
+    if jobs and not module.check_mode:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        for name, home in found.items():
-            pack(module, home, archives[name])
-    module.exit_json(changed=bool(found), archives=[str(path) for path in archives.values()])
+        os.umask(0o077)
+        kept += [reason for job in jobs if (reason := archived(module, job, folder))]
+    for reason in kept:
+        module.warn(reason)
+    archives = [path for job in jobs if (path := folder / f"{job.aside.name}.tar.gz").exists() or module.check_mode]
+    module.exit_json(changed=bool(jobs), archives=[str(path) for path in archives], kept=kept)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ module: end_sessions
 author: The gpulab team (@gpulab)
 short_description: End everything that somebody runs on a host
 description:
-  - Stops the slice of each named person (logins and servers of the hub), switches lingering off, and kills what is
-    left.
+  - Kills everything in the slice of each named user (logins and servers of the hub), switches lingering off, stops the
+    slice, and kills what is left outside it.
+  - Processes that do not end are reported when those of all users were killed.
   - An account of the system is refused, and so is the one that the module itself runs as.
 options:
   names:
@@ -52,6 +53,8 @@ from ansible.module_utils.basic import AnsibleModule
 LEAST_UID = 1000
 PATIENCE = 10.0
 """Seconds that processes have to go after the kernel was told to end them."""
+STOP_SECONDS = 20
+"""Seconds that systemd has to kill, and then to stop, a slice."""
 
 
 def processes(uid: int, proc: Path = Path("/proc")) -> list[int]:
@@ -78,9 +81,11 @@ def refused(names: Iterable[str], accounts: dict[str, int], own: int) -> list[st
     return [name for name in names if name in accounts and (accounts[name] < LEAST_UID or accounts[name] == own)]
 
 
-def end(uid: int, module: AnsibleModule) -> None:
-    """End everything of one user, politely first."""
-    module.run_command(["systemctl", "stop", f"user-{uid}.slice"])
+def end(uid: int, module: AnsibleModule) -> list[int]:
+    """Kill all processes of one user and return those that the kernel has not ended after some seconds."""
+    # Killed first: a process that ignores SIGTERM would go on for as long as systemd waits.
+    for argv in (["kill", "--signal=KILL"], ["stop"]):
+        module.run_command(["timeout", "--kill-after=5", str(STOP_SECONDS), "systemctl", *argv, f"user-{uid}.slice"])
     until = time.monotonic() + PATIENCE
     while (left := processes(uid)) and time.monotonic() < until:
         for pid in left:
@@ -89,8 +94,7 @@ def end(uid: int, module: AnsibleModule) -> None:
             except ProcessLookupError:
                 continue
         time.sleep(0.1)
-    if left:
-        module.fail_json(msg=f"processes {left} of user {uid} do not end, even when killed: the kernel holds them.")
+    return left
 
 
 def main() -> None:
@@ -104,10 +108,15 @@ def main() -> None:
         module.fail_json(msg=f"{', '.join(wrong)}: accounts of the system are not ended.")
     linger = Path("/var/lib/systemd/linger")
     running = [name for name in names if name in accounts and (processes(accounts[name]) or (linger / name).exists())]
+    left: dict[str, list[int]] = {}
     if not module.check_mode:
         for name in running:
             (linger / name).unlink(missing_ok=True)
-            end(accounts[name], module)
+            left[name] = end(accounts[name], module)
+    if stuck := "; ".join(f"{name}: {pids}" for name, pids in left.items() if pids):
+        module.fail_json(
+            msg=f"Killed processes do not end ({stuck}): the kernel holds them. Restart the host.", ended=running
+        )
     module.exit_json(changed=bool(running), ended=running)
 
 

@@ -54,7 +54,14 @@ options:
         type: str
         default: root
       force:
-        description: Whether a file that is there already gets this content. Its owner and mode are seen to anyway.
+        description:
+          - Whether a file that is there already gets this content. Its owner and mode are seen to anyway.
+          - V(false) leaves a directory that is there with its owner and mode, for directories of a package that may be
+            installed later.
+        type: bool
+        default: true
+      create:
+        description: Whether a block is also put in a file that does not exist; V(false) skips the block then.
         type: bool
         default: true
 extends_documentation_fragment: [gpulab.core.check_mode]
@@ -106,6 +113,7 @@ SPEC = {
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
     "force": {"type": "bool", "default": True},
+    "create": {"type": "bool", "default": True},
 }
 KIND = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK, "block": stat.S_ISREG}
 
@@ -146,13 +154,16 @@ class Wished:
         if self.state == "absent":
             self._remove()
             return
+        if self.state == "block" and not self.there and not self.wish["create"]:
+            return
         # A link may give way to a file: what it points at is never written through.
         fits = not self.there or KIND[self.state](self.there.st_mode)
         if not fits and not (self.state == "file" and self.path.is_symlink()):
             raise CannotBeMade(f"{self.path} is there and is not a {self.state}: move it away")
         try:
             getattr(self, f"_make_{self.state}")()
-            if self.state != "link":
+            kept = self.state == "directory" and self.there and not self.wish["force"]
+            if self.state != "link" and not kept:
                 self._set_attributes()
         except LookupError as error:  # shutil.chown: no such user, no such group
             raise CannotBeMade(f"{self.path}: {error} on the host") from None

@@ -51,6 +51,7 @@ import stat
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
 
 MODE = 0o2770
 
@@ -89,6 +90,12 @@ def main() -> None:
     for path in [root, *folders.values()]:
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             module.fail_json(msg=f"{path} is there and is no folder: move it away, nothing was changed.")
+    if unsafe := unsafe_directory(root):
+        module.fail_json(
+            msg=f"{root}: other accounts can replace what is in {unsafe}, so root makes no directories there. "
+            f"Nothing was changed. Give {unsafe} to root without write access of its group or others, or set "
+            "users_shared_path."
+        )
     changed = []
     for group, path in folders.items():
         if path.is_dir() and group in gids:

@@ -33,7 +33,6 @@ MODULES = (
     "gpulab.core.account_state",
     "gpulab.core.login_keys",
     "gpulab.core.user_slices",
-    "gpulab.core.session_walls",
     "gpulab.core.shared_folders",
     "ansible.builtin.uri",
     "gpulab.core.hub_people",

@@ -76,6 +76,13 @@ def test_open_home_is_named_and_a_link_is_left_alone(tmp_path: Path) -> None:
     assert account_state.open_homes(["ada", "grace", "eve", "nobody"], entries) == {"ada": str(tmp_path / "ada")}
 
 
+def test_home_that_others_can_replace_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root changes no mode by a path whose last step another account can exchange."""
+    monkeypatch.setattr(account_state, "unsafe_directory", lambda path: path if path.name == "open" else None)
+    homes = {"ada": str(tmp_path / "homes" / "ada"), "eve": str(tmp_path / "open" / "eve")}
+    assert list(account_state.unsafe_homes(homes)) == ["eve"]
+
+
 def test_keys_of_one_owner_leave_the_others_as_they_are(tmp_path: Path) -> None:
     """Each application of the role owns a part of each file."""
     (tmp_path / "ada").write_text("# begin physics\nkey-p\n# end physics\n")
@@ -123,16 +130,101 @@ def test_accounts_of_the_system_are_never_ended() -> None:
     ]
 
 
-def test_home_that_is_a_link_is_not_archived(tmp_path: Path) -> None:
-    """Root packs no folder that somebody's link leads to."""
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test's own directories be as safe as /home is; only those named `open` are not."""
+    monkeypatch.setattr(archived_home, "unsafe_directory", lambda path: path if path.name == "open" else None)
+
+
+def test_home_that_is_a_link_is_not_archived(tmp_path: Path, trusted: None) -> None:
+    """Nor one that belongs to another account, or lies where others can exchange it."""
     (tmp_path / "eve").symlink_to("/etc")
     (tmp_path / "ada").mkdir()
+    (tmp_path / "open" / "joe").mkdir(parents=True)
     entries = [entry("eve", 1002, tmp_path / "eve"), entry("ada", 4242, tmp_path / "ada")]
     found, problems = archived_home.homes(["eve"], entries)
     assert found == {}
-    assert "eve's own" in problems[0]
-    assert "ada's own" in archived_home.homes(["ada"], entries)[1][0]  # it belongs to another number
+    assert "eve owns" in problems[0]
+    assert "ada owns" in archived_home.homes(["ada"], entries)[1][0]  # it belongs to another number
     assert archived_home.homes(["nobody"], entries) == ({}, [])
+    uid = max(os.getuid(), 1000)
+    os.chown(tmp_path / "open" / "joe", uid, -1)
+    found, problems = archived_home.homes(["joe"], [entry("joe", uid, tmp_path / "open" / "joe")])
+    assert found == {}
+    assert "can replace" in problems[0]
+
+
+class Programs:
+    """What archived_home uses of a module; programs really run."""
+
+    params = {"timeout": 20}  # noqa: RUF012
+
+    def run_command(self, argv: list[str], umask: int, cwd: str) -> tuple[int, str, str]:
+        """Run a program as AnsibleModule does."""
+        done = subprocess.run(argv, capture_output=True, text=True, umask=umask, cwd=cwd, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+
+def a_home(tmp_path: Path) -> Path:
+    """Make a home with what stops programs that are not careful."""
+    home = tmp_path / "homes" / "eve"
+    home.mkdir(parents=True)
+    deep = os.open(home, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d" * 30, dir_fd=deep)
+        deeper = os.open("d" * 30, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = deeper
+    os.close(deep)
+    os.mkfifo(home / "fifo")
+    (home / "link").symlink_to(tmp_path / "outside")
+    (home / "new\nline").write_text("x")
+    (home / "--remove-files").write_text("x")
+    with (home / "sparse").open("w") as file:
+        file.truncate(2**40)
+    return home
+
+
+def test_whatever_a_home_holds_is_archived(tmp_path: Path, trusted: None) -> None:
+    """1500 nested directories, a fifo, a terabyte of nothing: packed in time, and nothing outside is touched."""
+    home = a_home(tmp_path)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("kept")
+    job = archived_home.Job(home.parent / ".gpulab-leaving" / "eve-20310101-000000", home)
+    assert archived_home.archived(Programs(), job, tmp_path) == ""
+    assert not home.exists()
+    assert list((home.parent / ".gpulab-leaving").iterdir()) == []
+    assert (tmp_path / "outside" / "file").read_text() == "kept"
+    archive = tmp_path / "eve-20310101-000000.tar.gz"
+    listed = subprocess.run(["tar", "-tzf", str(archive)], capture_output=True, text=True, check=True).stdout
+    assert "eve/--remove-files\n" in listed
+    assert max(map(len, listed.splitlines())) > 46000
+    assert archive.stat().st_size < 2**20
+
+
+def test_home_that_cannot_be_archived_stops_nobody(tmp_path: Path, trusted: None) -> None:
+    """It waits where only root can enter, is named with the remedy, and is archived by that user's next run."""
+    home = tmp_path / "homes" / "eve"
+    home.mkdir(parents=True)
+    aside = home.parent / ".gpulab-leaving" / "eve-20310101-000000"
+    job = archived_home.Job(aside, home)
+    missing = tmp_path / "missing"
+    assert f"{aside} is not archived" in archived_home.archived(Programs(), job, missing)
+    assert (aside / "eve").is_dir()
+    assert not home.exists()
+    assert archived_home.unfinished(["eve"], [home.parent]) == [aside]
+    assert archived_home.unfinished(["ev", "eve-20310101"], [home.parent]) == []
+    again = archived_home.Job(aside, None)
+    assert archived_home.archived(Programs(), again, tmp_path) == ""
+    assert not aside.exists()
+
+
+def test_program_that_hangs_is_ended(trusted: None) -> None:
+    """The message names the program and the time."""
+    programs = Programs()
+    programs.params = {"timeout": 1}
+    with pytest.raises(archived_home.Failed, match="sleep: no result after 1 seconds"):
+        archived_home.run(programs, ["sleep", "30"])
 
 
 def test_shared_folder_is_compared_as_a_whole(tmp_path: Path) -> None:

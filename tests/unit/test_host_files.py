@@ -16,7 +16,15 @@ ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
 def wished(path: Path, check: bool = False, **wish: Any) -> host_files.Wished:
     """Meet one wish."""
-    rest: dict[str, Any] = {"state": "file", "content": None, "target": None, "mode": None, "mark": None, "force": True}
+    rest: dict[str, Any] = {
+        "state": "file",
+        "content": None,
+        "target": None,
+        "mode": None,
+        "mark": None,
+        "force": True,
+        "create": True,
+    }
     found = host_files.Wished({"path": str(path), **rest, **ME, **wish}, check)
     found.meet()
     return found
@@ -161,3 +169,22 @@ def test_block_makes_the_file_and_refuses_what_is_no_text(tmp_path: Path) -> Non
     with pytest.raises(host_files.CannotBeMade, match="is no text"):
         wished(path, state="block", content="A=1\n", mark="x", mode="0644")
     assert path.read_bytes() == b"\xff\xfe"
+
+
+def test_block_of_a_file_that_does_not_exist_is_skipped(tmp_path: Path) -> None:
+    """A service that the host lacks gets no configuration that holds nothing else."""
+    path = tmp_path / "service"
+    assert not wished(path, state="block", content="line\n", mark="lab", mode="0644", create=False).changed
+    assert not path.exists()
+    path.write_text("first\n")
+    assert wished(path, state="block", content="line\n", mark="lab", mode="0644", create=False).changed
+    assert path.read_text() == "first\n# begin lab\nline\n# end lab\n"
+
+
+def test_directory_of_a_package_keeps_its_mode(tmp_path: Path) -> None:
+    """It is made where it is missing, and left as it is where the package made it."""
+    path = tmp_path / "rules.d"
+    assert wished(path, state="directory", mode="0755", force=False).changed
+    path.chmod(0o700)
+    assert not wished(path, state="directory", mode="0755", force=False).changed
+    assert path.stat().st_mode & 0o7777 == 0o700

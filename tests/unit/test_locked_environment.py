@@ -43,6 +43,40 @@ def release(path: Path, **changes: Any) -> env.Release:
     return env.Release({**params, **rest, **changes})
 
 
+def test_installers_read_nothing_that_other_accounts_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary files lie below the environment and go, also a killed run's.
+
+    Bytecode caches, settings and modules of the current directory are not read.
+    """
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "json.py").write_text("raise SystemExit('read from the current directory')")
+    monkeypatch.chdir(tmp_path)
+    uv = tmp_path / "uv"
+    uv.write_text(
+        f"#!/bin/sh\nstat -c %a $TMPDIR >{tmp_path}/asked; env >>{tmp_path}/asked; pwd >>{tmp_path}/asked; exit 1\n"
+    )
+    uv.chmod(0o755)
+    (tmp_path / "env" / ".work-killed").mkdir(parents=True)
+    found = release(tmp_path / "env", uv=str(uv))
+    with pytest.raises(env.InstallError):
+        found.make()
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert (asked[0], asked[-1]) == ("700", "/")
+    assert "NODE_DISABLE_COMPILE_CACHE=1" in asked
+    assert f"HOME={Path.home()}" not in asked
+    assert any(line.startswith(f"TMPDIR={tmp_path}/env/.work-") for line in asked)
+    assert list((tmp_path / "env").glob(".work-*")) == []
+    assert env.ask_python(sys.executable, "import json; print(json.dumps(1))") == "1"
+
+
+def test_installer_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names it and what to check."""
+    monkeypatch.setattr(env, "INSTALL_SECONDS", 0.2)
+    with pytest.raises(env.InstallError, match=r"sleep took longer.*Check the mirrors"):
+        release(tmp_path).run(["sleep", "30"])
+
+
 def test_pins_are_read_from_a_lock() -> None:
     """Local versions and markers are part of real locks."""
     assert env.pins(LOCK) == {"numpy": "1.26.4", "torch": "2.13.0+cpu", "uv": "0.13.9", "zipp": "1"}
