@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import pwd
 import socket
 import ssl
 import subprocess
@@ -20,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/jupyterhub/files"
-sys.path[:0] = [str(ROLE / "gpulab_hub/src"), str(ROLE / "gpulab_server/src")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_server/src"))
 
-from gpulab_hub import certificates, launcher, units
+from gpulab_hub import certificates, helper_socket, launcher, units
 from gpulab_hub.addresses import address_of
 from gpulab_server import home, start
 
@@ -145,7 +148,7 @@ def test_launcher_accepts_listed_users_only(tmp_path: Path, value: Any) -> None:
     (tmp_path / "1001.gpulab-users").touch()
     (tmp_path / "0.gpulab-users").touch()
     assert launcher.listed_uid(1001, tmp_path) == 1001
-    with pytest.raises(launcher.Rejected):
+    with pytest.raises(helper_socket.BadRequest):
         launcher.listed_uid(value, tmp_path)
 
 
@@ -159,15 +162,15 @@ VALUES = st.dictionaries(
 @pytest.mark.parametrize("name", ["", "1A", "A B", "A=B", "A\nB", "A\n", "Ä"])
 def test_names_that_are_no_variables_are_rejected(name: str) -> None:
     """A line break in a name would be a further line of the file."""
-    with pytest.raises(launcher.Rejected):
+    with pytest.raises(helper_socket.BadRequest):
         launcher.environment_file({name: "x"})
-    with pytest.raises(launcher.Rejected, match="GOOD"):
+    with pytest.raises(helper_socket.BadRequest, match="GOOD"):
         launcher.environment_file({"GOOD": "a\0b"})
 
 
 @given(VALUES)
 def test_no_value_leaves_its_quotes(environment: dict[str, str]) -> None:
-    """Read back by the rules of systemd.exec(5): in double quotes a backslash stands before " \\ ` and $."""
+    r"""Read back by the rules of systemd.exec(5): in double quotes a backslash stands before " \\ ` and $."""
     text = launcher.environment_file(environment)
     found = {}
     while text:
@@ -200,18 +203,24 @@ def test_environment_is_roots_and_replaces_a_link(tmp_path: Path) -> None:
     [
         (b"not json\n", "not JSON"),
         (b"[1]\n", "not an object"),
-        (b'{"action": "start"', "not a line"),
-        (b"x" * (launcher.LARGEST + 1) + b"\n", "bytes"),
+        (b'{"action": "start"', "incomplete"),
+        (b"x" * (launcher.LARGEST + 1) + b"\n", "too long"),
     ],
 )
 def test_broken_requests_are_rejected(data: bytes, reason: str) -> None:
     """With one reason, whatever comes."""
     left, right = socket.socketpair()
     with left, right:
-        writer = threading.Thread(target=lambda: (left.sendall(data), left.shutdown(socket.SHUT_WR)))
+
+        def write() -> None:
+            with contextlib.suppress(BrokenPipeError):
+                left.sendall(data)
+                left.shutdown(socket.SHUT_WR)
+
+        writer = threading.Thread(target=write)
         writer.start()
-        with pytest.raises(launcher.Rejected, match=reason):
-            launcher.read_request(right)
+        with pytest.raises(helper_socket.BadRequest, match=reason):
+            helper_socket.read_request(right, launcher.LARGEST, 10)
         right.close()
         writer.join(10)
 
@@ -221,7 +230,7 @@ def test_broken_requests_are_rejected(data: bytes, reason: str) -> None:
 )
 def test_other_requests_are_rejected(request_: dict[str, Any]) -> None:
     """Before anything is done."""
-    with pytest.raises(launcher.Rejected):
+    with pytest.raises(helper_socket.BadRequest):
         launcher.answer(request_)
 
 
@@ -229,10 +238,10 @@ def test_strangers_are_rejected_at_the_socket(monkeypatch: pytest.MonkeyPatch) -
     """The socket's mode is the first lock, this is the second."""
     left, right = socket.socketpair()
     with left, right:
-        launcher.check_peer(right, "root")
-        monkeypatch.setattr(launcher.struct, "unpack", lambda *_: (1, 1001, 1001))
-        with pytest.raises(launcher.Rejected, match="uid 1001"):
-            launcher.check_peer(right, "root")
+        helper_socket.check_peer(right, [pwd.getpwuid(os.getuid()).pw_name])
+        monkeypatch.setattr(helper_socket, "peer_uid", lambda _: 1001)
+        with pytest.raises(helper_socket.BadRequest, match="uid 1001"):
+            helper_socket.check_peer(right, ["root", "gpulab-hub"])
 
 
 @pytest.fixture
@@ -297,9 +306,9 @@ def test_start_replaces_itself_by_the_server(
     """The key is private, the settings are not handed on, and a full home is not needed."""
     called: list[Any] = []
     monkeypatch.setattr(start, "error_of", lambda _: error)
-    monkeypatch.setattr(start.os, "execve", lambda *arguments: called.extend(arguments))
+    monkeypatch.setattr(os, "execve", lambda *arguments: called.extend(arguments))
     monkeypatch.setattr(
-        start.os, "environ", {"GPULAB_SERVER": json.dumps(SETTINGS), "JUPYTER_RUNTIME_DIR": str(tmp_path), "A": "b"}
+        os, "environ", {"GPULAB_SERVER": json.dumps(SETTINGS), "JUPYTER_RUNTIME_DIR": str(tmp_path), "A": "b"}
     )
     start.main()
     program, argv, environment = called
@@ -313,5 +322,5 @@ def test_start_replaces_itself_by_the_server(
 
 def test_home_check_runs_as_a_program(tmp_path: Path) -> None:
     """As the unit starts it; its status is the number of the error."""
-    done = subprocess.run([sys.executable, "-m", "gpulab_server.home"], cwd=ROLE / "gpulab_server/src", check=False)
+    done = subprocess.run([sys.executable, "-m", "gpulab_server.home"], cwd=Path(home.__file__).parents[1], check=False)
     assert done.returncode == 0

@@ -14,10 +14,10 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.netutil import Resolver
 
 
-class SocketResolver(Resolver):
+class SocketResolver(Resolver):  # type: ignore[misc]
     """Resolve every name to one unix socket."""
 
-    def initialize(self, path: str) -> None:  # type: ignore[override]
+    def initialize(self, path: str) -> None:
         """Keep the path of the socket."""
         self.path = path
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pwd
 import re
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from gpulab_hub.helper_socket import BadRequest, check_peer, read_request
 
 USERS = Path("/etc/gpulab/users")
 """Holds a file UID.OWNER for each user who may have a server."""
@@ -39,40 +39,28 @@ PATIENCE = {"start": 60, "stop": 60}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-class Rejected(Exception):
-    """The request is not allowed or failed; the message is for the log of the hub."""
-
-
 def unit(uid: int) -> str:
     """Return the name of a user's server unit."""
     return f"gpulab-server@{uid}.service"
 
 
-def check_peer(connection: socket.socket, account: str) -> None:
-    """Raise Rejected unless root or the account is at the other end (unix(7), SO_PEERCRED)."""
-    size = struct.calcsize("3i")
-    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    if uid not in (0, pwd.getpwnam(account).pw_uid):
-        raise Rejected(f"uid {uid} may not use this socket")
-
-
 def listed_uid(value: Any, users: Path = USERS) -> int:
-    """Return a uid that may have a server; raise Rejected for every other value."""
+    """Return a uid that may have a server; raise BadRequest for every other value."""
     if type(value) is not int or value < LEAST_UID:
-        raise Rejected(f"uid {value!r} may not have a server: it belongs to the system")
+        raise BadRequest(f"uid {value!r} may not have a server: it belongs to the system")
     if not any(users.glob(f"{value}.*")):
-        raise Rejected(f"uid {value} is not listed in {users}: apply the role gpulab.core.users")
+        raise BadRequest(f"uid {value} is not listed in {users}: apply the role gpulab.core.users")
     return value
 
 
 def environment_file(environment: Mapping[str, Any]) -> str:
-    """Return the text of an environment file as systemd.exec(5) reads it; raise Rejected for what it cannot hold."""
+    """Return the text of an environment file as systemd.exec(5) reads it; raise BadRequest for what it cannot hold."""
     lines = []
     for name, value in sorted(environment.items()):
         if not NAME.match(name):
-            raise Rejected(f"{name!r} cannot be the name of an environment variable")
+            raise BadRequest(f"{name!r} cannot be the name of an environment variable")
         if not isinstance(value, str) or "\0" in value:
-            raise Rejected(f"the environment variable {name} is not a text")
+            raise BadRequest(f"the environment variable {name} is not a text")
         escaped = re.sub(r'(["\\$`])', r"\\\1", value)
         lines.append(f'{name}="{escaped}"\n')
     return "".join(lines)
@@ -89,16 +77,16 @@ def write_environment(path: Path, text: str) -> None:
 
 
 def systemctl(action: str, uid: int) -> None:
-    """Start or stop the unit and wait for it; raise Rejected with what systemctl printed."""
+    """Start or stop the unit and wait for it; raise BadRequest with what systemctl printed."""
     argv = ["systemctl", "--no-ask-password", action, unit(uid)]
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE[action], check=False
         )
     except subprocess.TimeoutExpired:
-        raise Rejected(f"systemctl {action} {unit(uid)} took longer than {PATIENCE[action]} s") from None
+        raise BadRequest(f"systemctl {action} {unit(uid)} took longer than {PATIENCE[action]} s") from None
     if done.returncode:
-        raise Rejected(f"systemctl {action} {unit(uid)}: {done.stderr.strip()[-500:]}")
+        raise BadRequest(f"systemctl {action} {unit(uid)}: {done.stderr.strip()[-500:]}")
 
 
 def start(uid: int, environment: Mapping[str, Any], directory: Path = DIRECTORY) -> None:
@@ -123,41 +111,22 @@ def reset_failed(uid: int) -> None:
     subprocess.run(["systemctl", "--quiet", "reset-failed", unit(uid)], capture_output=True, timeout=10, check=False)
 
 
-def read_request(connection: socket.socket) -> dict[str, Any]:
-    """Return the request; raise Rejected for one that is too long or is not a JSON object in one line."""
-    data = b""
-    while not data.endswith(b"\n"):
-        part = connection.recv(65536)
-        data += part
-        if len(data) > LARGEST:
-            raise Rejected(f"the request has more than {LARGEST} bytes")
-        if not part:
-            raise Rejected("the request is not a line")
-    try:
-        request = json.loads(data)
-    except ValueError as error:
-        raise Rejected(f"the request is not JSON: {error}") from None
-    if not isinstance(request, dict):
-        raise Rejected("the request is not an object")
-    return request
-
-
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Do what is requested."""
     action = request.get("action")
     if action == "start":
         environment = request.get("environment")
         if not isinstance(environment, dict):
-            raise Rejected("environment is missing")
+            raise BadRequest("environment is missing")
         start(listed_uid(request.get("uid")), environment)
     elif action == "stop":
         uid = request.get("uid")
         # A user who was removed from the list meanwhile may still have a server to stop.
         if type(uid) is not int or uid < LEAST_UID:
-            raise Rejected(f"uid {uid!r} has no server: it belongs to the system")
+            raise BadRequest(f"uid {uid!r} has no server: it belongs to the system")
         stop(uid)
     else:
-        raise Rejected(f"{action!r} is not an action: there are start and stop")
+        raise BadRequest(f"{action!r} is not an action: there are start and stop")
     return {"ok": True}
 
 
@@ -167,11 +136,10 @@ def main() -> int:
     parser.add_argument("--account", default="gpulab-hub", help="the account that may use the socket")
     account = parser.parse_args().account
     with socket.socket(fileno=0) as connection:
-        connection.settimeout(10)
         try:
-            check_peer(connection, account)
-            result = answer(read_request(connection))
-        except Rejected as error:
+            check_peer(connection, ["root", account])
+            result = answer(read_request(connection, LARGEST, 10))
+        except BadRequest as error:
             result = {"error": str(error)}
         except Exception as error:  # noqa: BLE001  # the hub gets an answer, and no environment reaches the journal
             result = {"error": f"{type(error).__name__} in the launcher"}

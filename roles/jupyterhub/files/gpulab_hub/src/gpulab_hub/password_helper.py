@@ -19,9 +19,7 @@ import argparse
 import grp
 import json
 import os
-import pwd
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +28,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from gpulab_hub.helper_socket import BadRequest, check_peer, read_request
 from gpulab_hub.shadow import EXPIRED, MUST_CHANGE, Record, records
 
 SHADOW = Path("/etc/shadow")
@@ -52,10 +51,6 @@ NOT_ALLOWED = "Your account may not log in here: ask an administrator."
 Answer = dict[str, Any]
 Pam = Callable[[str, str], tuple[int, int]]
 """Checks a name and a password; returns the codes of pam_authenticate and pam_acct_mgmt (the same where it failed)."""
-
-
-class BadRequest(ValueError):
-    """A request that is not answered. The message holds nothing of what was sent."""
 
 
 @CFUNCTYPE(None, c_int, c_uint, c_void_p)  # type: ignore[untyped-decorator]
@@ -140,38 +135,10 @@ def today() -> int:
     return int(time.time() // 86400)
 
 
-def peer_uid(connection: socket.socket) -> int:
-    """Return the uid of the process that connected, from the kernel."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])
-
-
-def read_request(connection: socket.socket) -> dict[str, Any]:
-    """Read one request; raise BadRequest for one that is too long, incomplete or not an object of strings."""
-    data = b""
-    until = time.monotonic() + PATIENCE
-    while b"\n" not in data:
-        if len(data) > LONGEST_REQUEST or (left := until - time.monotonic()) <= 0:
-            raise BadRequest("the request is too long or too slow")
-        connection.settimeout(left)
-        part = connection.recv(LONGEST_REQUEST)
-        if not part:
-            raise BadRequest("the request is incomplete")
-        data += part
-    if len(data) > LONGEST_REQUEST:
-        raise BadRequest("the request is too long")
-    # No error message of the decoder is passed on: it would hold the password.
-    try:
-        request = json.loads(data)
-    except ValueError:
-        raise BadRequest("the request is not JSON") from None
-    if not isinstance(request, dict) or not all(isinstance(value, str) for value in request.values()):
-        raise BadRequest("the request is not an object of strings")
-    return request
-
-
-def answer(request: dict[str, str], group: str) -> Answer:
+def answer(request: dict[str, Any], group: str) -> Answer:
     """Answer one request; raise BadRequest for one that is not known."""
+    if not all(isinstance(value, str) for value in request.values()):
+        raise BadRequest("the request is not an object of strings")
     if set(request) == {"action"} and request["action"] == "status":
         return status(group)
     if set(request) == {"action", "name", "password"} and request["action"] == "check":
@@ -183,13 +150,11 @@ def answer(request: dict[str, str], group: str) -> Answer:
 
 def serve(connection: socket.socket, group: str, allowed: Sequence[str]) -> str:
     """Serve one connection; return what an administrator should know, or nothing."""
-    uids = {entry.pw_uid for entry in map(account, allowed) if entry}
     problem = ""
-    if (uid := peer_uid(connection)) not in uids:
-        problem = f"uid {uid} may not check passwords"
     try:
-        result: Answer = answer(read_request(connection), group) if not problem else {"result": "unavailable"}
-    except (BadRequest, TimeoutError) as error:
+        check_peer(connection, allowed)
+        result: Answer = answer(read_request(connection, LONGEST_REQUEST, PATIENCE), group)
+    except BadRequest as error:
         result, problem = {"result": "unavailable"}, f"rejected a request: {error}"
     except (OSError, KeyError) as error:
         # Neither holds a password: a file cannot be read, the group does not exist.
@@ -203,14 +168,6 @@ def serve(connection: socket.socket, group: str, allowed: Sequence[str]) -> str:
     except OSError as error:
         problem = problem or f"the peer did not take the answer: {error}"
     return problem
-
-
-def account(name: str) -> pwd.struct_passwd | None:
-    """Return an account, or None where it does not exist."""
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        return None
 
 
 def main() -> int:

@@ -26,9 +26,9 @@ class LabSpawner(Spawner):  # type: ignore[misc]
     least_memory = Integer(host.LEAST_MEMORY, help="Bytes that the host must have left to start one more server.").tag(
         config=True
     )
-    state_directory = Unicode("/var/lib/gpulab/jupyterhub", help="Directory of the hub's certificates and addresses.").tag(
-        config=True
-    )
+    state_directory = Unicode(
+        "/var/lib/gpulab/jupyterhub", help="Directory of the hub's certificates and addresses."
+    ).tag(config=True)
     internal_ssl = Bool(True, help="Servers speak TLS, with certificates that the hub makes.")
     uid = Integer(0, help="The uid that the server was started for; 0 when it was not.")
     authority = Unicode("", help="Fingerprint of the certificate authority that the server trusts.")

@@ -1,7 +1,8 @@
-"""Check that a user can write into their home: python -I -m gpulab_server.home
+"""Check that a user can write into their home.
 
-Run before the server starts, as the user and inside the server's unit: the home may have a quota, and may not answer.
-The exit status is the number of the error (errno(3)), 0 when everything is well.
+`python -I -m gpulab_server.home` runs before the server starts, as the user and inside the server's unit: the home
+may have a quota, and may not answer. The exit status is the number of the error (errno(3)), 0 when everything is
+well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Run a module as `python -m` does, without looking for it in the working directory: python kernel_start.py MODULE ARGUMENT...
+"""Run a module as `python -m` does, without looking for it in the working directory.
 
-It runs in the environment of the kernel, of which it needs the standard library alone. Where others may write to the
-working directory, cells look for modules there last: what a kernel imports by itself, such as for completions or when
-it ends, would else be theirs.
+`python kernel_start.py MODULE ARGUMENT...` runs in the environment of the kernel, of which it needs the standard
+library alone. Where others may write to the working directory, cells look for modules there last: what a kernel
+imports by itself, such as for completions or when it ends, would else be theirs.
 """
 
 import sys

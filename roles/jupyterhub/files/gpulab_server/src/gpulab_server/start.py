@@ -1,4 +1,4 @@
-"""Start a user's Jupyter server, as gpulab-server@.service does: python -I -m gpulab_server.start
+"""Start a user's Jupyter server, as gpulab-server@.service does with `python -I -m gpulab_server.start`.
 
 The hub passes arguments and certificates in GPULAB_SERVER. The key is written where only this unit can read it.
 """
