@@ -60,7 +60,7 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         """Return the user's name and the fingerprint of the password, or None; raise HTTPError with what to do."""
         data = data if isinstance(data, dict) else {}
         name = data.get("username")
-        # JupyterHub lowers and maps names after this: the account whose password is checked must be the one that logs in.
+        # JupyterHub lowers and maps names after this: the account that is checked must be the one that logs in.
         name = self.normalize_username(name) if isinstance(name, str) else None
         if name is not None and self.normalize_username(name) != name:
             name = None
