@@ -50,7 +50,7 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def account(host: Any, wishes: Wishes) -> Iterator[Account]:
+def account(host: Any, wishes: Wishes, hub_url: str, certificate: str | bool) -> Iterator[Account]:
     """Make a member of the users' group; only where the host may be thrown away."""
     if not wishes.disposable:
         pytest.skip("this is a live host: no account is made on it")
@@ -60,6 +60,11 @@ def account(host: Any, wishes: Wishes) -> Iterator[Account]:
     yield Account(host, name)
     host.run("systemctl stop gpulab-server-%s.service; pkill -KILL -u %s", name, name)
     host.check_output("userdel --remove %s 2>/dev/null", name)
+    # The hub must not know the account either, or the next converge would change something.
+    token = host.file("/var/lib/gpulab/jupyterhub/people.token").content_string.strip()
+    headers = {"Authorization": f"token {token}"}
+    answer = requests.delete(f"{hub_url}/hub/api/users/{name}", headers=headers, verify=certificate, timeout=60)
+    assert answer.status_code in (204, 404), answer.text
 
 
 def attempt(hub_url: str, certificate: str | bool, name: str, word: str) -> tuple[int, str, float]:
