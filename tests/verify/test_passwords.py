@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from hub import Person
+from hub import Person, server_unit
 from shell import Shell
 from wishes import Wishes
 
@@ -57,8 +57,11 @@ def account(host: Any, wishes: Wishes, hub_url: str, certificate: str | bool) ->
     name = "verify-password"
     host.run("userdel --remove %s", name)
     host.check_output("useradd --create-home --shell /bin/bash --groups %s %s", wishes.users_group, name)
+    uid = str(host.user(name).uid)
+    # As the role users lists it.
+    host.check_output("touch /etc/gpulab/users/%s.verify", uid)
     yield Account(host, name)
-    host.run("systemctl stop gpulab-server-%s.service; pkill -KILL -u %s", name, name)
+    host.run("rm /etc/gpulab/users/%s.verify; systemctl kill --signal=KILL user-%s.slice; pkill -KILL -u %s", uid, uid, name)
     host.check_output("userdel --remove %s 2>/dev/null", name)
     # The hub must not know the account either, or the next converge would change something.
     token = host.file("/var/lib/gpulab/jupyterhub/people.token").content_string.strip()
@@ -225,7 +228,7 @@ def test_cookie_ends_with_the_password_and_the_server_goes_on(
     old.start_server()
     lab = f"{hub_url}/user/{account.name}/api/contents"
     assert old.web.get(lab, timeout=60).status_code == 200
-    unit = f"gpulab-server-{account.name}.service"
+    unit = server_unit(host, account.name)
     main = host.check_output("systemctl show --property=MainPID --value %s", unit)
     host.check_output("chage -M 9999 %s && usermod -c changed %s", account.name, account.name)
     assert not ended(old, REFRESH)

@@ -166,14 +166,14 @@ for root, directories, _ in os.walk("/"):
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def kernel(person: Person, wishes: Wishes) -> Iterator[Kernel]:
     """Return the hostile user's kernel."""
     with person.kernel(wishes.kernels["python"]) as started:
         yield started
 
 
-@pytest.fixture(scope="module", params=["notebook", "ssh"])
+@pytest.fixture(params=["notebook", "ssh"])
 def door(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """Return how the hostile user runs a program: in a notebook and over SSH."""
     if request.param == "notebook":
