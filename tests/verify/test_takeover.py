@@ -445,3 +445,15 @@ def test_isolation_is_in_force(host: Any, unit: str) -> None:
     wanted = PROPERTIES[unit]
     shown = host.check_output("systemctl show %s " + " ".join(f"--property={name}" for name in wanted), unit)
     assert dict(line.partition("=")[::2] for line in shown.splitlines()) == wanted
+
+
+def test_renewed_certificates_end_running_servers(host: Any, person: Person, wishes: Wishes) -> None:
+    """A server that trusts the authority before is stopped by the hub, and its user starts another one."""
+    if not wishes.disposable:
+        pytest.skip("this is a live host: nobody's server is ended on it")
+    person.start_server()
+    host.check_output("rm /var/lib/gpulab/jupyterhub/tls/authority.key && systemctl restart gpulab-proxy gpulab-hub")
+    wait_for(lambda: host.file("/run/gpulab-hub/hub.sock").exists)
+    wait_for(lambda: host.run("systemctl is-active %s", server_unit(host, person.name)).rc != 0, 90)
+    person.start_server()
+    assert person.web.get(f"{person.base}/user/{person.name}/api", timeout=60).status_code == 200

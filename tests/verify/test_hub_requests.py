@@ -1,0 +1,89 @@
+"""An ordinary user's requests to the hub: nothing of another user can be read or changed, and no link leaves the hub."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import websocket
+from hub import Person
+from wishes import Wishes
+
+READS = (
+    *("users", "users/{other}", "users/{other}/tokens", "users/{other}/shared", "users/{other}/servers"),
+    *("groups", "groups/x", "services", "services/gpulab-people", "proxy", "shares/{other}", "shares/{other}/"),
+    *("users/{other}/tokens/1", "users?state=active", "users/{other}?include_stopped_servers=1"),
+)
+CHANGES = (
+    *(("POST", "users/{other}"), ("DELETE", "users/{other}"), ("PATCH", "users/{other}"), ("POST", "users")),
+    *(("POST", "users/{other}/server"), ("DELETE", "users/{other}/server"), ("POST", "users/{other}/tokens")),
+    *(("POST", "users/{other}/activity"), ("POST", "groups/x"), ("POST", "groups/x/users"), ("DELETE", "groups/x")),
+    *(("POST", "proxy"), ("PATCH", "proxy"), ("POST", "shutdown"), ("PATCH", "users/{own}"), ("DELETE", "users/{own}")),
+    *(("POST", "shares/{other}/"), ("POST", "users/{own}/servers/second"), ("POST", "share-codes/{other}/")),
+)
+NEXTS = (
+    *("//evil.example", "https://evil.example/", "/\\evil.example", "\\\\evil.example", "///evil.example", "http:evil.example"),
+    *("javascript:alert(1)", "/hub/../../evil", "\t//evil.example", "https:/evil.example", "//user@evil.example"),
+    *("/%09/evil.example", "/%5Cevil.example", "https://127.0.0.1@evil.example", "data:text/html,x", "//evil.example/%2f.."),
+)
+
+
+def send(person: Person, method: str, path: str, **options: Any) -> Any:
+    """Send a request to the hub's API as its pages do."""
+    return person.web.request(
+        method, f"{person.base}/hub/api/{path}", headers=person._xsrf(), allow_redirects=False, timeout=60, **options
+    )
+
+
+@pytest.mark.parametrize("path", READS)
+def test_nothing_of_others_is_read(person: Person, neighbour: Person, path: str) -> None:
+    """Names of others, their servers, tokens and groups are not an ordinary user's."""
+    answer = send(person, "GET", path.format(other=neighbour.name))
+    assert answer.status_code in (401, 403, 404, 405)
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGES)
+def test_nothing_of_others_is_changed(person: Person, neighbour: Person, method: str, path: str) -> None:
+    """Nor does a user get more power, a second server, or a share."""
+    answer = send(person, method, path.format(other=neighbour.name, own=person.name), json={"admin": True, "user": person.name})
+    assert answer.status_code in (400, 401, 403, 404, 405)
+
+
+@pytest.mark.parametrize("body", [{"roles": ["admin"]}, {"scopes": ["admin:users"]}, {"scopes": ["read:users"]}])
+def test_tokens_have_no_more_rights_than_their_user(person: Person, body: dict[str, Any]) -> None:
+    """Whatever rights are requested for one."""
+    assert send(person, "POST", f"users/{person.name}/tokens", json=body).status_code == 400
+
+
+def test_pages_of_other_sites_cannot_change_anything(person: Person) -> None:
+    """Without the token that only the hub's own pages have, a login alone does nothing."""
+    url = f"{person.base}/hub/api/users/{person.name}/server"
+    for method in ("POST", "DELETE"):
+        answer = person.web.request(method, url, headers={"Origin": "https://evil.example"}, timeout=60)
+        assert answer.status_code == 403
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("target", NEXTS)
+@pytest.mark.parametrize("page", ["hub/login", "hub/spawn", "hub/logout"])
+def test_links_do_not_leave_the_hub(person: Person, page: str, target: str) -> None:
+    """After a login the browser stays here."""
+    answer = person.web.get(f"{person.base}/{page}", params={"next": target}, allow_redirects=False, timeout=60)
+    if page == "hub/logout":
+        person.web.cookies.clear()
+    location = answer.headers.get("Location", "")
+    assert "\\" not in location
+    assert urlsplit(location).netloc in ("", urlsplit(person.base).netloc)
+
+
+@pytest.mark.parametrize("path", ["api/kernels/0/channels", "terminals/websocket/1", "api/events/subscribe", "lsp/ws/pylsp"])
+def test_websockets_of_others_are_closed(person: Person, neighbour: Person, wishes: Wishes, path: str) -> None:
+    """A login of one's own opens no channel of another user's server."""
+    url = f"{neighbour.base}/user/{neighbour.name}/{path}".replace("http", "ws", 1)
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.web.cookies)
+    options = {"ca_certs": person.verify} if isinstance(person.verify, str) else {"cert_reqs": 0}
+    with pytest.raises(websocket.WebSocketBadStatusException, match="403|404"):
+        websocket.create_connection(
+            url, cookie=cookies, origin=person.base, timeout=60, sslopt=options if wishes.hub["tls"] != "none" else None
+        )
