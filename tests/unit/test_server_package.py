@@ -67,7 +67,7 @@ def test_own_socket_is_found(family: socket.AddressFamily, address: str) -> None
     ],
 )
 def test_own_program_is_reached(there: list[tuple[str, int]], target: str) -> None:
-    """Wherever it listens, and whoever listens elsewhere."""
+    """Wherever it listens, whatever listens elsewhere."""
     assert listeners.choose([listener(*each) for each in there], "localhost", PORT, ME)[0] == target
 
 

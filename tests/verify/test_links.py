@@ -95,7 +95,7 @@ def below(person: Person, path: str) -> str:
 
 
 def test_trap_is_set(host: Any, trap: tuple[int, Kernel]) -> None:
-    """It answers whoever connects: the tests below would pass with nobody listening, too."""
+    """It answers every connection: the tests below would pass without a listener, too."""
     for address in ("127.0.0.1", "[::1]"):
         answer = host.check_output("/usr/bin/python3 -c %s", ASK.format(url=f"http://{address}:{trap[0]}/"))
         assert answer == "harmless marker"
@@ -187,7 +187,7 @@ def test_port_without_a_program_is_named(person: Person) -> None:
 
 @pytest.mark.parametrize(("step", "expected"), [(0, "connected 2"), (1, "rejected 503 2")])
 def test_port_that_changes_hands_gets_nothing(host: Any, person: Person, step: int, expected: str) -> None:
-    """Between the check and the connection somebody else may have taken the port."""
+    """Between the check and the connection another user may have taken the port."""
     code = CHANGES_HANDS.format(step=step)
     printed = host.check_output("runuser -u %s -- /opt/gpulab/server/current/bin/python -I -c %s", person.name, code)
     assert printed == expected

@@ -103,7 +103,7 @@ def test_notebook_opens_without_running_foreign_code(
 
 
 def test_own_directory_comes_first_in_notebooks(host: Any, person: Person, wishes: Wishes) -> None:
-    """Where nobody else can write, a module of one's own may replace an installed one, as in IPython everywhere."""
+    """Where no other user can write, a module of one's own may replace an installed one, as in IPython everywhere."""
     home = host.user(person.name).home
     make = "mkdir -p ~/verify-first && echo 'VALUE = 1' > ~/verify-first/psutil.py"
     host.check_output("runuser -u %s -- sh -c %s", person.name, make)
@@ -141,7 +141,7 @@ def test_r_starts_there_without_running_foreign_code(ssh: Shell, place: Place, h
 
 
 def test_r_reads_the_files_of_own_projects(ssh: Shell, host: Any) -> None:
-    """A directory that nobody else may write to is as it is in R everywhere (renv lives on that)."""
+    """A directory that no other user may write to is as it is in R everywhere (renv lives on that)."""
     if not host.exists("R"):
         pytest.skip("there is no R on this host")
     make = "rm -rf verify-project; umask 022; mkdir verify-project && cd verify-project"
@@ -156,9 +156,9 @@ def test_r_reads_the_files_of_own_projects(ssh: Shell, host: Any) -> None:
 
 def test_kernel_is_registered_from_there_without_running_foreign_code(ssh: Shell, place: Place, wishes: Wishes) -> None:
     """`gpulab kernel add` asks the environment for ipykernel; what it registers names a file."""
-    folder = wishes.interpreter.removesuffix("/bin/python")
+    environment = wishes.interpreter.removesuffix("/bin/python")
     try:
-        done = ssh.run(f"cd {place.path} && gpulab kernel add {folder} --name verify-added")
+        done = ssh.run(f"cd {place.path} && gpulab kernel add {environment} --name verify-added")
         assert done.returncode == 0, done.stderr
         spec = json.loads(ssh.run("cat .local/share/jupyter/kernels/verify-added/kernel.json").stdout)
         assert spec["argv"][1].endswith("/ipykernel_launcher.py")

@@ -9,7 +9,7 @@ import sys
 
 
 def exclusive(directory: str) -> bool:
-    """Return whether nobody else can put files into a directory; lists of access show in the bits of the group."""
+    """Return whether the user alone can put files into a directory; lists of access show in the bits of the group."""
     import os
     from pathlib import Path
 

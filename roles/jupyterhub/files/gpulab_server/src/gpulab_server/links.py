@@ -26,7 +26,7 @@ LIMIT = 600
 LINES = 20
 """Lines of git's output that are shown."""
 TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
-# No protocol but https, not for a redirect or a submodule either; no question that nobody can answer.
+# No protocol but https, not for a redirect or a submodule either; no question, since there is no terminal.
 GIT = {"GIT_ALLOW_PROTOCOL": "https", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "/bin/false"}
 
 

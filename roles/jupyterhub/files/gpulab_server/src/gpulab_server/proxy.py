@@ -27,7 +27,7 @@ class OwnListenersClient(TCPClient):  # type: ignore[misc]
     """Connects to listeners of the own uid alone.
 
     A socket that listened before the connection was made and still does has taken it: the kernel binds no second one to
-    the same address for another uid. So nothing is sent to whoever takes the port between check and connect.
+    the same address for another uid. So nothing is sent to another user who takes the port between check and connect.
     """
 
     async def connect(self, host: str, port: int, *arguments: Any, **options: Any) -> Any:
