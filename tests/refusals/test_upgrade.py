@@ -1,4 +1,4 @@
-"""A host of the layout in which the hub was root: an upgrade ends its servers once, and keeps users and their tokens."""
+"""A host on which the hub was root: an upgrade ends its servers once, and keeps users and their tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import json, sqlite3
 database = sqlite3.connect("{STATE}/jupyterhub.sqlite")
 rows = database.execute("select name from users union select hashed from api_tokens where user_id is not null")
 print(json.dumps(sorted(value for value, in rows)))
-E"""
+E"""  # noqa: S608  # a constant
 OLD_LAYOUT = f"""
 systemctl stop gpulab-hub
 chown -R root:root {STATE} && chmod 0700 {STATE}

@@ -1,4 +1,4 @@
-"""An ordinary user's requests to the hub: nothing of another user can be read or changed, and no link leaves the hub."""
+"""An ordinary user's requests to the hub: nothing of others is read or changed, and no link leaves the hub."""
 
 from __future__ import annotations
 
@@ -23,9 +23,22 @@ CHANGES = (
     *(("POST", "shares/{other}/"), ("POST", "users/{own}/servers/second"), ("POST", "share-codes/{other}/")),
 )
 NEXTS = (
-    *("//evil.example", "https://evil.example/", "/\\evil.example", "\\\\evil.example", "///evil.example", "http:evil.example"),
+    *(
+        "//evil.example",
+        "https://evil.example/",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "///evil.example",
+        "http:evil.example",
+    ),
     *("javascript:alert(1)", "/hub/../../evil", "\t//evil.example", "https:/evil.example", "//user@evil.example"),
-    *("/%09/evil.example", "/%5Cevil.example", "https://127.0.0.1@evil.example", "data:text/html,x", "//evil.example/%2f.."),
+    *(
+        "/%09/evil.example",
+        "/%5Cevil.example",
+        "https://127.0.0.1@evil.example",
+        "data:text/html,x",
+        "//evil.example/%2f..",
+    ),
 )
 
 
@@ -46,7 +59,9 @@ def test_nothing_of_others_is_read(person: Person, neighbour: Person, path: str)
 @pytest.mark.parametrize(("method", "path"), CHANGES)
 def test_nothing_of_others_is_changed(person: Person, neighbour: Person, method: str, path: str) -> None:
     """Nor does a user get more power, a second server, or a share."""
-    answer = send(person, method, path.format(other=neighbour.name, own=person.name), json={"admin": True, "user": person.name})
+    answer = send(
+        person, method, path.format(other=neighbour.name, own=person.name), json={"admin": True, "user": person.name}
+    )
     assert answer.status_code in (400, 401, 403, 404, 405)
 
 
@@ -77,13 +92,15 @@ def test_links_do_not_leave_the_hub(person: Person, page: str, target: str) -> N
     assert urlsplit(location).netloc in ("", urlsplit(person.base).netloc)
 
 
-@pytest.mark.parametrize("path", ["api/kernels/0/channels", "terminals/websocket/1", "api/events/subscribe", "lsp/ws/pylsp"])
+@pytest.mark.parametrize(
+    "path", ["api/kernels/0/channels", "terminals/websocket/1", "api/events/subscribe", "lsp/ws/pylsp"]
+)
 def test_websockets_of_others_are_closed(person: Person, neighbour: Person, wishes: Wishes, path: str) -> None:
     """A login of one's own opens no channel of another user's server."""
     url = f"{neighbour.base}/user/{neighbour.name}/{path}".replace("http", "ws", 1)
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.web.cookies)
     options = {"ca_certs": person.verify} if isinstance(person.verify, str) else {"cert_reqs": 0}
-    with pytest.raises(websocket.WebSocketBadStatusException, match="403|404"):
+    with pytest.raises(websocket.WebSocketBadStatusException, match=r"403|404"):
         websocket.create_connection(
             url, cookie=cookies, origin=person.base, timeout=60, sslopt=options if wishes.hub["tls"] != "none" else None
         )

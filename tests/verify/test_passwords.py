@@ -61,7 +61,9 @@ def account(host: Any, wishes: Wishes, hub_url: str, certificate: str | bool) ->
     # As the role users lists it.
     host.check_output("touch /etc/gpulab/users/%s.verify", uid)
     yield Account(host, name)
-    host.run("rm /etc/gpulab/users/%s.verify; systemctl kill --signal=KILL user-%s.slice; pkill -KILL -u %s", uid, uid, name)
+    host.run(
+        "rm /etc/gpulab/users/%s.verify; systemctl kill --signal=KILL user-%s.slice; pkill -KILL -u %s", uid, uid, name
+    )
     host.check_output("userdel --remove %s 2>/dev/null", name)
     # The hub must not know the account either, or the next converge would change something.
     token = host.file("/var/lib/gpulab/jupyterhub/people.token").content_string.strip()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import requests
 from hub import Kernel, Person, server_unit
 from shell import Shell
 from wishes import Wishes
@@ -364,6 +365,39 @@ def test_other_user_cannot_serve_a_users_route(host: Any, kernel: Kernel, neighb
             90,
         )
         neighbour.start_server()
+
+
+ROUTE = """
+import http.client, json, socket
+connection = http.client.HTTPConnection("localhost", timeout=20)
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect("/run/gpulab-proxy/api.sock")
+token = open("/etc/gpulab/jupyterhub/proxy_token").read().strip()
+headers = {{"Authorization": f"token {{token}}"}}
+connection.request({method!r}, "/api/routes{path}", json.dumps({{"target": {target!r}}}), headers)
+print(connection.getresponse().status)
+"""
+
+
+def test_pages_of_other_users_are_not_opened(host: Any, kernel: Kernel, person: Person, neighbour: Person) -> None:
+    """A user's own program in the place of the server gets its own user's visits alone, whatever a link says."""
+    address, port = target(host, person.name)
+    assert kernel.run(SQUAT.format(address=address, port=port + 1 if port < 60000 else port - 1)).strip() == "listening"
+    page, url = f"/user/{person.name}/own-page", f"https://{address}:{port + 1 if port < 60000 else port - 1}"
+    assert as_hub(host, ROUTE.format(method="POST", path=page, target=url)).strip() == "201"
+    try:
+        assert "SQUATTE" in person.web.get(f"{person.base}{page}", timeout=60).text
+        answer = neighbour.web.get(f"{neighbour.base}{page}", timeout=60)
+        assert answer.status_code == 403
+        assert "another user" in answer.text
+        stranger = {"Sec-Fetch-Mode": "navigate"}
+        answer = requests.get(f"{person.base}{page}", headers=stranger, verify=person.verify, timeout=60)
+        assert "/hub/login" in answer.url
+        script = {**stranger, "Sec-Fetch-Mode": "cors"}
+        assert neighbour.web.get(f"{neighbour.base}{page}", headers=script, timeout=60).status_code == 403
+    finally:
+        as_hub(host, ROUTE.format(method="DELETE", path=page, target=url))
+        kernel.run("squatter.close()")
 
 
 @pytest.mark.parametrize("with_key", [False, True])

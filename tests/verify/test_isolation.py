@@ -11,7 +11,7 @@ from hub import Kernel, Person
 from shell import Shell
 from wishes import Wishes
 
-SECRET = "walls-secret-4711"
+SECRET = "isolation-secret-4711"
 """What the neighbour keeps in a file, on a command line, in an environment and in a running kernel."""
 
 Door = Callable[[str], str]
@@ -30,10 +30,10 @@ print(json.dumps({
 KEEP = f"""
 import os, subprocess
 secret = {SECRET!r}
-held = subprocess.Popen(["sleep", "900", "0"], executable="/bin/sleep", env={{"WALLS": secret}})
+held = subprocess.Popen(["sleep", "900", "0"], executable="/bin/sleep", env={{"SECRET": secret}})
 shown = subprocess.Popen(["sh", "-c", "sleep 900 # " + secret])
-open("/tmp/walls-of-notebook", "w").write(secret)
-os.chmod("/tmp/walls-of-notebook", 0o644)
+open("/tmp/isolation-of-notebook", "w").write(secret)
+os.chmod("/tmp/isolation-of-notebook", 0o644)
 """
 READ = """
 for path in {paths!r}:
@@ -116,19 +116,19 @@ def prey(neighbour: Person, wishes: Wishes, host: Any) -> Iterator[dict[str, Any
         kernel.run(KEEP)
         places = json.loads(kernel.run(CHANNELS))
         home = host.user(neighbour.name).home
-        host.check_output("runuser -u %s -- sh -c 'umask 0; echo %s > ~/walls-secret'", neighbour.name, SECRET)
+        host.check_output("runuser -u %s -- sh -c 'umask 0; echo %s > ~/isolation-secret'", neighbour.name, SECRET)
         try:
             environment = f"/run/gpulab/servers/{host.user(neighbour.name).uid}"
             yield {
                 **places,
-                "file": f"{home}/walls-secret",
+                "file": f"{home}/isolation-secret",
                 "name": neighbour.name,
                 "kernel": kernel,
                 "environment": environment,
             }
         finally:
             kernel.run("held.kill(); shown.kill()")
-            host.check_output("rm -f %s/walls-secret", home)
+            host.check_output("rm -f %s/isolation-secret", home)
 
 
 @pytest.fixture(scope="module")
@@ -192,11 +192,11 @@ def test_running_code_cannot_be_read_along(door: Door, prey: dict[str, Any]) -> 
 
 def test_temporary_files_are_ones_own(door: Door, prey: dict[str, Any], host: Any) -> None:
     """What a neighbour, or the host, keeps in /tmp is not in one's own."""
-    host.check_output("touch /tmp/walls-of-host && chmod 644 /tmp/walls-of-host")
+    host.check_output("touch /tmp/isolation-of-host && chmod 644 /tmp/isolation-of-host")
     try:
-        answers = door(READ.format(paths=[f"/tmp/walls-of-{whose}" for whose in ("notebook", "host")])).splitlines()
+        answers = door(READ.format(paths=[f"/tmp/isolation-of-{whose}" for whose in ("notebook", "host")])).splitlines()
     finally:
-        host.check_output("rm /tmp/walls-of-host")
+        host.check_output("rm /tmp/isolation-of-host")
     assert [line.split()[0] for line in answers] == ["FileNotFoundError"] * 2
 
 

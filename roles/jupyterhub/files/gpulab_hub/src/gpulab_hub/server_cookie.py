@@ -1,0 +1,28 @@
+"""The cookie with which a browser reaches its own user's server, and no other one: pure functions.
+
+All servers are under one host name. A page of one user's server would run with the login of whoever opens it, so the
+proxy (proxy.mjs) lets a browser through to `/user/NAME/` only with this cookie.
+"""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+from urllib.parse import urlsplit
+
+NAME = "gpulab-server"
+LIFETIME = 30 * 86400
+"""Seconds after which a browser needs a new one; a page that stays open for longer must be reloaded."""
+
+
+def value(base_url: str, key: str, now: float) -> str:
+    """Return the cookie for a server's address, such as `/user/ada/`: its end (seconds since 1970) and a signature."""
+    expires = int(now) + LIFETIME
+    return f"{expires}.{hmac.new(key.encode(), f'{base_url}|{expires}'.encode(), sha256).hexdigest()}"
+
+
+def is_own_page(target: str, base_url: str) -> bool:
+    """Return whether an address is a path below a server's address."""
+    parts = urlsplit(target)
+    plain = target.isprintable() and "\\" not in target
+    return plain and not parts.scheme and not parts.netloc and f"{parts.path}/".startswith(base_url)

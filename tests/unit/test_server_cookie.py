@@ -1,0 +1,49 @@
+"""Who may open a page of a user's server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
+
+from gpulab_hub import server_cookie
+
+
+def test_cookie_is_for_one_server_and_one_key() -> None:
+    """Nobody makes the cookie of another user's server out of their own."""
+    own = server_cookie.value("/user/ada/", "key", 0)
+    assert own == server_cookie.value("/user/ada/", "key", 0)
+    signatures = {own.partition(".")[2]}
+    signatures |= {
+        server_cookie.value(*other).partition(".")[2] for other in (("/user/eve/", "key", 0), ("/user/ada/", "x", 0))
+    }
+    assert len(signatures) == 3
+
+
+@pytest.mark.parametrize("target", ["/user/ada/", "/user/ada", "/user/ada/lab?a=b", "/user/ada/tree#x"])
+def test_own_pages_are_opened(target: str) -> None:
+    """With everything that belongs to their address."""
+    assert server_cookie.is_own_page(target, "/user/ada/")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(
+            "/user/eve/",
+            "/user/adam/",
+            "/hub/",
+            "",
+            "user/ada/",
+            "//evil.example/user/ada/",
+            "https://evil.example/user/ada/",
+        ),
+        *("/\\evil.example/user/ada/", "/?/user/ada/", "javascript:/user/ada/", "/user/ada/\r\nX: y", "/\t/user/ada/"),
+    ],
+)
+def test_other_pages_are_rejected(target: str) -> None:
+    """Of other users, of the hub, of other sites."""
+    assert not server_cookie.is_own_page(target, "/user/ada/")
