@@ -49,20 +49,21 @@ def send(person: Person, method: str, path: str, **options: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("path", READS)
-def test_nothing_of_others_is_read(person: Person, neighbour: Person, path: str) -> None:
+def test_nothing_of_others_is_read(person: Person, neighbour: Person) -> None:
     """Names of others, their servers, tokens and groups are not an ordinary user's."""
-    answer = send(person, "GET", path.format(other=neighbour.name))
-    assert answer.status_code in (401, 403, 404, 405)
+    paths = [path.format(other=neighbour.name) for path in READS]
+    answers = {path: send(person, "GET", path).status_code for path in paths}
+    assert {path: status for path, status in answers.items() if status not in (401, 403, 404, 405)} == {}
 
 
-@pytest.mark.parametrize(("method", "path"), CHANGES)
-def test_nothing_of_others_is_changed(person: Person, neighbour: Person, method: str, path: str) -> None:
+def test_nothing_of_others_is_changed(person: Person, neighbour: Person) -> None:
     """Nor does a user get more power, a second server, or a share."""
-    answer = send(
-        person, method, path.format(other=neighbour.name, own=person.name), json={"admin": True, "user": person.name}
-    )
-    assert answer.status_code in (400, 401, 403, 404, 405)
+    body = {"admin": True, "user": person.name}
+    answers = {}
+    for method, path in CHANGES:
+        answer = send(person, method, path.format(other=neighbour.name, own=person.name), json=body)
+        answers[method, path] = answer.status_code
+    assert {key: status for key, status in answers.items() if status not in (400, 401, 403, 404, 405)} == {}
 
 
 @pytest.mark.parametrize("body", [{"roles": ["admin"]}, {"scopes": ["admin:users"]}, {"scopes": ["read:users"]}])
@@ -80,16 +81,15 @@ def test_pages_of_other_sites_cannot_change_anything(person: Person) -> None:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-@pytest.mark.parametrize("target", NEXTS)
-@pytest.mark.parametrize("page", ["hub/login", "hub/spawn", "hub/logout"])
-def test_links_do_not_leave_the_hub(person: Person, page: str, target: str) -> None:
+@pytest.mark.parametrize("page", ["hub/login", "hub/spawn", "hub/server-cookie"])
+def test_links_do_not_leave_the_hub(person: Person, page: str) -> None:
     """After a login the browser stays here."""
-    answer = person.web.get(f"{person.base}/{page}", params={"next": target}, allow_redirects=False, timeout=60)
-    if page == "hub/logout":
-        person.web.cookies.clear()
-    location = answer.headers.get("Location", "")
-    assert "\\" not in location
-    assert urlsplit(location).netloc in ("", urlsplit(person.base).netloc)
+    locations = {}
+    for target in NEXTS:
+        answer = person.web.get(f"{person.base}/{page}", params={"next": target}, allow_redirects=False, timeout=60)
+        locations[target] = answer.headers.get("Location", "")
+    own = ("", urlsplit(person.base).netloc)
+    assert {target: to for target, to in locations.items() if "\\" in to or urlsplit(to).netloc not in own} == {}
 
 
 @pytest.mark.parametrize(
