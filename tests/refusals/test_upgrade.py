@@ -21,20 +21,27 @@ systemd-run --quiet --unit gpulab-server-ada sleep 600
 """
 
 
+def printed(lab: Lab, command: str) -> str:
+    """Return what a command prints on the host, in one line."""
+    return lab.shell(command).partition("(stdout) ")[2].replace("\\n", " ").strip()
+
+
 def test_old_layout_is_upgraded_once(lab: Lab) -> None:
     """Servers of the old layout end and are named; secrets between hub and proxy are new; the database stays."""
-    before = json.loads(lab.shell(READ))
-    secrets = lab.shell(f"cat {STATE}/cookie_secret {STATE}/people.token | sha256sum")
+    before = json.loads(printed(lab, READ))
+    secrets = printed(lab, f"cat {STATE}/cookie_secret {STATE}/people.token | sha256sum")
     assert "ada" in before
     assert len(before) > 2, "the database holds no token: nothing would be proven"
     lab.shell(OLD_LAYOUT)
     done = lab.play("site.yml", "--tags", "jupyterhub", jupyterhub_drain_minutes=0)
     assert done.code == 0, done.output[-3000:]
     assert "Ended once by this upgrade: ada." in done.text
-    assert lab.shell("systemctl list-units --plain --no-legend 'gpulab-server-*'").strip() == ""
-    assert lab.shell(f"stat -c %U {STATE} {STATE}/jupyterhub.sqlite {STATE}/people.token").split() == ["gpulab-hub"] * 3
-    assert lab.shell(f"cat {STATE}/cookie_secret {STATE}/people.token | sha256sum") != secrets
-    assert lab.shell(f"test -e {OLD_SECRET} || echo gone").strip() == "gone"
-    assert set(before) <= set(json.loads(lab.shell(READ)))
+    assert printed(lab, "systemctl list-units --plain --no-legend 'gpulab-server-*'").strip() == ""
+    assert (
+        printed(lab, f"stat -c %U {STATE} {STATE}/jupyterhub.sqlite {STATE}/people.token").split() == ["gpulab-hub"] * 3
+    )
+    assert printed(lab, f"cat {STATE}/cookie_secret {STATE}/people.token | sha256sum") != secrets
+    assert printed(lab, f"test -e {OLD_SECRET} || echo gone").strip() == "gone"
+    assert set(before) <= set(json.loads(printed(lab, READ)))
     again = lab.play("site.yml", "--tags", "jupyterhub")
     assert (again.code, again.changed) == (0, 0), again.output[-3000:]
