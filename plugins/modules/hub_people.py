@@ -52,7 +52,9 @@ forgotten:
 
 import grp
 import json
+import os
 import pwd
+import re
 import socket
 import time
 import urllib.parse
@@ -117,6 +119,19 @@ def asker(path: str, token: str) -> Callable[[str, str], Any]:
     return ask
 
 
+def read_token(path: Path) -> str:
+    """Return the token, from a directory that the hub's account can write: no link is followed, no other text is sent.
+
+    Raises OSError for anything else than a file with a token.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags), encoding="ascii", errors="replace") as opened:
+        token = opened.read(200).strip()
+    if not re.fullmatch("[0-9a-f]{64}", token):
+        raise OSError("it does not hold a token")
+    return token
+
+
 def everybody(ask: Callable[[str, str], Any]) -> list[str]:
     """Give the names of all people whom the hub knows, page by page."""
     names: list[str] = []
@@ -155,7 +170,10 @@ def main() -> None:
     path = Path(module.params["token_file"])
     if not path.is_file():
         module.exit_json(changed=False, forgotten=[])
-    ask = asker(module.params["socket"], path.read_text(encoding="utf-8").strip())
+    try:
+        ask = asker(module.params["socket"], read_token(path))
+    except OSError as error:
+        module.fail_json(msg=f"{path}: {error}. Remove it and restart gpulab-hub, which makes a new one.")
     try:
         entry = grp.getgrnam(module.params["group"])
     except KeyError:

@@ -23,7 +23,9 @@ def test_cookie_is_for_one_server_and_one_key() -> None:
     assert len(signatures) == 3
 
 
-@pytest.mark.parametrize("target", ["/user/ada/", "/user/ada", "/user/ada/lab?a=b", "/user/ada/tree#x"])
+@pytest.mark.parametrize(
+    "target", ["/user/ada/", "/user/ada", "/user/ada/lab?a=b", "/user/ada/tree#x", "/user/%61da/lab"]
+)
 def test_own_pages_are_opened(target: str) -> None:
     """With everything that belongs to their address."""
     assert server_cookie.is_own_page(target, "/user/ada/")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.gpulab.core.plugins.modules import hub_people
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,7 +139,7 @@ def test_damaged_certificates_are_made_again(tmp_path: Path, name: str) -> None:
 def test_keys_are_private(store: Path) -> None:
     """The hub's and the authority's are the hub's alone; the proxy reads its own as the hub's group."""
     modes = {path.name: path.stat().st_mode & 0o777 for path in store.glob("*.key")}
-    assert (modes["authority.key"], modes["proxy.key"]) == (0o600, 0o640)
+    assert [modes[f"{name}.key"] for name in ("authority", "hub", "proxy")] == [0o600, 0o600, 0o640]
 
 
 @pytest.mark.parametrize("value", [0, 1, 999, -1, "1001", 1001.0, True, None, 65534])
@@ -323,3 +324,17 @@ def test_home_check_runs_as_a_program(tmp_path: Path) -> None:
     """As the unit starts it; its status is the number of the error."""
     done = subprocess.run([sys.executable, "-m", "gpulab_server.home"], cwd=Path(home.__file__).parents[1], check=False)
     assert done.returncode == 0
+
+
+def test_token_of_the_hub_is_read_and_nothing_else(tmp_path: Path) -> None:
+    """Root sends the hub no file that a link in the hub's directory points to."""
+    token, secret = tmp_path / "token", tmp_path / "secret"
+    token.write_text("ab" * 32)
+    secret.write_text("root:$y$secret")
+    assert hub_people.read_token(token) == "ab" * 32
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(token)
+    os.mkfifo(pipe)
+    for path in (link, secret, pipe, tmp_path / "missing"):
+        with pytest.raises(OSError, match=r"token|link|No such file"):
+            hub_people.read_token(path)

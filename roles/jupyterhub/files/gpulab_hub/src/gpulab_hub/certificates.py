@@ -160,7 +160,7 @@ def ensure(directory: Path) -> bool:
     authority = new_authority()
     for name in CLIENTS:
         # The proxy runs as another account, in the hub's group.
-        save(directory, name, client(name, authority), 0o640)
+        save(directory, name, client(name, authority), 0o640 if name == "proxy" else 0o600)
     save(directory, "authority", authority)
     return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 NAME = "gpulab-server"
 LIFETIME = 30 * 86400
@@ -18,11 +18,12 @@ LIFETIME = 30 * 86400
 def value(base_url: str, key: str, now: float) -> str:
     """Return the cookie for a server's address, such as `/user/ada/`: its end (seconds since 1970) and a signature."""
     expires = int(now) + LIFETIME
-    return f"{expires}.{hmac.new(key.encode(), f'{base_url}|{expires}'.encode(), sha256).hexdigest()}"
+    signed = f"{unquote(base_url)}|{expires}".encode()
+    return f"{expires}.{hmac.new(key.encode(), signed, sha256).hexdigest()}"
 
 
 def is_own_page(target: str, base_url: str) -> bool:
     """Return whether an address is a path below a server's address."""
     parts = urlsplit(target)
     plain = target.isprintable() and "\\" not in target
-    return plain and not parts.scheme and not parts.netloc and f"{parts.path}/".startswith(base_url)
+    return plain and not parts.scheme and not parts.netloc and f"{unquote(parts.path)}/".startswith(unquote(base_url))
