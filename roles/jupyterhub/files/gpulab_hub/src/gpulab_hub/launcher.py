@@ -44,9 +44,14 @@ def unit(uid: int) -> str:
     return f"gpulab-server@{uid}.service"
 
 
+def is_users_uid(value: Any) -> bool:
+    """Return whether a value is a number that no account of the system has."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= LEAST_UID
+
+
 def listed_uid(value: Any, users: Path = USERS) -> int:
     """Return a uid that may have a server; raise BadRequest for every other value."""
-    if type(value) is not int or value < LEAST_UID:
+    if not is_users_uid(value):
         raise BadRequest(f"uid {value!r} may not have a server: it belongs to the system")
     if not any(users.glob(f"{value}.*")):
         raise BadRequest(f"uid {value} is not listed in {users}: apply the role gpulab.core.users")
@@ -122,7 +127,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     elif action == "stop":
         uid = request.get("uid")
         # A user who was removed from the list meanwhile may still have a server to stop.
-        if type(uid) is not int or uid < LEAST_UID:
+        if not is_users_uid(uid):
             raise BadRequest(f"uid {uid!r} has no server: it belongs to the system")
         stop(uid)
     else:

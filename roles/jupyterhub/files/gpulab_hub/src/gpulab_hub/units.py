@@ -52,7 +52,7 @@ async def properties(name: str, *names: str) -> dict[str, str]:
     argv = ["systemctl", "show", name, *(f"--property={each}" for each in names)]
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        output = (await asyncio.wait_for(process.communicate(), 20))[0]
     except asyncio.TimeoutError:
         process.kill()
         raise LauncherFailed(f"systemctl show {name} did not answer within 20 s") from None

@@ -42,7 +42,7 @@ async def run(*argv: str, directory: str, limit: float) -> tuple[int, str]:
         start_new_session=True,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), limit)
+        output = (await asyncio.wait_for(process.communicate(), limit))[0]
     except asyncio.TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -83,7 +83,7 @@ class LinkHandler(JupyterHandler):  # type: ignore[misc]
         """Copy the repository, or update the copy, then open the page."""
         if not (checked_link := await self.link()):
             return
-        link, _ = checked_link
+        link = checked_link[0]
         if self.running.locked():
             self.page(409, message="Another repository is being copied. Try again when it is done.")
             return

@@ -40,7 +40,7 @@ def parse(table: str) -> list[Listener]:
 
 def endpoint(text: str) -> tuple[IPv4Address | IPv6Address, int]:
     """Return address and port of an entry, which the kernel prints as 32-bit words in the byte order of the host."""
-    address, _, port = text.partition(":")
+    address, port = text.split(":")
     words = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
     return ip_address(struct.pack(f"={len(words)}I", *words)), int(port, 16)
 
