@@ -23,7 +23,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from gpulab_hub.helper_socket import BadRequest, check_peer, read_request
 
@@ -44,7 +44,7 @@ def unit(uid: int) -> str:
     return f"gpulab-server@{uid}.service"
 
 
-def is_users_uid(value: Any) -> bool:
+def is_users_uid(value: Any) -> TypeGuard[int]:
     """Return whether a value is a number that no account of the system has."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= LEAST_UID
 
