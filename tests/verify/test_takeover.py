@@ -395,6 +395,8 @@ def test_pages_of_other_users_are_not_opened(host: Any, kernel: Kernel, person: 
         assert "/hub/login" in answer.url
         script = {**stranger, "Sec-Fetch-Mode": "cors"}
         assert neighbour.web.get(f"{neighbour.base}{page}", headers=script, timeout=60).status_code == 403
+        token = {**stranger, "Authorization": "token x"}
+        assert "SQUATTE" not in neighbour.web.get(f"{neighbour.base}{page}", headers=token, timeout=60).text
     finally:
         as_hub(host, ROUTE.format(method="DELETE", path=page, target=url))
         kernel.run("squatter.close()")
