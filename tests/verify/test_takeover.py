@@ -216,17 +216,23 @@ def test_nothing_runs_with_a_users_uid_outside_of_the_users_slice(ssh: Shell, pe
         assert watch.communicate(timeout=60)[0].strip() == "[]"
 
 
-def test_stopped_home_check_ends_and_holds_nobody_up(
-    host: Any, ssh: Shell, person: Person, neighbour: Person, wishes: Wishes
-) -> None:
-    """The user's own start fails at the unit's time limit; meanwhile a neighbour's server starts."""
+@pytest.fixture
+def short_limits(host: Any, wishes: Wishes) -> Iterator[None]:
+    """Lower the time limits of servers until the end of the test; on disposable hosts alone."""
     if not wishes.disposable:
         pytest.skip("this is a live host: no time limit is lowered on it")
+    drop_in = "/run/systemd/system/gpulab-server@.service.d"
+    text = "[Service]\\nTimeoutStartSec=5\\nTimeoutStopSec=5\\n"
+    host.check_output(f"mkdir -p {drop_in} && printf '{text}' > {drop_in}/limit.conf && systemctl daemon-reload")
+    yield
+    host.check_output(f"rm -r {drop_in} && systemctl daemon-reload")
+
+
+@pytest.mark.usefixtures("short_limits")
+def test_stopped_home_check_ends_and_holds_nobody_up(ssh: Shell, person: Person, neighbour: Person) -> None:
+    """The user's own start fails at the unit's time limit; meanwhile a neighbour's server starts."""
     person.stop_server()
     neighbour.stop_server()
-    drop_in = "/run/systemd/system/gpulab-server@.service.d"
-    host.check_output("mkdir -p %s && printf '[Service]\\nTimeoutStartSec=5\\n' > %s/limit.conf", drop_in, drop_in)
-    host.check_output("systemctl daemon-reload")
     try:
         with in_background(ssh, WATCH.format(seconds=15, stop=True)) as watch:
             time.sleep(2)
@@ -237,7 +243,6 @@ def test_stopped_home_check_ends_and_holds_nobody_up(
             neighbour.start_server()
             assert "stopped" in watch.communicate(timeout=60)[0]
     finally:
-        host.check_output("rm -r %s && systemctl daemon-reload", drop_in)
         person.start_server()
 
 
@@ -261,6 +266,7 @@ def prey(neighbour: Person) -> str:
     return neighbour.name
 
 
+@pytest.mark.usefixtures("short_limits")
 def test_old_processes_are_gone_before_a_server_starts_again(host: Any, person: Person, wishes: Wishes) -> None:
     """A child that ignores SIGTERM does not live on into the next server."""
     code = (
