@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 from jupyterhub_idle_culler import IdleCuller
-from tornado.httpclient import AsyncHTTPClient
 from tornado.netutil import Resolver
 
 
@@ -29,7 +28,8 @@ class SocketResolver(Resolver):  # type: ignore[misc]
 def main() -> None:
     """Run until killed."""
     path, *options = sys.argv[1:]
-    AsyncHTTPClient.configure(None, resolver=SocketResolver(path=path))
+    # Not as an option of the client: the culler sets that one's options itself.
+    Resolver.configure(SocketResolver, path=path)
     IdleCuller.launch_instance(["--url=http://localhost/hub/api", *options])
 
 
