@@ -280,7 +280,18 @@ class Release:
         """Write the bytecode of some files; give what is said of those that do not compile."""
         argv = [str(self.path / "bin" / "python"), "-I", "-m", "compileall", "-q", "-i", "-"]
         names = b"\n".join(map(os.fsencode, files))
-        done = subprocess.run(argv, input=names, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", check=False)
+        try:
+            done = subprocess.run(
+                argv,
+                input=names,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                check=False,
+                timeout=INSTALL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return f"compileall took longer than {INSTALL_SECONDS / 60:.0f} minutes and was ended."
         return done.stdout.decode(errors="replace")
 
     def _verify(self) -> None:

@@ -12,7 +12,7 @@ short_description: Homes that are packed away
 description:
   - Moves the home of each named user to a directory of root's next to it (C(.gpulab-leaving)), packs it into an archive
     of root's there, and removes it when the archive was read again.
-  - The account stays, so that its number is given to nobody else.
+  - The account stays, so that no other account gets its uid.
   - Whatever a home holds, no link is followed out of it and no other file system is entered. A home that cannot be
     archived is kept and named in a warning, so that it stops no later run.
 options:

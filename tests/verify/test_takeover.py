@@ -181,7 +181,13 @@ def door(request: pytest.FixtureRequest) -> Callable[[str], str]:
         run: Callable[[str], str] = request.getfixturevalue("kernel").run
         return run
     shell: Shell = request.getfixturevalue("ssh")
-    return lambda code: shell.python(code).stdout
+
+    def run_over_ssh(code: str) -> str:
+        done = shell.python(code)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run_over_ssh
 
 
 @contextmanager

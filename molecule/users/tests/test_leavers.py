@@ -73,7 +73,7 @@ def test_hostile_home_is_archived_and_the_run_goes_on(world: World) -> None:
 
 
 def test_next_run_changes_nothing(world: World) -> None:
-    """Neither one more archive nor a failure: the leaver is no member any more."""
+    """Neither one more archive nor a failure: the leaver has left the group."""
     assert "changed=0" in world.sync(users_leavers_home="archive")
     assert len(world.root("ls /var/lib/gpulab/homes/oscar-*").stdout.split()) == 1
 

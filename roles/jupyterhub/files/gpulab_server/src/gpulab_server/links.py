@@ -46,7 +46,8 @@ async def run(*argv: str, directory: str, limit: float) -> tuple[int, str]:
     except asyncio.TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), 10)
         return 124, f"It was stopped after {limit:.0f} seconds."
     return process.returncode or 0, output.decode(errors="replace")
 
