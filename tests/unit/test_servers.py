@@ -278,6 +278,26 @@ def test_hub_reads_the_launchers_answers(answering: Callable[[bytes], str]) -> N
             asyncio.run(units.call({"action": "stop"}, answering(data)))
 
 
+def test_class_that_starts_at_once_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket would drop the connections of those who are too many."""
+    running: list[int] = [0, 0]
+
+    async def exchange(path: str, line: bytes) -> bytes:
+        running[0] += 1
+        running[1] = max(running)
+        await asyncio.sleep(0.01)
+        running[0] -= 1
+        return b'{"ok": true}\n'
+
+    async def everybody() -> None:
+        monkeypatch.setattr(units, "places", asyncio.Semaphore(units.AT_ONCE))
+        await asyncio.gather(*(units.call({"action": "stop"}) for _ in range(100)))
+
+    monkeypatch.setattr(units, "exchange", exchange)
+    asyncio.run(everybody())
+    assert running == [0, units.AT_ONCE]
+
+
 def test_launcher_that_is_missing_or_hangs_is_reported(tmp_path: Path) -> None:
     """With what to look at, and after the time limit."""
     with pytest.raises(units.LauncherFailed, match="systemctl status"):

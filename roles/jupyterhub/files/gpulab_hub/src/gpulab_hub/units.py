@@ -12,8 +12,13 @@ from gpulab_hub.launcher import LARGEST, unit
 
 LAUNCHER = "/run/gpulab/launcher.sock"
 LOG = "see 'journalctl --unit gpulab-launcher@*'"
+AT_ONCE = 32
+"""Requests that are sent at a time, a class that starts at once waits; gpulab-launcher.socket drops those over 64."""
 RUNNING = ("active", "activating", "reloading", "deactivating")
 """States of a unit (ActiveState) in which processes of it may exist."""
+
+
+places = asyncio.Semaphore(AT_ONCE)
 
 
 class LauncherFailed(Exception):
@@ -21,9 +26,10 @@ class LauncherFailed(Exception):
 
 
 async def call(request: Mapping[str, Any], path: str = LAUNCHER, patience: float = 150) -> None:
-    """Send a request to gpulab-launcher.socket and wait for its end, `patience` seconds at most."""
+    """Send a request to gpulab-launcher.socket when a place is free; it may take `patience` seconds."""
     try:
-        line = await asyncio.wait_for(exchange(path, json.dumps(request).encode() + b"\n"), patience)
+        async with places:
+            line = await asyncio.wait_for(exchange(path, json.dumps(request).encode() + b"\n"), patience)
     except asyncio.TimeoutError:
         raise LauncherFailed(f"{path} did not answer within {patience:.0f} s: {LOG}") from None
     except OSError as error:
