@@ -282,7 +282,7 @@ def test_class_that_starts_at_once_waits_for_its_turn(monkeypatch: pytest.Monkey
     """The socket would drop the connections of those who are too many."""
     running: list[int] = [0, 0]
 
-    async def exchange(path: str, line: bytes) -> bytes:
+    async def exchange(path: str, line: bytes, largest: int) -> bytes:
         running[0] += 1
         running[1] = max(running)
         await asyncio.sleep(0.01)

@@ -10,11 +10,12 @@ import os
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from gpulab_hub.launcher import LEAST_UID
+
 FIRST = int(IPv4Address("127.0.0.0"))
 ASSIGNED = int(IPv4Address("127.240.0.0"))
 """Below this address a uid is its own number (uid 1000 is 127.0.3.232); from here on addresses are assigned."""
 LAST = int(IPv4Address("127.255.255.254"))
-LEAST_UID = 1000
 
 
 def address_of(uid: int, assigned: Path) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpulab_hub.helper_client import exchange
+
 SOCKET = "/run/gpulab/password.sock"
 LONGEST_NAME = 128
 """Characters of a user name; useradd(8) stops at 32, directories have longer ones."""
@@ -83,14 +85,8 @@ class HelperClient:
             ) from None
 
     async def _exchange(self, request: dict[str, str]) -> dict[str, Any]:
-        reader, writer = await asyncio.open_unix_connection(self.path, limit=LONGEST_ANSWER)
-        try:
-            writer.write(json.dumps(request, ensure_ascii=False).encode() + b"\n")
-            await writer.drain()
-            line = await reader.readline()
-        finally:
-            writer.close()
-        answer = json.loads(line)
+        line = json.dumps(request, ensure_ascii=False).encode() + b"\n"
+        answer = json.loads(await exchange(self.path, line, LONGEST_ANSWER))
         if not isinstance(answer, dict) or answer.get("result") not in RESULTS:
             raise ValueError("unknown answer")
         return answer

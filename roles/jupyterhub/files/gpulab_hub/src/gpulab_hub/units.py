@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gpulab_hub.helper_client import exchange
 from gpulab_hub.launcher import LARGEST, unit
 
 LAUNCHER = "/run/gpulab/launcher.sock"
@@ -29,7 +30,7 @@ async def call(request: Mapping[str, Any], path: str = LAUNCHER, patience: float
     """Send a request to gpulab-launcher.socket when a place is free; it may take `patience` seconds."""
     try:
         async with places:
-            line = await asyncio.wait_for(exchange(path, json.dumps(request).encode() + b"\n"), patience)
+            line = await asyncio.wait_for(exchange(path, json.dumps(request).encode() + b"\n", LARGEST), patience)
     except asyncio.TimeoutError:
         raise LauncherFailed(f"{path} did not answer within {patience:.0f} s: {LOG}") from None
     except OSError as error:
@@ -40,17 +41,6 @@ async def call(request: Mapping[str, Any], path: str = LAUNCHER, patience: float
         raise LauncherFailed(f"{path} closed the connection without an answer: {LOG}") from None
     if "error" in answer:
         raise LauncherFailed(str(answer["error"]))
-
-
-async def exchange(path: str, line: bytes) -> bytes:
-    """Send one line to a unix socket and return the line that comes back."""
-    reader, writer = await asyncio.open_unix_connection(path, limit=LARGEST)
-    try:
-        writer.write(line)
-        await writer.drain()
-        return await reader.readline()
-    finally:
-        writer.close()
 
 
 async def properties(name: str, *names: str) -> dict[str, str]:
