@@ -403,8 +403,9 @@ def test_pages_of_other_users_are_not_opened(host: Any, kernel: Kernel, person: 
         assert answer.status_code == 403
         assert "another user" in answer.text
         stranger = {"Sec-Fetch-Mode": "navigate"}
-        answer = requests.get(f"{person.base}{page}", headers=stranger, verify=person.verify, timeout=60)
-        assert "/hub/login" in answer.url
+        for browser in (stranger, {"Accept": "text/html,*/*"}):
+            answer = requests.get(f"{person.base}{page}", headers=browser, verify=person.verify, timeout=60)
+            assert "/hub/login" in answer.url
         script = {**stranger, "Sec-Fetch-Mode": "cors"}
         assert neighbour.web.get(f"{neighbour.base}{page}", headers=script, timeout=60).status_code == 403
         token = {**stranger, "Authorization": "token x"}
