@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify pictures check lint unit test inventory sanity reuse brownfield nightly bench molecule docs build lock wheels
+.PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse brownfield nightly bench molecule docs build lock wheels
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,6 +25,10 @@ unit: ## unit and interface tests
 	@scripts/bootstrap --judges && pytest tests/unit
 test: ## everything that CI runs
 	@scripts/test
+test-hosts: # a lane of `make test`
+	@scripts/test hosts
+test-code: # the other lane; what it prints comes when it ends
+	@scripts/test code >build/reports/code.log 2>&1; code=$$?; cat build/reports/code.log; exit $$code
 brownfield: ## an old server in a closed network: what was there stays, everything comes from a mirror
 	@scripts/bootstrap --containers && pytest tests/brownfield -p no:cacheprovider
 nightly: ## what CI has no room for: faults in the middle of converges, people who come and leave, drivers, distributions

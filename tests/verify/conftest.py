@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,13 +61,53 @@ def certificate(host: Any, wishes: Wishes, tmp_path_factory: pytest.TempPathFact
     return str(path)
 
 
+@pytest.fixture(scope="session")
+def until_end() -> Iterator[ExitStack]:
+    """Return what ends with the run: tunnels to hosts and servers of users, which all modules share."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def hub_urls(until_end: ExitStack) -> Callable[[str, Wishes], str]:
+    """Return a function for the address of a host's hub, reached through SSH wherever it listens."""
+    urls: dict[str, str] = {}
+
+    def hub_url_of(host: str, wishes: Wishes) -> str:
+        if host not in urls:
+            hub = wishes.hub
+            address = "127.0.0.1" if hub["address"] in ("0.0.0.0", "::") else hub["address"]
+            port = until_end.enter_context(tunnel(wishes.connection, address, hub["port"]))
+            urls[host] = f"{'http' if hub['tls'] == 'none' else 'https'}://127.0.0.1:{port}"
+        return urls[host]
+
+    return hub_url_of
+
+
 @pytest.fixture(scope="module")
-def hub_url(wishes: Wishes) -> Iterator[str]:
-    """Reach the hub through SSH, wherever it listens; give its address."""
-    hub = wishes.hub
-    address = "127.0.0.1" if hub["address"] in ("0.0.0.0", "::") else hub["address"]
-    with tunnel(wishes.connection, address, hub["port"]) as port:
-        yield f"{'http' if hub['tls'] == 'none' else 'https'}://127.0.0.1:{port}"
+def hub_url(host: Any, wishes: Wishes, hub_urls: Callable[[str, Wishes], str]) -> str:
+    """Return the address of the host's hub."""
+    return hub_urls(host.backend.host, wishes)
+
+
+Working = Callable[[str, tuple[str, str], str | bool], Person]
+"""Gives a user with a running server, by the hub's address, name and password, and the certificate."""
+
+
+@pytest.fixture(scope="session")
+def working(until_end: ExitStack) -> Working:
+    """Return a function that logs a user in and starts the server, once for all modules: a start takes seconds."""
+    users: dict[tuple[str, str], Person] = {}
+
+    def working_user(hub_url: str, login: tuple[str, str], certificate: str | bool) -> Person:
+        key = hub_url, login[0]
+        if key not in users or not users[key].is_logged_in():
+            users[key] = Person(hub_url, *login, certificate)
+            until_end.callback(users[key].stop_server)
+        users[key].start_server()
+        return users[key]
+
+    return working_user
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +121,9 @@ def login(request: pytest.FixtureRequest, wishes: Wishes) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def person(hub_url: str, certificate: str | bool, login: tuple[str, str]) -> Iterator[Person]:
-    """Log in as a person would and start the server; stop it at the end."""
-    found = Person(hub_url, *login, certificate)
-    found.start_server()
-    yield found
-    found.stop_server()
+def person(hub_url: str, certificate: str | bool, login: tuple[str, str], working: Working) -> Person:
+    """Return a user who is logged in and has a running server."""
+    return working(hub_url, login, certificate)
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +137,9 @@ def neighbour_login(request: pytest.FixtureRequest, wishes: Wishes, login: tuple
 
 
 @pytest.fixture(scope="module")
-def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str, str]) -> Iterator[Person]:
-    """Log somebody else in and start their server too; stop it at the end."""
-    found = Person(hub_url, *neighbour_login, certificate)
-    found.start_server()
-    yield found
-    found.stop_server()
+def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str, str], working: Working) -> Person:
+    """Return a second user who is logged in and has a running server."""
+    return working(hub_url, neighbour_login, certificate)
 
 
 @pytest.fixture(scope="module")

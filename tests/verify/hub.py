@@ -96,6 +96,10 @@ class Person:
         if answer.status_code != 302 or not any("jupyterhub" in name for name in self.web.cookies.keys()):  # noqa: SIM118
             raise LoginRefused(f"{self.name}: HTTP {answer.status_code}")
 
+    def is_logged_in(self) -> bool:
+        """Return whether the hub still accepts the login; one request, 60 s at most."""
+        return self.web.get(f"{self.base}/hub/api/user", headers=self._xsrf(), timeout=60).status_code == 200
+
     def _xsrf(self) -> dict[str, str]:
         """Give the header that proves that a request comes from the hub's own pages."""
         tokens = [cookie.value for cookie in self.web.cookies if cookie.name == "_xsrf" and cookie.value]

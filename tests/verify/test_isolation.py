@@ -133,7 +133,9 @@ def prey(neighbour: Person, wishes: Wishes, host: Any) -> Iterator[dict[str, Any
 
 @pytest.fixture(scope="module")
 def kernel(ambush: str, person: Person, wishes: Wishes) -> Iterator[Kernel]:
-    """Give the hostile user's kernel."""
+    """Return the hostile user's kernel, in a server that started after the configuration was put there."""
+    person.stop_server()
+    person.start_server()
     with person.kernel(wishes.kernels["python"]) as started:
         yield started
 
