@@ -55,6 +55,12 @@ options:
       - This module reads it and returns its next texts.
     type: path
     required: true
+  closing:
+    description:
+      - Whether accounts that leave the group of all users are closed. The account of this run's own session may not be
+        one of them then.
+    type: bool
+    default: true
   shell:
     description: The login shell of people.
     type: path
@@ -121,8 +127,13 @@ record:
   description: Texts of the record, C(before) anything is changed and C(after); null where the file has this text.
   type: dict
   returned: always
+unreadable_homes:
+  description: Names of accounts whose home root cannot read, such as a mount of the user's own.
+  type: list
+  elements: str
+  returned: always
 homes:
-  description: Homes by name of the account.
+  description: Homes of accounts that lose access, by name of the account.
   type: dict
   returned: always
 """
@@ -160,21 +171,21 @@ def differs(
     shell: str,
 ) -> bool:
     """Tell whether an account is not as wished, its password apart. Groups that it is in besides do not matter."""
-    if entry is None or entry.pw_shell != shell or not exists(Path(entry.pw_dir)):
+    if entry is None or entry.pw_shell != shell or home_state(Path(entry.pw_dir)) == "missing":
         return True
     if any(wish["name"] not in memberships.get(group, frozenset()) for group in wish.get("groups") or []):
         return True
     return expiry_day(wish.get("expires")) != expires
 
 
-def exists(home: Path) -> bool:
-    """Return whether there is a home, which may also be one that root cannot read (a user's mount, a dead server)."""
+def home_state(home: Path) -> str:
+    """Return `there`, `missing`, or why root cannot read a home (a user's own mount, a server that does not answer)."""
     try:
-        return stat.S_ISDIR(home.stat().st_mode)
+        return "there" if stat.S_ISDIR(home.stat().st_mode) else "missing"
     except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+        return "missing"
+    except OSError as error:
+        return str(error.strerror)
 
 
 def open_homes(names: Sequence[str], entries: Mapping[str, pwd.struct_passwd]) -> dict[str, str]:
@@ -233,6 +244,7 @@ def main() -> None:
             "groups": {"type": "list", "elements": "str", "default": []},
             "owned": {"type": "list", "elements": "str", "required": True},
             "record": {"type": "path", "required": True},
+            "closing": {"type": "bool", "default": True},
             "shell": {"type": "path", "default": "/bin/bash"},
         },
         supports_check_mode=True,
@@ -285,9 +297,26 @@ def main() -> None:
     allowed = {host[group].gid: members for group, members in plan.allowed.items()}
     watched = {*names, *(name for members in known.members.values() for name in members)} | set(leavers)
     ended = outdated(watched, entries, allowed)
-    for name in sorted(ended & {entry.pw_name for entry in entries.values() if entry.pw_uid in ancestors(os.getpid())}):
+    running = ancestors(os.getpid())
+    for name in sorted(entry.pw_name for entry in entries.values() if entry.pw_uid in running):
+        if name in leavers and module.params["closing"]:
+            module.fail_json(
+                msg=f"Nothing was changed: {name} is no longer listed, and this run is logged in as {name}. Connect as "
+                "another account, or list it again."
+            )
+        if name not in ended:
+            continue
         ended.discard(name)
         warnings.append(f"{name}: this run's own session still holds a revoked group. Log out, and run again.")
+    unreadable = {
+        name: state
+        for name in names
+        if name in entries and (state := home_state(Path(entries[name].pw_dir))) not in ("there", "missing")
+    }
+    warnings += [
+        f"{entries[name].pw_dir} cannot be read ({state}) and is left as it is. Unmount it."
+        for name, state in unreadable.items()
+    ]
     for warning in warnings:
         module.warn(warning)
     memberships = {name: group.members for name, group in host.items()}
@@ -316,6 +345,7 @@ def main() -> None:
         revoked=[{"group": group, "name": name} for group, name in plan.revoked],
         leavers=leavers,
         outdated=sorted(ended),
+        unreadable_homes=list(unreadable),
         homes={
             name: entries[name].pw_dir
             for name in {*leavers, *ended, *(name for _group, name in plan.revoked)}

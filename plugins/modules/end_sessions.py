@@ -15,7 +15,7 @@ description:
   - Processes that do not end are reported when those of all users were killed.
   - For users who leave, it also removes what they keep in memory (C(/dev/shm), IPC of System V and POSIX) and in their
     own /tmp. Files in homes and shared directories stay.
-  - An account of the system is refused, and so is the one that the module itself runs as.
+  - An account of the system is refused, and so is one that the module itself runs as or is started from.
 options:
   names:
     description: Login names. One without an account is passed over.
@@ -62,11 +62,11 @@ import os
 import pwd
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpulab.core.plugins.module_utils.processes import PROC
+from ansible_collections.gpulab.core.plugins.module_utils.processes import PROC, ancestors
 from ansible_collections.gpulab.core.plugins.module_utils.processes import processes as all_processes
 
 LEAST_UID = 1000
@@ -100,9 +100,9 @@ def processes(uid: int, more: Sequence[range] = (), proc: Path = PROC) -> list[i
     ]
 
 
-def refused(names: Iterable[str], accounts: dict[str, int], own: int) -> list[str]:
-    """Name the accounts that must not be ended."""
-    return [name for name in names if name in accounts and (accounts[name] < LEAST_UID or accounts[name] == own)]
+def refused(names: Iterable[str], accounts: dict[str, int], own: Set[int]) -> list[str]:
+    """Return the accounts that must not be ended: those of the system, and `own` ones, from which this run was started."""
+    return [name for name in names if name in accounts and (accounts[name] < LEAST_UID or accounts[name] in own)]
 
 
 def end(uid: int, more: Sequence[range], module: AnsibleModule) -> list[int]:
@@ -162,8 +162,10 @@ def main() -> None:
     names, leaving = module.params["names"], module.params["leaving"]
     instances = Path(module.params["instances"]) if module.params["instances"] else None
     accounts = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
-    if wrong := refused(names, accounts, os.getuid()):
-        module.fail_json(msg=f"{', '.join(wrong)}: accounts of the system are not ended.")
+    if wrong := refused(names, accounts, ancestors(os.getpid())):
+        module.fail_json(
+            msg=f"{', '.join(wrong)}: accounts of the system and of this run are not ended. Connect as another account."
+        )
     subuid = Path("/etc/subuid").read_text(encoding="utf-8") if Path("/etc/subuid").exists() else ""
     more = {name: subordinate_uids(name, subuid) for name in names}
     linger = Path("/var/lib/systemd/linger")

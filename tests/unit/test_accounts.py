@@ -121,7 +121,7 @@ def test_processes_of_a_person_are_found() -> None:
 def test_accounts_of_the_system_are_never_ended() -> None:
     """A slip of the pen must not end the host."""
     accounts = {"root": 0, "daemon": 1, "ada": 1001, "deploy": 1002}
-    assert end_sessions.refused(["ada", "root", "daemon", "deploy", "gone"], accounts, 1002) == [
+    assert end_sessions.refused(["ada", "root", "daemon", "deploy", "gone"], accounts, {0, 1002}) == [
         "root",
         "daemon",
         "deploy",

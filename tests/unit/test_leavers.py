@@ -85,7 +85,8 @@ def test_home_that_root_cannot_read_stops_nobody(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "stat", fails)
     monkeypatch.setattr(Path, "lstat", fails)
-    assert account_state.exists(tmp_path / "eve")
+    assert account_state.home_state(tmp_path / "eve") == "Permission denied"
+    assert not account_state.differs({"name": "eve"}, home, None, {}, "/bin/bash")
     assert account_state.open_homes(["eve"], {"eve": home}) == {}
     found, problems = archived_home.homes(["eve"], [home])
     assert found == {}
