@@ -152,7 +152,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpulab.core.plugins.module_utils import memberships as rules
 from ansible_collections.gpulab.core.plugins.module_utils.processes import ancestors, processes
 from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
-from ansible_collections.gpulab.core.plugins.module_utils.shadow import SHADOW, shadow
+from ansible_collections.gpulab.core.plugins.module_utils.shadow import SHADOW, host_members, shadow
 
 FIRST_DAY = date(1970, 1, 1)
 PRIVATE = 0o700
@@ -252,7 +252,8 @@ def main() -> None:
     wished, owned, path = module.params["accounts"], module.params["owned"], Path(module.params["record"])
     names = [account["name"] for account in wished]
     entries = {entry.pw_name: entry for entry in pwd.getpwall()}
-    host = {entry.gr_name: rules.Group(entry.gr_gid, frozenset(entry.gr_mem)) for entry in grp.getgrall()}
+    every = host_members()
+    host = {entry.gr_name: rules.Group(entry.gr_gid, frozenset(every[entry.gr_name])) for entry in grp.getgrall()}
     secrets = shadow(SHADOW.read_text(encoding="utf-8"))
     requested: rules.Members = {group: set() for group in [*owned, *module.params["groups"]]}
     for wish in wished:
@@ -317,9 +318,16 @@ def main() -> None:
         f"{entries[name].pw_dir} cannot be read ({state}) and is left as it is. Unmount it."
         for name, state in unreadable.items()
     ]
+    made = {host[group].gid: group for group in {*plan.made, *owned} & set(host)}
+    warnings += [
+        f"{entry.pw_name}: the account's own group is {made[entry.pw_gid]}, from which it cannot be removed. Give it "
+        f"another one: usermod --gid GROUP {entry.pw_name}"
+        for entry in entries.values()
+        if entry.pw_gid in made and entry.pw_name not in requested.get(made[entry.pw_gid], set())
+    ]
     for warning in warnings:
         module.warn(warning)
-    memberships = {name: group.members for name, group in host.items()}
+    memberships = {entry.gr_name: frozenset(entry.gr_mem) for entry in grp.getgrall()}
     today = int(time.time() // 86400)
     module.exit_json(
         changed=False,

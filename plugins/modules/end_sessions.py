@@ -76,7 +76,7 @@ STOP_SECONDS = 20
 """Seconds that systemd has to kill, and then to stop, a slice."""
 REMOVE_SECONDS = 300
 """Seconds that removing what one leaver kept in memory and in /tmp may take."""
-IN_MEMORY = (Path("/dev/shm"), Path("/dev/mqueue"))  # noqa: S108  # nothing is written there
+IN_MEMORY = (Path("/dev/shm"), Path("/dev/mqueue"), Path("/run/lock"))  # noqa: S108  # nothing is written there
 IPC = {"shm": ("shmid", "--shmem-id"), "sem": ("semid", "--semaphore-id"), "msg": ("msqid", "--queue-id")}
 """Tables in /proc/sysvipc: the column of the number, and the option of ipcrm(1)."""
 
@@ -101,7 +101,7 @@ def processes(uid: int, more: Sequence[range] = (), proc: Path = PROC) -> list[i
 
 
 def refused(names: Iterable[str], accounts: dict[str, int], own: Set[int]) -> list[str]:
-    """Return the accounts that must not be ended: those of the system, and `own` ones, from which this run was started."""
+    """Return the accounts that must not be ended: those of the system, and `own` ones that this run descends from."""
     return [name for name in names if name in accounts and (accounts[name] < LEAST_UID or accounts[name] in own)]
 
 

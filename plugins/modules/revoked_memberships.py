@@ -48,9 +48,8 @@ removed:
   returned: always
 """
 
-import grp
-
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.shadow import host_members
 
 
 def main() -> None:
@@ -60,7 +59,7 @@ def main() -> None:
         argument_spec={"memberships": {"type": "list", "elements": "dict", "required": True, "options": options}},
         supports_check_mode=True,
     )
-    host = {entry.gr_name: list(entry.gr_mem) for entry in grp.getgrall()}
+    host = host_members()
     left = {name: list(members) for name, members in host.items()}
     removed = []
     for membership in module.params["memberships"]:

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.gpulab.core.plugins.module_utils import memberships
 from ansible_collections.gpulab.core.plugins.module_utils.memberships import Group, Record, plan, sets_password
 from ansible_collections.gpulab.core.plugins.module_utils.processes import ancestors
+from ansible_collections.gpulab.core.plugins.module_utils.shadow import in_gshadow
 
 OWNED = ["lab", "admins"]
 HOST = {
@@ -102,6 +103,11 @@ def test_record_is_read_as_it_was_written(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ValueError, match=r"lab\.json is not a record of memberships .*remove it"):
             memberships.stored(path)
+
+
+def test_member_of_gshadow_alone_is_a_member() -> None:
+    """Such a user gets the group from newgrp without a password."""
+    assert in_gshadow("class:!::ada,eve\nempty:!*::\nbroken\n") == {"class": ["ada", "eve"], "empty": []}
 
 
 def test_record_holds_no_hash() -> None:

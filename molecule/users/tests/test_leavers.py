@@ -47,9 +47,9 @@ setfacl --modify u:nobody:rwx .; setfacl --modify d:u:nobody:rwx .
 mkdir immutable; touch immutable/inside; chattr +i immutable 2>/dev/null || true
 """
 KEPT = """
-import ctypes, mmap, os
-libc = ctypes.CDLL(None, use_errno=True)
-for found in (libc.shmget(0x67707531, 4096, 0o1666), libc.semget(0x67707531, 1, 0o1666), libc.msgget(0x67707531, 0o1666)):
+import ctypes, os
+libc, key = ctypes.CDLL(None, use_errno=True), 0x67707531
+for found in (libc.shmget(key, 4096, 0o1666), libc.semget(key, 1, 0o1666), libc.msgget(key, 0o1666)):
     assert found >= 0, ctypes.get_errno()
 os.makedirs("/dev/shm/walter/deep")
 open("/dev/shm/sem.walter", "w").write("x" * 100000)
@@ -90,12 +90,9 @@ def leavers(world: World) -> Iterator[None]:
     assert world.shell("oscar").python(LEFT).returncode == 0
     assert world.root(OF_ROOT).returncode == 0
     yield
-    world.root(
-        "chattr -R -i /home/.gpulab-leaving; umount /home/.gpulab-leaving/*/oscar/mounted; rm -rf --one-file-system /home/.gpulab-leaving"
-    )
-    world.root(
-        "rm -rf /srv/shared/class-2034; groupdel class-2034; rm -f /var/lib/gpulab/homes/*; userdel -rf oscar; userdel -rf peggy; userdel -rf walter"
-    )
+    world.root("chattr -R -i /home/.gpulab-leaving; umount /home/.gpulab-leaving/*/oscar/mounted")
+    world.root("rm -rf --one-file-system /home/.gpulab-leaving /srv/shared/class-2034; rm -f /var/lib/gpulab/homes/*")
+    world.root("for name in oscar peggy walter; do userdel -rf $name; done; groupdel class-2034")
 
 
 def test_hostile_home_is_archived_and_the_run_goes_on(world: World) -> None:
