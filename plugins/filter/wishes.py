@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.gpulab.core.plugins.plugin_utils.budgets import user_budgets
-from ansible_collections.gpulab.core.plugins.plugin_utils.membership import withdrawals
 from ansible_collections.gpulab.core.plugins.plugin_utils.wishes import hub_problems, user_problems
 
 
@@ -21,5 +20,4 @@ class FilterModule:
             "hub_problems": hub_problems,
             "user_budgets": user_budgets,
             "user_problems": user_problems,
-            "withdrawals": withdrawals,
         }

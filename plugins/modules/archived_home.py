@@ -59,6 +59,7 @@ kept:
 import os
 import pwd
 import re
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,9 +89,16 @@ def homes(names: Sequence[str], entries: Sequence[pwd.struct_passwd]) -> tuple[d
     found, problems = {}, []
     for entry in entries:
         home = Path(entry.pw_dir)
-        if entry.pw_name not in names or not (home.is_dir() or home.is_symlink()):
+        if entry.pw_name not in names:
             continue
-        if home.is_symlink() or entry.pw_uid < LEAST_UID or home.lstat().st_uid != entry.pw_uid:
+        try:
+            state = home.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.append(f"{home}: {error.strerror}. Unmount it, and archive or remove it yourself.")
+            continue
+        if not stat.S_ISDIR(state.st_mode) or entry.pw_uid < LEAST_UID or state.st_uid != entry.pw_uid:
             problems.append(f"{home} is not a directory that {entry.pw_name} owns. Archive or remove it yourself.")
         elif unsafe := unsafe_directory(home.parent):
             problems.append(f"{home}: other accounts can replace what is in {unsafe}. Archive the home yourself.")

@@ -11,15 +11,25 @@ author: The gpulab team (@gpulab)
 short_description: End everything that somebody runs on a host
 description:
   - Kills everything in the slice of each named user (logins and servers of the hub), switches lingering off, stops the
-    slice, and kills what is left outside it.
+    slice, and kills what is left outside it, also processes with a subordinate uid of the user (subuid(5)).
   - Processes that do not end are reported when those of all users were killed.
-  - An account of the system is refused, and so is the one that the module itself runs as.
+  - For users who leave, it also removes what they keep in memory (C(/dev/shm), IPC of System V and POSIX) and in their
+    own /tmp. Files in homes and shared directories stay.
+  - An account of the system is refused, and so is one that the module itself runs as or is started from.
 options:
   names:
     description: Login names. One without an account is passed over.
     type: list
     elements: str
     required: true
+  leaving:
+    description: Those of O(names) who leave.
+    type: list
+    elements: str
+    default: []
+  instances:
+    description: Directory whose subdirectories hold the users' own /tmp and /var/tmp, by name of the user.
+    type: path
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
@@ -30,12 +40,19 @@ attributes:
 EXAMPLES = r"""
 - name: End what somebody runs whose access was withdrawn
   gpulab.core.end_sessions:
-    names: [eve]
+    names: [eve, victor]
+    leaving: [eve]
+    instances: /var/lib/gpulab/sessions
 """
 
 RETURN = r"""
 ended:
-  description: People who ran something.
+  description: Users who ran something.
+  type: list
+  elements: str
+  returned: always
+removed:
+  description: What leavers kept in memory and in their own /tmp and was removed, or would be.
   type: list
   elements: str
   returned: always
@@ -45,49 +62,56 @@ import os
 import pwd
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.gpulab.core.plugins.module_utils.processes import PROC, ancestors
+from ansible_collections.gpulab.core.plugins.module_utils.processes import processes as all_processes
 
 LEAST_UID = 1000
 PATIENCE = 10.0
 """Seconds that processes have to go after the kernel was told to end them."""
 STOP_SECONDS = 20
 """Seconds that systemd has to kill, and then to stop, a slice."""
+REMOVE_SECONDS = 300
+"""Seconds that removing what one leaver kept in memory and in /tmp may take."""
+IN_MEMORY = (Path("/dev/shm"), Path("/dev/mqueue"), Path("/run/lock"))  # noqa: S108  # nothing is written there
+IPC = {"shm": ("shmid", "--shmem-id"), "sem": ("semid", "--semaphore-id"), "msg": ("msqid", "--queue-id")}
+"""Tables in /proc/sysvipc: the column of the number, and the option of ipcrm(1)."""
 
 
-def processes(uid: int, proc: Path = Path("/proc")) -> list[int]:
-    """Give the processes of a user, by owner of their entries in /proc; zombies are gone already."""
-    found = []
-    for entry in proc.iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = dict(
-                line.split(":", 1)
-                for line in (entry / "status").read_text(encoding="utf-8").splitlines()
-                if ":" in line
-            )
-        except OSError:
-            continue
-        if uid in [int(number) for number in fields["Uid"].split()[:2]] and not fields["State"].strip().startswith("Z"):
-            found.append(int(entry.name))
-    return found
+def subordinate_uids(name: str, text: str) -> list[range]:
+    """Return the uids that a user may give to processes in a user namespace, from the text of /etc/subuid."""
+    lines = [line.split(":") for line in text.splitlines()]
+    return [
+        range(int(line[1]), int(line[1]) + int(line[2]))
+        for line in lines
+        if len(line) == 3 and line[0] == name and line[1].isdecimal() and int(line[1]) >= LEAST_UID
+    ]
 
 
-def refused(names: Iterable[str], accounts: dict[str, int], own: int) -> list[str]:
-    """Name the accounts that must not be ended."""
-    return [name for name in names if name in accounts and (accounts[name] < LEAST_UID or accounts[name] == own)]
+def processes(uid: int, more: Sequence[range] = (), proc: Path = PROC) -> list[int]:
+    """Return the processes that have one of a user's uids, in any of the four ways; zombies are gone already."""
+    return [
+        process.pid
+        for process in all_processes(proc)
+        if uid in process.uids or any(number in numbers for number in process.uids for numbers in more)
+    ]
 
 
-def end(uid: int, module: AnsibleModule) -> list[int]:
+def refused(names: Iterable[str], accounts: dict[str, int], own: Set[int]) -> list[str]:
+    """Return the accounts that must not be ended: those of the system, and `own` ones that this run descends from."""
+    return [name for name in names if name in accounts and (accounts[name] < LEAST_UID or accounts[name] in own)]
+
+
+def end(uid: int, more: Sequence[range], module: AnsibleModule) -> list[int]:
     """Kill all processes of one user and return those that the kernel has not ended after some seconds."""
     # Killed first: a process that ignores SIGTERM would go on for as long as systemd waits.
     for argv in (["kill", "--signal=KILL"], ["stop"]):
         module.run_command(["timeout", "--kill-after=5", str(STOP_SECONDS), "systemctl", *argv, f"user-{uid}.slice"])
     until = time.monotonic() + PATIENCE
-    while (left := processes(uid)) and time.monotonic() < until:
+    while (left := processes(uid, more)) and time.monotonic() < until:
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -97,27 +121,82 @@ def end(uid: int, module: AnsibleModule) -> list[int]:
     return left
 
 
+def owned_ipc(uid: int, proc: Path = PROC) -> list[list[str]]:
+    """Return the commands that remove a user's shared memory, semaphores and message queues (System V)."""
+    found = []
+    for table, (number, option) in IPC.items():
+        path = proc / "sysvipc" / table
+        heading, *lines = path.read_text(encoding="ascii").splitlines() if path.exists() else [""]
+        rows = [dict(zip(heading.split(), line.split(), strict=False)) for line in lines]
+        found += [["ipcrm", option, row[number]] for row in rows if str(uid) in (row["uid"], row["cuid"])]
+    return found
+
+
+def owner(path: Path) -> int | None:
+    """Return the uid of what is there, None where it has gone."""
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
+
+
+def left_files(name: str, uid: int, instances: Path | None, memory: Iterable[Path] = IN_MEMORY) -> list[Path]:
+    """Return what a user keeps in memory, and the user's own directories below `instances`."""
+    places = [path for folder in memory if folder.is_dir() for path in folder.iterdir() if owner(path) == uid]
+    if instances and instances.is_dir():
+        places += [path for folder in instances.iterdir() if (path := folder / name).is_dir()]
+    return sorted(places)
+
+
 def main() -> None:
     """Run the module."""
+    listed = {"type": "list", "elements": "str"}
     module = AnsibleModule(
-        argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "names": {**listed, "required": True},
+            "leaving": {**listed, "default": []},
+            "instances": {"type": "path"},
+        },
+        supports_check_mode=True,
     )
-    names = module.params["names"]
+    names, leaving = module.params["names"], module.params["leaving"]
+    instances = Path(module.params["instances"]) if module.params["instances"] else None
     accounts = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
-    if wrong := refused(names, accounts, os.getuid()):
-        module.fail_json(msg=f"{', '.join(wrong)}: accounts of the system are not ended.")
+    if wrong := refused(names, accounts, ancestors(os.getpid())):
+        module.fail_json(
+            msg=f"{', '.join(wrong)}: accounts of the system and of this run are not ended. Connect as another account."
+        )
+    subuid = Path("/etc/subuid").read_text(encoding="utf-8") if Path("/etc/subuid").exists() else ""
+    more = {name: subordinate_uids(name, subuid) for name in names}
     linger = Path("/var/lib/systemd/linger")
-    running = [name for name in names if name in accounts and (processes(accounts[name]) or (linger / name).exists())]
+    running = [
+        name
+        for name in names
+        if name in accounts and (processes(accounts[name], more[name]) or (linger / name).exists())
+    ]
     left: dict[str, list[int]] = {}
     if not module.check_mode:
         for name in running:
             (linger / name).unlink(missing_ok=True)
-            left[name] = end(accounts[name], module)
+            left[name] = end(accounts[name], more[name], module)
+    removed = []
+    for name in [name for name in names if name in leaving and name in accounts and not left.get(name)]:
+        commands = owned_ipc(accounts[name])
+        files = [str(path) for path in left_files(name, accounts[name], instances)]
+        removed += [*files, *(" ".join(argv) for argv in commands)]
+        if files:
+            commands.append(["rm", "--recursive", "--force", "--one-file-system", "--", *files])
+        for argv in commands if not module.check_mode else []:
+            code, _output, error = module.run_command(
+                ["timeout", "--kill-after=5", str(REMOVE_SECONDS), *argv], cwd="/"
+            )
+            if code:
+                module.warn(f"{name} left what is not removed: {error.strip()[-300:] or argv[0]}. Remove it yourself.")
     if stuck := "; ".join(f"{name}: {pids}" for name, pids in left.items() if pids):
         module.fail_json(
             msg=f"Killed processes do not end ({stuck}): the kernel holds them. Restart the host.", ended=running
         )
-    module.exit_json(changed=bool(running), ended=running)
+    module.exit_json(changed=bool(running or removed), ended=running, removed=removed)
 
 
 if __name__ == "__main__":

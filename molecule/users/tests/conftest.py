@@ -36,17 +36,19 @@ class World:
     users: list[dict[str, Any]] = field(default_factory=list)
     groups: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0
+    output: str = ""
 
-    def sync(self, **wishes: Any) -> str:
-        """Run playbooks/users.yml with these people; give its output, the line of the recap last."""
+    def sync(self, *options: str, **wishes: Any) -> str:
+        """Run playbooks/users.yml with these people; return the line of the recap. `output` is all that it printed."""
         every = {"gpulab_users": self.users, "gpulab_groups": self.groups, **wishes}
         # A file, so that hashes stand on no command line.
         path = self.folder / "wishes.json"
         path.write_text(json.dumps(every), encoding="utf-8")
         begun = time.monotonic()
         done = self.lab.ansible(
-            "ansible-playbook", "playbooks/users.yml", "--limit", self.lab.host, "--extra-vars", f"@{path}"
+            "ansible-playbook", "playbooks/users.yml", "--limit", self.lab.host, "--extra-vars", f"@{path}", *options
         )
+        self.output = done.stdout
         self.seconds = time.monotonic() - begun
         assert done.returncode == 0, " ".join((done.stdout[-4000:] + done.stderr[-1000:]).split())
         return next(line for line in done.stdout.splitlines() if line.startswith(self.lab.host) and "changed=" in line)

@@ -1,4 +1,4 @@
-"""One converge at a time, and nobody keeps access who is not wished."""
+"""One converge at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from ansible_collections.gpulab.core.plugins.modules import converge_lock
 from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
-from ansible_collections.gpulab.core.plugins.plugin_utils.membership import withdrawals
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 MINE, OTHER = {"run": "a"}, {"run": "b"}
@@ -73,27 +72,3 @@ def test_identity_is_the_runs_own() -> None:
     assert mine["run"] == run_identity.identity(os.getpid())["run"]
     assert mine["run"] != run_identity.identity(os.getppid())["run"]
     assert run_identity.started(2**22 + 1) == ""
-
-
-GROUPS = {"lab": ["x", "990", "ada,eve"], "admins": ["x", "991", "ada,grace"], "empty": ["x", "992", ""]}
-
-
-def test_leavers_lose_every_way_in() -> None:
-    """Out of the group of users means: no login any more. Out of another group means just that."""
-    found = withdrawals(GROUPS, {"lab": ["ada"], "admins": ["ada"], "empty": [], "new": ["ada"]}, "lab")
-    assert [entry["argv"] for entry in found] == [
-        ["usermod", "--expiredate", "1", "eve"],
-        ["gpasswd", "--delete", "eve", "lab"],
-        ["gpasswd", "--delete", "grace", "admins"],
-    ]
-
-
-def test_leavers_keep_their_login_where_that_is_wished() -> None:
-    """Where the role owns several groups of a host, leaving one of them locks nobody out of the others."""
-    found = withdrawals(GROUPS, {"lab": ["ada"]}, None)
-    assert [entry["argv"] for entry in found] == [["gpasswd", "--delete", "eve", "lab"]]
-
-
-def test_nothing_is_withdrawn_from_the_wished() -> None:
-    """Everybody who is wished stays."""
-    assert withdrawals(GROUPS, {"lab": ["ada", "eve"], "admins": ["ada", "grace"]}, "lab") == []
