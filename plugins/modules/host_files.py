@@ -62,14 +62,14 @@ options:
         default: true
       create:
         description: >-
-          Whether a block is also put in a file that does not exist, and a file in a directory that does not exist. V(false)
-          skips it then.
+          Whether a block is put in a file that does not exist, too, and whether a file needs its directory. V(false)
+          skips both where there is none.
         type: bool
         default: true
       validate:
         description:
-          - A command that checks the file before it is replaced, as in M(ansible.builtin.template); C(%s) is the path of
-            the new file. Its time limit is 60 seconds. What it rejects is not written.
+          - A command that checks the file before it is replaced, as in M(ansible.builtin.template); C(%s) is the path
+            of the new file. Its time limit is 60 seconds. What it rejects is not written.
           - Not run in check mode.
         type: str
 extends_documentation_fragment: [gpulab.core.check_mode]
@@ -234,7 +234,7 @@ class Wished:
             write_whole(self.path, after, int(self.wish["mode"], 8), self.wish["owner"], self.wish["group"])
 
     def _validate(self, text: str) -> None:
-        """Run the command that checks the text in a file that root alone can read; raise CannotBeMade with its output."""
+        """Check the text by the command, in a file that root alone can read; raise CannotBeMade with its output."""
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
