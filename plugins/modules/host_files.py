@@ -61,9 +61,17 @@ options:
         type: bool
         default: true
       create:
-        description: Whether a block is also put in a file that does not exist; V(false) skips the block then.
+        description: >-
+          Whether a block is put in a file that does not exist, too, and whether a file needs its directory. V(false)
+          skips both where there is none.
         type: bool
         default: true
+      validate:
+        description:
+          - A command that checks the file before it is replaced, as in M(ansible.builtin.template); C(%s) is the path
+            of the new file. Its time limit is 60 seconds. What it rejects is not written.
+          - Not run in check mode.
+        type: str
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
@@ -92,8 +100,11 @@ changed_paths:
 import grp
 import os
 import pwd
+import shlex
 import shutil
 import stat
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,7 +125,9 @@ SPEC = {
     "group": {"type": "str", "default": "root"},
     "force": {"type": "bool", "default": True},
     "create": {"type": "bool", "default": True},
+    "validate": {"type": "str"},
 }
+VALIDATE_SECONDS = 60
 KIND = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK, "block": stat.S_ISREG}
 
 
@@ -154,7 +167,7 @@ class Wished:
         if self.state == "absent":
             self._remove()
             return
-        if self.state == "block" and not self.there and not self.wish["create"]:
+        if not self.there and not self.wish["create"] and (self.state == "block" or not self.path.parent.is_dir()):
             return
         # A link may give way to a file: what it points at is never written through.
         fits = not self.there or KIND[self.state](self.there.st_mode)
@@ -216,7 +229,22 @@ class Wished:
         if self._change(before.decode(errors="replace"), after):
             if not self.path.parent.is_dir():
                 raise CannotBeMade(f"{self.path.parent} is not there")
+            if self.wish["validate"]:
+                self._validate(after)
             write_whole(self.path, after, int(self.wish["mode"], 8), self.wish["owner"], self.wish["group"])
+
+    def _validate(self, text: str) -> None:
+        """Check the text by the command, in a file that root alone can read; raise CannotBeMade with its output."""
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            argv = shlex.split(self.wish["validate"] % file.name)
+            try:
+                done = subprocess.run(argv, capture_output=True, text=True, timeout=VALIDATE_SECONDS, check=False)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                raise CannotBeMade(f"{self.path} was not changed: it could not be checked ({error})") from None
+        if done.returncode:
+            raise CannotBeMade(f"{self.path} was not changed: {argv[0]} rejects it: {done.stderr.strip()}")
 
     def _own(self, path: Path) -> None:
         """Give a path its owner and mode."""

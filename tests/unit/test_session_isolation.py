@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "users"
 SSHD = "@include common-session\n@include common-password\n"
 VARS: dict[str, Any] = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
+DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
 SERVICES: list[str] = VARS["__users_pam_services"]
 
 
@@ -26,7 +27,9 @@ def rendered(name: str, **more: Any) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    return made.get_template(name).render({**VARS, "users_group": "lab", "ansible_managed": "Ansible managed", **more})
+    return made.get_template(name).render(
+        {**VARS, **DEFAULTS, "users_group": "lab", "ansible_managed": "Ansible managed", **more}
+    )
 
 
 LINES = {service: rendered("pam-session.j2", pam_service=service).splitlines() for service in SERVICES}
@@ -71,6 +74,23 @@ def test_jobs_of_members_run_in_their_slices(service: str) -> None:
     """Outside, a job would know no budget."""
     assert modules_run(LINES[service], member=True, root=False)[0] == "pam_systemd"
     assert "pam_systemd" not in modules_run(LINES[service], member=False, root=True)
+
+
+@pytest.mark.parametrize("walls", [True, False])
+@pytest.mark.parametrize("service", ["login", "cron", "crond", "atd", "sshd"])
+def test_sessions_of_members_run_in_their_slice_or_not_at_all(service: str, walls: bool) -> None:
+    """Root and members of the group sudo always come in, so that the host can be repaired."""
+    lines = rendered("pam-session.j2", pam_service=service, users_session_walls=walls).splitlines()
+    assert modules_run(lines, member=True, root=False).count("pam_exec") == 1
+    assert "session requisite pam_exec.so quiet stdout /etc/security/gpulab-slice" in lines
+    for member in (True, False):
+        assert "pam_exec" not in modules_run(lines, member, root=True)
+    assert "pam_exec" not in modules_run(lines, member=False, root=False)
+
+
+def test_commands_of_root_as_a_user_need_no_session() -> None:
+    """What root starts with su stays in root's session; user@.service is in the slice by its unit."""
+    assert not [name for name in ("su", "systemd-user") if "pam_exec" in "".join(LINES[name])]
 
 
 def test_block_is_put_in_once_and_taken_out_whole() -> None:

@@ -58,6 +58,7 @@ OWN_PLACES = (
     "/run/gpulab/jupyter",
     "/srv/shared",
     "/var/lib/gpulab/sessions",
+    "/var/lib/gpulab/servers",
 )
 """Where users may write beside their homes: bounded, their own, or sticky and read by no service."""
 

@@ -262,15 +262,16 @@ def test_files_in_memory_count(world: World) -> None:
     person.start_server()
     neighbour.start_server()
     slice_name = world.root("echo user-$(id -u frank).slice").stdout.split()[-1]
-    world.root(f"mount -o remount,size=2G /dev/shm; systemctl set-property --runtime {slice_name} MemoryMax=500M")
+    world.root(f"systemctl set-property --runtime {slice_name} MemoryMax=500M")
     try:
         assert world.shell("frank").run("exec head -c 1500M /dev/zero > /dev/shm/filler").returncode in (137, 247, 255)
-        assert 50e6 < int(world.root("stat -c %s /dev/shm/filler").stdout.split()[-1]) < 700e6
+        filler = "/run/gpulab-users/$(id -u frank)/shm/filler"
+        assert 50e6 < int(world.root(f"stat -c %s {filler}").stdout.split()[-1]) < 700e6
         with neighbour.kernel("ml") as kernel:
             assert kernel.run("print(6 * 7)").strip() == "42"
     finally:
-        world.root("rm -f /dev/shm/filler")
-        world.root(f"rm -rf /run/systemd/system.control/{slice_name}.d; systemctl daemon-reload")
+        world.root(f"rm -f /run/gpulab-users/*/shm/filler; rm -rf /run/systemd/system.control/{slice_name}.d")
+        world.root("systemctl daemon-reload")
     assert until(lambda: world.shell("frank").run("echo in").stdout == "in\n", 30)
     again = world.person("frank")
     assert until(lambda: starts(again), 60)
