@@ -43,6 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 given.get("gpulab_hub_address", "0.0.0.0"),  # noqa: S104  # the documented default
                 given.get("gpulab_tls") or {},
                 given.get("gpulab_login") or {},
+                given.get("gpulab_login_allow_list") or [],
             )
             problems += wishes.unbuilt(given)
         if problems:

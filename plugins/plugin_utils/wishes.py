@@ -8,7 +8,7 @@ import difflib
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -130,7 +130,9 @@ def is_public_key(line: str) -> bool:
     return data[4 : 4 + length] == fields[0].encode()
 
 
-def hub_problems(address: str, tls: Mapping[str, Any], login: Mapping[str, Any] | None = None) -> list[str]:
+def hub_problems(
+    address: str, tls: Mapping[str, Any], login: Mapping[str, Any] | None = None, networks: Sequence[str] = ()
+) -> list[str]:
     """Find combinations of address, certificate and login that would be unsafe or cannot be carried out."""
     mode = tls.get("mode") or "generated"
     found = []
@@ -150,6 +152,13 @@ def hub_problems(address: str, tls: Mapping[str, Any], login: Mapping[str, Any] 
     kind = (login or {}).get("kind") or "pam"
     if kind != "pam":
         found.append(f"gpulab_login.kind {kind} is not built yet: choose pam.")
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            found.append(
+                f"gpulab_login_allow_list: {network!r} is not an IP address or a network: write 192.0.2.1 or 192.0.2.0/24."
+            )
     return found
 
 

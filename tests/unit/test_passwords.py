@@ -18,8 +18,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
 
 from gpulab_hub import password_helper as helper
-from gpulab_hub import passwords
-from gpulab_hub.passwords import AccountStatus, HelperClient, HelperUnavailable, LoginGate, StatusCache, Verdict
+from gpulab_hub.logins import LoginGate
+from gpulab_hub.passwords import AccountStatus, HelperClient, HelperUnavailable, StatusCache, Verdict
 from gpulab_hub.shadow import Record, records
 
 HASH = "$6$rounds=1000$0123456789abcdef$" + "x" * 86
@@ -277,100 +277,6 @@ class Clock:
         self.slept += seconds
 
 
-def gate_of(answers: dict[str, tuple[Verdict, float]], clock: Clock) -> LoginGate:
-    """Give a gate whose checks take a while; names that are not listed are wrong at once."""
-
-    async def check(name: str, _password: str) -> Verdict:
-        verdict, seconds = answers.get(name, (Verdict("wrong"), 0.0))
-        clock.now += seconds
-        return verdict
-
-    return LoginGate(check, 8, 2.0, clock, clock.sleep)
-
-
-@pytest.mark.parametrize(
-    ("name", "password", "expected"),
-    [
-        ("ada", WORD, 2.0),
-        ("ghost", WORD, 2.0),
-        ("slow", WORD, 4.0),
-        ("", WORD, 2.0),
-        ("ada", "", 2.0),
-        ("ada", "x" * 512, 2.0),
-        ("a" * 129, WORD, 2.0),
-        ("a\nb", WORD, 2.0),
-        ("ada", "a\x00b", 2.0),
-        (None, WORD, 2.0),
-        ("ada", ["list"], 2.0),
-        ("old", WORD, 2.0),
-        ("good", WORD, 0.5),
-    ],
-)
-def test_failed_logins_take_the_same_time(name: object, password: object, expected: float) -> None:
-    """Whatever the check took; longer ones are answered at the next multiple, good ones at once."""
-    clock = Clock()
-    gate = gate_of(
-        {
-            "ada": (Verdict("wrong"), 0.9),
-            "slow": (Verdict("wrong"), 2.5),
-            "old": (Verdict("expired", "r"), 0.4),
-            "good": (Verdict("ok"), 0.5),
-        },
-        clock,
-    )
-    asyncio.run(gate.log_in(name, password))
-    assert clock.now - 100 == pytest.approx(expected)
-    assert gate.in_flight == 0
-
-
-def test_input_that_cannot_be_right_is_not_checked() -> None:
-    """Overlong, empty and control characters never reach the helper."""
-    bad: list[tuple[object, object]] = [("a", ""), ("", "b"), ("a", "b\tc"), ("a\x7f", "b"), ("a", "ä" * 256), (7, "b")]
-    assert not [each for each in bad if passwords.acceptable(*each)]
-    assert passwords.acceptable("jürgen", "ä " * 100)
-    called, clock = [], Clock()
-
-    async def check(name: str, _password: str) -> Verdict:
-        called.append(name)
-        return Verdict("ok")
-
-    gate = LoginGate(check, 8, 2.0, clock, clock.sleep)
-    for each in bad:
-        assert asyncio.run(gate.log_in(*each)) == Verdict("wrong")
-    assert called == []
-
-
-def test_excess_is_rejected_before_the_helper_is_called() -> None:
-    """At most so many checks are in flight; a failed login that waits for its answer holds no place."""
-
-    async def scenario() -> tuple[int, int, list[Any]]:
-        release, called, most = asyncio.Event(), 0, 0
-
-        async def check(_name: str, _password: str) -> Verdict:
-            nonlocal called, most
-            called += 1
-            most = max(most, gate.in_flight)
-            await release.wait()
-            return Verdict("wrong")
-
-        async def forever(_seconds: float) -> None:
-            await asyncio.Event().wait()
-
-        gate = LoginGate(check, 8, 2.0, sleep=forever)
-        tasks = [asyncio.create_task(gate.log_in("ada", WORD)) for _ in range(30)]
-        await asyncio.sleep(0)
-        release.set()
-        done, waiting = await asyncio.wait(tasks, timeout=0.1)
-        after = gate.in_flight
-        for task in waiting:
-            task.cancel()
-        return called, most + after, [task.exception() for task in done]
-
-    called, most, errors = asyncio.run(scenario())
-    assert (called, most) == (8, 8)
-    assert [str(error) for error in errors] == [passwords.BUSY] * 22
-
-
 def test_state_of_accounts_is_read_once_for_all() -> None:
     """Once for users who come at the same time, again when it is old or must be newer."""
 
@@ -418,7 +324,9 @@ class LocalAuthenticator:
     def __init__(self, **_arguments: Any) -> None:
         self.lines: list[str] = []
         self.log = types.SimpleNamespace(
-            warning=lambda text, *values: self.lines.append(text % values), error=lambda *_: None
+            warning=lambda text, *values: self.lines.append(text % values),
+            info=lambda text, *values: self.lines.append(text % values),
+            error=lambda *_: None,
         )
 
     def check_allowed_groups(self, name: str) -> bool:
@@ -433,15 +341,21 @@ class LocalAuthenticator:
         """Know no administrators."""
 
 
+SERVER = 1
+"""Row of the token of a user's server, among four tokens."""
+
+
 class Row(types.SimpleNamespace):
     """A user as JupyterHub has it, with tokens of a server, a browser and a program."""
 
     def __init__(self, state: dict[str, Any] | None) -> None:
         tokens = [
-            types.SimpleNamespace(client_id=client) for client in ("jupyterhub", "jupyterhub-user-ada", "service")
+            types.SimpleNamespace(client_id=client, id=number)
+            for number, client in enumerate(("jupyterhub", "jupyterhub-user-ada", "service", "jupyterhub"), 1)
         ]
         super().__init__(name="ada", admin=False, state=state)
         self.orm_user = types.SimpleNamespace(cookie_id="old", api_tokens=tokens, oauth_codes=["code"])
+        self.spawners = {"": types.SimpleNamespace(token_id=SERVER)}
         self.deleted: list[Any] = []
         self.db = types.SimpleNamespace(delete=self.deleted.append, commit=lambda: None)
 
@@ -470,7 +384,7 @@ def authenticator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     orm.new_token = lambda: "rotated"  # type: ignore[attr-defined]
     hub.orm, auth.LocalAuthenticator = orm, LocalAuthenticator  # type: ignore[attr-defined]
     tornado.web = types.SimpleNamespace(HTTPError=HTTPError)  # type: ignore[attr-defined]
-    for name in ("Float", "Integer", "Set", "Unicode"):
+    for name in ("Float", "Integer", "List", "Set", "Unicode"):
         setattr(traitlets, name, Trait)
     traitlets.default = lambda _: lambda function: function  # type: ignore[attr-defined]
     for module in (hub, orm, auth, tornado, traitlets):
@@ -489,9 +403,9 @@ def authenticator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.delitem(sys.modules, "gpulab_hub.authenticator", raising=False)
 
 
-def request(user: Row, client: str | None = None, by: object = None) -> Any:
+def request(user: Row, client: str | None = None, by: object = None, number: int = SERVER) -> Any:
     """Give a handler of a request by cookie, or with a token of some client."""
-    token = types.SimpleNamespace(client_id=client)
+    token = types.SimpleNamespace(client_id=client, id=number)
     return types.SimpleNamespace(
         _token_authenticated=client is not None, get_token=lambda: token, _jupyterhub_user=by or user
     )
@@ -510,18 +424,24 @@ def test_same_password_keeps_the_cookies(authenticator: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "by", "expected"),
-    [(None, None, False), ("jupyterhub-user-ada", None, False), ("jupyterhub", None, True), (None, "admin", True)],
-    ids=["cookie", "browser at the server", "token of the server", "administrator"],
+    ("client", "number", "by", "expected"),
+    [
+        (None, 0, None, False),
+        ("jupyterhub-user-ada", 2, None, False),
+        ("jupyterhub", SERVER, None, True),
+        ("jupyterhub", 4, None, False),
+        (None, 0, "admin", True),
+    ],
+    ids=["cookie", "browser at the server", "token of the server", "token of a program", "administrator"],
 )
-def test_changed_password_ends_browsers_and_spares_the_server(
-    authenticator: Any, client: str | None, by: object, expected: bool
+def test_changed_password_ends_logins_and_tokens_and_spares_the_server(
+    authenticator: Any, client: str | None, number: int, by: object, expected: bool
 ) -> None:
-    """All cookies and OAuth tokens end, whoever's request notices it; the token of the server stays good."""
+    """Cookies and tokens end, whoever's request notices it; the server's own token stays good."""
     user = Row({"password": "former"})
-    assert asyncio.run(authenticator.refresh_user(user, request(user, client, by))) is expected
-    assert kept(user) == ("rotated", 3)
-    assert "jupyterhub" not in [getattr(each, "client_id", "") for each in user.deleted]
+    assert asyncio.run(authenticator.refresh_user(user, request(user, client, by, number))) is expected
+    assert kept(user) == ("rotated", 4)
+    assert SERVER not in [getattr(each, "id", 0) for each in user.deleted]
     assert user.state == {"password": "new"}
     # Ended once: the next login's cookie stays.
     user.orm_user.cookie_id = "next"
@@ -537,11 +457,11 @@ def test_login_with_the_new_password_ends_the_former_cookies(authenticator: Any)
         return Verdict("ok", "", "new")
 
     authenticator.gate.check = log_in
-    handler = types.SimpleNamespace(find_user=lambda _: user)
+    handler = types.SimpleNamespace(find_user=lambda _: user, request=types.SimpleNamespace(remote_ip="192.0.2.7"))
     data = {"username": "ADA", "password": WORD}
     expected = {"name": "ada", "auth_state": {"password": "new"}}
     assert asyncio.run(authenticator.authenticate(handler, data)) == expected
-    assert kept(user) == ("rotated", 3)
+    assert kept(user) == ("rotated", 4)
     user.orm_user.cookie_id, user.deleted = "next", []
     asyncio.run(authenticator.authenticate(handler, data))
     assert kept(user) == ("next", 0)
@@ -558,7 +478,7 @@ def test_password_is_that_of_the_account_that_logs_in(authenticator: Any, typed:
         names.append(name)
         return Verdict("wrong")
 
-    authenticator.gate = LoginGate(check, 1, 0.01)
+    authenticator.gate = LoginGate(check, step=0.01)
     asyncio.run(authenticator.authenticate(None, {"username": typed, "password": WORD}))
     assert names == checked
 
@@ -624,7 +544,7 @@ def test_failed_login_is_logged_with_its_address(authenticator: Any) -> None:
     async def check(_name: str, _password: str) -> Verdict:
         return Verdict("wrong")
 
-    authenticator.gate = LoginGate(check, 1, 0.01)
+    authenticator.gate = LoginGate(check, step=0.01)
     handler = types.SimpleNamespace(request=types.SimpleNamespace(remote_ip="192.0.2.7"))
     for name in ("ada", "a\nb" * 40, None):
         assert asyncio.run(authenticator.authenticate(handler, {"username": name, "password": WORD})) is None
@@ -646,7 +566,7 @@ def test_reason_reaches_the_page(authenticator: Any, verdict: Verdict, status: i
     async def check(_name: str, _password: str) -> Verdict:
         return verdict
 
-    authenticator.gate = LoginGate(check, 1, 0.01)
+    authenticator.gate = LoginGate(check, step=0.01)
     with pytest.raises(HTTPError, match=message) as caught:
         asyncio.run(authenticator.authenticate(None, {"username": "ada", "password": WORD}))
     assert caught.value.status == status

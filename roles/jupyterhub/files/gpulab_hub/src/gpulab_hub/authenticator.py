@@ -4,41 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
+import time
 from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.auth import LocalAuthenticator
 from tornado import web
-from traitlets import Float, Integer, Set, Unicode, default
+from traitlets import Float, Integer, List, Set, Unicode, default
 
+from gpulab_hub.failures import Counter, client_of
+from gpulab_hub.logins import Limits, LoginGate, Source, TooManyLogins
 from gpulab_hub.passwords import (
     SOCKET,
     UNAVAILABLE,
     AccountStatus,
     HelperClient,
     HelperUnavailable,
-    LoginGate,
     StatusCache,
-    TooManyLogins,
     Verdict,
 )
 
 HUB_CLIENT = "jupyterhub"
 """OAuth client of tokens that are not a browser's: those of servers, and those that a user made for programs."""
+DEVICE_COOKIE = "gpulab-device"
+"""Cookie of a browser that has logged in; it opens nothing, and says whose wrong passwords are counted apart."""
+DEVICE_DAYS = 180
+"""Days that this cookie is good for."""
+LOG_SECONDS = 60
+"""Seconds after which rejected logins of a client are logged again."""
 STATE_KEY = "password"
 """Key of the password's fingerprint in a user's auth_state."""
 
 
 class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
-    """PAM by way of the root helper. A changed password ends all cookies, and a closed account all access."""
+    """PAM by way of the root helper. A changed password ends cookies and API tokens, a closed account all access."""
 
     admin_groups = Set(help="Groups whose members administrate the hub; nobody else does, but for admin_users.").tag(
         config=True
     )
     helper_socket = Unicode(SOCKET, help="Socket of the root helper that checks passwords.").tag(config=True)
-    checks_in_flight = Integer(8, help="Passwords that may be checked at a time; further logins are rejected.").tag(
+    checks_in_flight = Integer(8, help="Passwords that may be checked at a time; further logins wait.").tag(config=True)
+    suspects_in_flight = Integer(
+        help="Checks in flight beyond which those of clients with wrong passwords wait; half of the processors, 1 to 4."
+    ).tag(config=True)
+    check_patience = Float(15.0, help="Seconds that a login may wait for its check; then it is rejected.").tag(
         config=True
     )
+    wrong_per_name = Integer(5, help="Wrong passwords of one client for one name that are checked at once.").tag(
+        config=True
+    )
+    wrong_per_name_seconds = Float(60.0, help="Seconds after which one more is checked.").tag(config=True)
+    wrong_per_client = Integer(40, help="Wrong passwords of one client for all names that are checked at once.").tag(
+        config=True
+    )
+    wrong_per_client_seconds = Float(10.0, help="Seconds after which one more is checked.").tag(config=True)
+    allowed_addresses = List(
+        trait=Unicode(), help="Addresses and networks (a lab behind NAT) whose wrong passwords are not limited."
+    ).tag(config=True)
+    tokens_per_user = Integer(50, help="API tokens that a user may have at a time.").tag(config=True)
+    longest_note = Integer(255, help="Characters of the note of an API token.").tag(config=True)
     failure_delay = Float(2.0, help="Seconds after which a failed login is answered, whatever the reason is.").tag(
         config=True
     )
@@ -49,12 +74,34 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         """Fingerprints are kept in auth_state."""
         return True
 
+    @default("suspects_in_flight")  # type: ignore[untyped-decorator]
+    def _half_of_the_processors(self) -> int:
+        """Return how many; a check takes up to half a second of a processor, and right logins must find one."""
+        return max(1, min(4, (os.cpu_count() or 1) // 2))
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         client = HelperClient(self.helper_socket)
-        self.gate = LoginGate(client.check, self.checks_in_flight, self.failure_delay)
+        limits = Limits(
+            in_flight=self.checks_in_flight,
+            suspects=self.suspects_in_flight,
+            patience=self.check_patience,
+            per_name=self.wrong_per_name,
+            per_name_seconds=self.wrong_per_name_seconds,
+            per_client=self.wrong_per_client,
+            per_client_seconds=self.wrong_per_client_seconds,
+            allowed=self.allowed_addresses,
+        )
+        self.gate = LoginGate(client.check, limits, self.failure_delay)
+        self.logged = Counter(LOG_SECONDS, time.monotonic)
         self.accounts = StatusCache(client.status, self.status_age)
         self.ending = asyncio.Lock()
+
+    def get_handlers(self, app: Any) -> list[Any]:
+        """Return handlers that are used instead of JupyterHub's own."""
+        from gpulab_hub.overrides import HANDLERS
+
+        return [*HANDLERS, *super().get_handlers(app)]
 
     async def authenticate(self, handler: Any, data: Any) -> dict[str, Any] | None:
         """Return the user's name and the fingerprint of the password, or None; raise HTTPError with what to do."""
@@ -64,26 +111,39 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         name = self.normalize_username(name) if isinstance(name, str) else None
         if name is not None and self.normalize_username(name) != name:
             name = None
+        # Where the hub reads no address, a program on the host has sent the request itself.
+        address = handler.request.remote_ip if handler is not None else "?"
         try:
-            verdict = await self.gate.log_in(name, data.get("password"))
+            verdict = await self.gate.log_in(name, data.get("password"), Source(address, device_of(handler, name)))
         except TooManyLogins as error:
-            raise web.HTTPError(503, str(error)) from error
+            self._log_rejection(address, error)
+            rejection = web.HTTPError(429 if error.limited else 503, str(error))
+            rejection.headers = {"Retry-After": str(error.seconds)}
+            raise rejection from error
         except HelperUnavailable as error:
             self.log.error("No password can be checked: %s", error)
             raise web.HTTPError(503, UNAVAILABLE) from error
         if verdict.result == "ok" and name:
             await self._renew(handler.find_user(name), verdict)
+            self.log.info("Login of %s from %s", name, address)
+            remember_device(handler, name)
             return {"name": name, "auth_state": {STATE_KEY: verdict.fingerprint}}
         # For programs that ban addresses. A name may be a password in the wrong field: a part of it is enough.
-        address = handler.request.remote_ip if handler is not None else "?"
         self.log.warning("Login failed (%.34r@%s): %s", name[:32] if name else "", address, verdict.result)
         if verdict.result == "wrong":
             return None
         # The user gave the right password (or the host is broken), so the reason may be told.
         raise web.HTTPError(503 if verdict.result == "unavailable" else 403, verdict.reason)
 
+    def _log_rejection(self, address: str, error: TooManyLogins) -> None:
+        """Log that logins are rejected, once a minute for each client: a flood must not fill the log."""
+        client = client_of(address)
+        if not self.logged.count(client):
+            self.logged.add(client)
+            self.log.warning("Logins from %s are rejected: %s", address, error)
+
     async def _renew(self, user: Any, verdict: Verdict) -> None:
-        """End the cookies that were made with another password, before a login stores the present one."""
+        """End the logins and tokens that were made with another password, before a login stores the present one."""
         if user is None:
             return
         async with self.ending:
@@ -103,11 +163,11 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
                 return False
             # Read before sessions are ended: a deleted token has no attributes.
             token = handler.get_token() if getattr(handler, "_token_authenticated", False) else None
-            browser = token is None or token.client_id != HUB_CLIENT
+            server = token is not None and token.id in server_tokens(user)
             own = handler is None or getattr(handler, "_jupyterhub_user", None) is user
             if await self._password_changed(user, status):
-                self.log.warning("The password of %s was changed: all browser sessions end", user.name)
-                if own and browser:
+                self.log.warning("The password of %s was changed: its logins and API tokens end", user.name)
+                if own and not server:
                     return False
         except HelperUnavailable as error:
             self.log.error("The state of %s cannot be read: %s", user.name, error)
@@ -148,16 +208,21 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
             return True
 
     async def _end_sessions(self, user: Any, fingerprint: str | None) -> None:
-        """End all cookies and OAuth tokens of a user; servers, their tokens and those made for programs go on."""
+        """End everything that was opened with the former password; servers go on, with their own tokens."""
+        self.end_logins(user, programs=True)
+        await user.save_auth_state({STATE_KEY: fingerprint})
+
+    def end_logins(self, user: Any, programs: bool = False) -> None:
+        """End all cookies and OAuth tokens of a user, and with `programs` all API tokens but those of servers."""
         # All browsers of a user share this word, which their cookies hold.
         user.orm_user.cookie_id = orm.new_token()
+        servers = server_tokens(user)
         for token in list(user.orm_user.api_tokens):
-            if token.client_id != HUB_CLIENT:
+            if token.client_id != HUB_CLIENT or (programs and token.id not in servers):
                 user.db.delete(token)
         for code in list(user.orm_user.oauth_codes):
             user.db.delete(code)
         user.db.commit()
-        await user.save_auth_state({STATE_KEY: fingerprint})
 
     def is_admin(self, handler: Any, authentication: dict[str, Any]) -> bool | None:
         """Return whether a user is a member of admin_groups, which decide where they are set."""
@@ -168,3 +233,27 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         name = authentication["name"]
         groups = {self._getgrnam(group).gr_gid for group in self.admin_groups}
         return bool(groups & set(os.getgrouplist(name, self._getpwnam(name).pw_gid)))
+
+
+def server_tokens(user: Any) -> set[int]:
+    """Return the rows of the tokens with which a user's servers themselves use the hub."""
+    return {spawner.token_id for spawner in user.spawners.values() if spawner.token_id}
+
+
+def device_of(handler: Any, name: str | None) -> str:
+    """Return the number of a browser that has logged in with this name before, empty for others."""
+    if name is None or not hasattr(handler, "get_secure_cookie"):
+        return ""
+    value = handler.get_secure_cookie(DEVICE_COOKIE, max_age_days=DEVICE_DAYS)
+    number, _, owner = (value or b"").decode("utf-8", "replace").partition(" ")
+    return number if owner == name else ""
+
+
+def remember_device(handler: Any, name: str) -> None:
+    """Give the browser a cookie by which it is known at its next login with this name."""
+    if hasattr(handler, "get_secure_cookie"):
+        options = {"httponly": True, "samesite": "Strict", "secure": handler.request.protocol == "https"}
+        number = device_of(handler, name) or secrets.token_hex(16)
+        handler.set_secure_cookie(
+            DEVICE_COOKIE, f"{number} {name}", expires_days=DEVICE_DAYS, path=handler.hub.base_url, **options
+        )

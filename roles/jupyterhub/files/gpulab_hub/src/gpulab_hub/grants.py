@@ -9,6 +9,9 @@ A granter is a class without arguments, named by an entry point of the group `gp
 `grant` raises Refusal with a sentence for the person when there is nothing to grant; the server is then not started,
 and what other granters had granted is released. `release` is called when the server has stopped, and once more when in
 doubt: it must not mind being called for somebody who holds nothing.
+
+A granter that reads options of the user's names them in an attribute `options` (a set of texts). The hub rejects all
+other options; values are texts, numbers or lists of them, which the granter has to check.
 """
 
 from __future__ import annotations
@@ -70,6 +73,11 @@ def granters() -> dict[str, Granter]:
     """Find what is installed, in order of name."""
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     return {point.name: cast(Granter, point.load()()) for point in points}
+
+
+def known_options() -> frozenset[str]:
+    """Return the names of all options that granters read."""
+    return frozenset[str]().union(*(getattr(granter, "options", ()) for granter in granters().values()))
 
 
 async def collect(found: Mapping[str, Granter], account: Account, options: Mapping[str, Any]) -> list[Grant]:

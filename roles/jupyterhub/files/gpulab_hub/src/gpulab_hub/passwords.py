@@ -1,4 +1,4 @@
-"""The hub's side of password checks: the client of the root helper, the cap and the delay of logins, cached status."""
+"""The hub's side of password checks: the client of the root helper, and the cached status of accounts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gpulab_hub.helper_client import exchange
@@ -20,16 +20,11 @@ LONGEST_PASSWORD = 511
 LONGEST_ANSWER = 8 * 2**20
 """Bytes of an answer: the status of 40,000 accounts."""
 RESULTS = ("ok", "wrong", "expired", "must_change", "not_allowed", "unavailable")
-BUSY = "Too many logins at the same time: try again in a moment"
 UNAVAILABLE = "Passwords cannot be checked at the moment: try again, or ask an administrator."
 
 
 class HelperUnavailable(Exception):
     """The helper did not answer; the message names the socket and the remedy."""
-
-
-class TooManyLogins(Exception):
-    """As many passwords are being checked as may be at a time."""
 
 
 @dataclass(frozen=True)
@@ -102,50 +97,6 @@ def acceptable(name: object, password: object) -> bool:
         return False
     plain = not any(unicodedata.category(character) in ("Cc", "Cs") for character in name + password)
     return plain and len(name) <= LONGEST_NAME and length <= LONGEST_PASSWORD
-
-
-@dataclass
-class LoginGate:
-    """Checks passwords, a few at a time, and answers failed checks late and at the same time for all names.
-
-    `check` is HelperClient.check, `most` how many checks may be in flight, `step` the seconds whose next multiple a
-    failed check is answered at, counted from its start: known and unknown names differ in time below that. A wait
-    holds no place among the checks in flight.
-    """
-
-    check: Callable[[str, str], Awaitable[Verdict]]
-    most: int
-    step: float
-    clock: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
-    in_flight: int = 0
-
-    async def log_in(self, name: object, password: object) -> Verdict:
-        """Check one login; raise TooManyLogins before the helper is called, HelperUnavailable after the delay."""
-        start = self.clock()
-        try:
-            verdict = await self._check(name, password)
-        except HelperUnavailable:
-            await self._delay(start)
-            raise
-        if verdict.result != "ok":
-            await self._delay(start)
-        return verdict
-
-    async def _check(self, name: object, password: object) -> Verdict:
-        if not acceptable(name, password):
-            return Verdict("wrong")
-        if self.in_flight >= self.most:
-            raise TooManyLogins(BUSY)
-        self.in_flight += 1
-        try:
-            return await self.check(str(name), str(password))
-        finally:
-            self.in_flight -= 1
-
-    async def _delay(self, start: float) -> None:
-        passed = self.clock() - start
-        await self.sleep(max(1, math.ceil(passed / self.step)) * self.step - passed)
 
 
 class StatusCache:

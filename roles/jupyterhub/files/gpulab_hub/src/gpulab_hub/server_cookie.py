@@ -11,13 +11,13 @@ from hashlib import sha256
 from urllib.parse import unquote, urlsplit
 
 NAME = "gpulab-server"
-LIFETIME = 30 * 86400
+LIFETIME = 7 * 86400
 """Seconds after which a browser needs a new one; a page that stays open for longer must be reloaded."""
 
 
-def value(base_url: str, key: str, now: float) -> str:
+def value(base_url: str, key: str, now: float, lifetime: float = LIFETIME) -> str:
     """Return the cookie for a server's address, such as `/user/ada/`: its end (seconds since 1970) and a signature."""
-    expires = int(now) + LIFETIME
+    expires = int(now + lifetime)
     signed = f"{unquote(base_url)}|{expires}".encode()
     return f"{expires}.{hmac.new(key.encode(), signed, sha256).hexdigest()}"
 

@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from jupyterhub import orm
 from jupyterhub.spawner import Spawner, SpawnException
-from traitlets import Bool, Integer, Unicode
+from tornado import web
+from traitlets import Bool, Integer, Unicode, default
 
-from gpulab_hub import certificates, host, units
+from gpulab_hub import certificates, host, options, units
 from gpulab_hub.addresses import address_of
-from gpulab_hub.grants import Account, Granter, Refusal, collect, granters, release
+from gpulab_hub.grants import Account, Granter, Refusal, collect, granters, known_options, release
 
 
 class LabSpawner(Spawner):  # type: ignore[misc]
@@ -33,9 +35,24 @@ class LabSpawner(Spawner):  # type: ignore[misc]
     uid = Integer(0, help="The uid that the server was started for; 0 when it was not.")
     authority = Unicode("", help="Fingerprint of the certificate authority that the server trusts.")
 
+    token_id = Integer(0, help="Row of the server's own token in the hub's database; 0 when there is none.")
+
     granted: dict[str, Granter]
     note = ""
     limits: dict[str, str]
+
+    @default("options_from_form")  # type: ignore[untyped-decorator]
+    def _options_from_form(self) -> Any:
+        """Options of a form or of a link to /hub/spawn are checked before they are kept."""
+        return self._known_options
+
+    @staticmethod
+    def _known_options(data: dict[str, Any]) -> dict[str, Any]:
+        try:
+            options.check(data, known_options())
+        except options.UnknownOptions as error:
+            raise web.HTTPError(400, str(error)) from error
+        return data
 
     @property
     def tls(self) -> Path:
@@ -69,6 +86,8 @@ class LabSpawner(Spawner):  # type: ignore[misc]
     async def _start(self) -> str:
         if self.name:
             raise Refusal("This hub starts one server per user: named servers are not available.", "named_server")
+        own = orm.APIToken.find(self.user.db, self.api_token)
+        self.token_id = own.id if own else 0
         account = host.account_of(self.user.name)
         host.refuse_full_host(self.least_memory)
         grants = await collect(self._granters(), account, self.user_options)
@@ -133,7 +152,14 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         """Stop the unit and release what was granted."""
         if self.uid:
             await units.call({"action": "stop", "uid": self.uid})
+        self._end_token()
         await self._release()
+
+    def _end_token(self) -> None:
+        """Delete the server's token. JupyterHub does so only where it has not started again since the server has."""
+        if not self.api_token and (token := self.user.db.get(orm.APIToken, self.token_id)):
+            self.user.db.delete(token)
+            self.user.db.commit()
 
     async def poll(self) -> int | None:
         """Return None while the unit runs; release what the server held when it has ended by itself."""
@@ -146,22 +172,24 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         # Also where it ended by itself: its environment and the failed unit must not remain.
         await units.call({"action": "stop", "uid": self.uid})
         self.uid = 0
+        self._end_token()
         await self._release()
         return 1
 
     def get_state(self) -> dict[str, Any]:
         """Return what a restarted hub needs."""
-        return {**super().get_state(), "uid": self.uid, "authority": self.authority}
+        return {**super().get_state(), "uid": self.uid, "authority": self.authority, "token": self.token_id}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore it."""
         super().load_state(state)
         self.uid, self.authority = state.get("uid", 0), state.get("authority", "")
+        self.token_id = state.get("token", 0)
 
     def clear_state(self) -> None:
         """Forget the server before."""
         super().clear_state()
-        self.uid, self.authority, self.note = 0, "", ""
+        self.uid, self.authority, self.note, self.token_id = 0, "", "", 0
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """Report what the user should know while the server starts."""

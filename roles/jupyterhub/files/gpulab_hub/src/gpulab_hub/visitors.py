@@ -24,11 +24,12 @@ class ServerCookieHandler(BaseHandler):  # type: ignore[misc]
                 403, "This is a page of another user's server. It would run with your login, so it is not opened."
             )
         secure = self.request.protocol == "https"
+        lifetime = self.cookie_max_age_days * 86400
         self.set_cookie(
             ("__Host-" if secure else "") + server_cookie.NAME,
-            server_cookie.value(user.base_url, self.proxy.auth_token, time.time()),
+            server_cookie.value(user.base_url, self.proxy.auth_token, time.time(), lifetime),
             path="/",
-            max_age=server_cookie.LIFETIME,
+            max_age=int(lifetime),
             secure=secure,
             httponly=True,
             samesite="Lax",
