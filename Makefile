@@ -27,8 +27,8 @@ test: ## everything that CI runs
 	@scripts/test
 brownfield: ## an old server in a closed network: what was there stays, everything comes from a mirror
 	@scripts/bootstrap --containers && pytest tests/brownfield -p no:cacheprovider
-nightly: ## what CI has no room for: faults in the middle of converges, people who come and leave, drivers, distributions
-	@scripts/bootstrap --containers && scripts/nightly
+nightly: ## what CI has no room for: faults in the middle of converges, people who come and leave, hostile users, drivers, distributions
+	@scripts/bootstrap --containers --judges && scripts/nightly
 inventory: ## the Google Cloud inventory against its fake service, the official plugin and Google's own clients
 	@scripts/bootstrap --judges && pytest tests/gcp
 bench: ## print the ratios of converges

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import subprocess
@@ -83,7 +84,8 @@ class Victim:
         """End the session and the server."""
         self.session.kill()
         self.session.wait(10)
-        self.person.stop_server()
+        with contextlib.suppress(*FAILURES):
+            self.person.stop_server()
 
 
 class Attacker:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -14,6 +16,7 @@ from lab import ROOT
 from primitives import CALLS, DIRECTORIES, PLACES, SOCKETS, TARGETS
 from world import ATTACKERS, World
 
+LOG = logging.getLogger("hostile")
 FAILED = ROOT / "build" / "hostile" / "failed.py"
 BY, DOOR = st.sampled_from(ATTACKERS), st.sampled_from(["ssh", "notebook"])
 JUNK = {"options": "x" * 2**20, "note": "y" * 60_000, "name": "../" * 20, "roles": ["admin"], "scopes": ["admin:users"]}
@@ -50,6 +53,7 @@ def written(action: Callable[..., None]) -> Callable[..., None]:
     def act(self: HostileUsers, **arguments: Any) -> None:
         shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         self.steps.append(f"state.{action.__name__}({shown})")
+        LOG.info(self.steps[-1])
         action(self, **arguments)
 
     return reported(act)
@@ -79,9 +83,16 @@ class HostileUsers(RuleBasedStateMachine):
 
     def judge(self, by: str, output: str) -> None:
         """Check that a hostile user got to see no secret, and nothing at all after leaving."""
+        LOG.info("  %s", output[:100].strip() or "nothing")
         read = [secret for secret in self.world.secrets if secret in output]
         assert not read, f"{by} has read {read}: {output[:2000]}"
         assert not (by in self.gone and output), f"{by} has left and still acts: {output[:500]}"
+
+    @rule()
+    @written
+    def wait(self) -> None:
+        """Let time pass. Hypothesis begins with nothing but this, the rule without arguments."""
+        time.sleep(1)
 
     @rule(
         by=BY,

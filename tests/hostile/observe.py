@@ -1,6 +1,6 @@
 """What root sees of a host while hostile users are at work: it prints JSON, and the host's own Python runs it.
 
-Called as `python3 -I -c FILE`, its options as JSON on standard input; `users` maps names of hostile users to their uids.
+Called as `python3 -I -c FILE`, options as JSON on standard input; `users` maps names of hostile users to their uids.
 """
 
 from __future__ import annotations
