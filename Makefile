@@ -31,8 +31,8 @@ test-code: # the other lane; what it prints comes when it ends
 	@scripts/test code >build/reports/code.log 2>&1; code=$$?; cat build/reports/code.log; exit $$code
 brownfield: ## an old server in a closed network: what was there stays, everything comes from a mirror
 	@scripts/bootstrap --containers && pytest tests/brownfield -p no:cacheprovider
-nightly: ## what CI has no room for: faults in the middle of converges, people who come and leave, drivers, distributions, scanners
-	@scripts/bootstrap --containers --scanners && scripts/nightly
+nightly: ## what CI has no room for: faults in the middle of converges, people who come and leave, hostile users, drivers, distributions, scanners
+	@scripts/bootstrap --containers --judges --scanners && scripts/nightly
 inventory: ## the Google Cloud inventory against its fake service, the official plugin and Google's own clients
 	@scripts/bootstrap --judges && pytest tests/gcp
 bench: ## print the ratios of converges
