@@ -280,6 +280,7 @@ def test_wait_for_a_check_is_bounded() -> None:
 def test_queue_drops_those_with_most_wrong_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full queue does not keep out who comes last."""
     monkeypatch.setattr(logins, "WAITING", 10)
+    monkeypatch.setattr(logins, "SUSPECTS_WAITING", 10)
 
     async def scenario() -> list[Any]:
         gate, _, _ = slow_gate(0.02, in_flight=1, suspects=1)
@@ -291,6 +292,19 @@ def test_queue_drops_those_with_most_wrong_passwords(monkeypatch: pytest.MonkeyP
 
     found = asyncio.run(scenario())
     assert sum(str(each) == logins.BUSY for each in found) == 2
+
+
+def test_flood_of_a_client_does_not_wait() -> None:
+    """After a wrong password only two of its logins wait; the others are rejected without work."""
+
+    async def scenario() -> list[Any]:
+        gate, _, _ = slow_gate(0.05, suspects=1)
+        gate.clients.add(STRANGER.client)
+        logins_now = (gate.log_in(f"x{number}", "wrong", STRANGER) for number in range(20))
+        return list(await asyncio.gather(*logins_now, return_exceptions=True))
+
+    found = asyncio.run(scenario())
+    assert sum(isinstance(each, Verdict) for each in found) == 3
 
 
 def test_request_that_ends_while_it_waits_leaves_no_gap() -> None:

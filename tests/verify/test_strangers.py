@@ -22,8 +22,8 @@ FLOOD = Path(__file__).with_name("flood.py")
 SOCKET = "/run/gpulab-hub/hub.sock"
 CONNECTIONS = 64
 """Connections that one account may have to the hub (jupyterhub_config.py)."""
-BUSY_HOST = 3
-"""A right login in a flood may take 3 s, and on a host that is busy so many times what it takes without one."""
+SECONDS = 3.0
+"""Most that a right login may take in a flood, on a host with nothing else to do."""
 UNIX = f"""
 import http.client, re, socket, urllib.parse
 class Hub(http.client.HTTPConnection):
@@ -57,17 +57,18 @@ def test_right_login_gets_in_during_a_flood(host: Any, port: int, account: Accou
     # The loopback, in the network of the flood and in another one, and the host's own address.
     own = host.check_output("hostname -I").split()[0]
     logins = [["127.0.0.1", "127.0.0.99"], ["127.0.0.1", "127.77.0.1"], [own, own]]
-    right = [[*each, account.name, account.word, 3 * place] for place, each in enumerate(logins, 1)]
-    quiet = max(taken for _, taken in flood(host, port=port, logins=right[:1])["logins"])
+    right = [[*each, account.name, account.word, 2 * place] for place, each in enumerate(logins, 1)]
+    # Machines that run tests may do other things, too.
+    busy = float(host.check_output("cut -d ' ' -f 1 /proc/loadavg")) / int(host.check_output("nproc"))
     sources = [f"127.0.{number}.{last}" for last in range(1, number + 1)]
     names = [account.name, "root", "verify-nobody"]
-    result = flood(host, port=port, sources=sources, names=names, rate=50, seconds=12, logins=right)
+    result = flood(host, port=port, sources=sources, names=names, rate=50, seconds=8, logins=right)
     assert [status for status, _ in result["logins"]] == [302] * 3, result
-    assert max(taken for _, taken in result["logins"]) <= max(3.0, BUSY_HOST * quiet), (quiet, result)
+    assert max(taken for _, taken in result["logins"]) <= SECONDS * max(1, 2 * busy), (busy, result)
     # The flood was one, and was not checked: it was rejected.
-    assert sum(result["wrong"].values()) >= 400, result
+    assert sum(result["wrong"].values()) >= 350, result
     assert set(result["wrong"]) <= {"403", "429", "503"}, result
-    assert result["wrong"]["403"] <= 150, result
+    assert result["wrong"]["403"] <= 200, result
 
 
 def test_wrong_passwords_are_answered_with_the_time_to_wait(host: Any, port: int, account: Account) -> None:  # noqa: F811

@@ -26,7 +26,7 @@ for name in ("new\\nline", "-rf", "--checkpoint-action=exec=touch checkpoint"):
     open(name, "w").close()
 with open("sparse", "w") as file:
     file.truncate(2**40)
-open(b"\xff\xfe not UTF-8", "w").close()
+open(bytes((255, 254)) + b" not UTF-8", "w").close()
 os.mkdir("read-only")
 open("read-only/inside", "w").close()
 os.chmod("read-only", 0o555)

@@ -44,9 +44,11 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         config=True
     )
     helper_socket = Unicode(SOCKET, help="Socket of the root helper that checks passwords.").tag(config=True)
-    checks_in_flight = Integer(8, help="Passwords that may be checked at a time; further logins wait.").tag(config=True)
+    checks_in_flight = Integer(
+        0, help="Passwords that may be checked at a time, further logins wait; 0: two for each processor, at most 8."
+    ).tag(config=True)
     suspects_in_flight = Integer(
-        help="Checks in flight beyond which those of clients with wrong passwords wait; half of the processors, 1 to 4."
+        0, help="The same for clients that gave wrong passwords; 0: one for two processors, at most 4."
     ).tag(config=True)
     check_patience = Float(15.0, help="Seconds that a login may wait for its check; then it is rejected.").tag(
         config=True
@@ -74,17 +76,14 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         """Fingerprints are kept in auth_state."""
         return True
 
-    @default("suspects_in_flight")  # type: ignore[untyped-decorator]
-    def _half_of_the_processors(self) -> int:
-        """Return how many; a check takes up to half a second of a processor, and right logins must find one."""
-        return max(1, min(4, (os.cpu_count() or 1) // 2))
-
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         client = HelperClient(self.helper_socket)
+        processors = os.cpu_count() or 1
         limits = Limits(
-            in_flight=self.checks_in_flight,
-            suspects=self.suspects_in_flight,
+            # A check takes up to half a second of a processor. gpulab-password.socket accepts 12 connections.
+            in_flight=self.checks_in_flight or min(8, 2 * processors),
+            suspects=self.suspects_in_flight or max(1, min(4, processors // 2)),
             patience=self.check_patience,
             per_name=self.wrong_per_name,
             per_name_seconds=self.wrong_per_name_seconds,
@@ -116,10 +115,7 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         try:
             verdict = await self.gate.log_in(name, data.get("password"), Source(address, device_of(handler, name)))
         except TooManyLogins as error:
-            self._log_rejection(address, error)
-            rejection = web.HTTPError(429 if error.limited else 503, str(error))
-            rejection.headers = {"Retry-After": str(error.seconds)}
-            raise rejection from error
+            raise self._rejection(handler, address, error) from error
         except HelperUnavailable as error:
             self.log.error("No password can be checked: %s", error)
             raise web.HTTPError(503, UNAVAILABLE) from error
@@ -135,12 +131,25 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         # The user gave the right password (or the host is broken), so the reason may be told.
         raise web.HTTPError(503 if verdict.result == "unavailable" else 403, verdict.reason)
 
-    def _log_rejection(self, address: str, error: TooManyLogins) -> None:
-        """Log that logins are rejected, once a minute for each client: a flood must not fill the log."""
+    def _rejection(self, handler: Any, address: str, error: TooManyLogins) -> Exception:
+        """Return the answer to a login that is not checked.
+
+        Once a minute for each client it is a line in the log and the login page. A flood gets a line of text, which
+        takes the hub a tenth of the work.
+        """
+        status, headers = 429 if error.limited else 503, {"Retry-After": str(error.seconds)}
         client = client_of(address)
         if not self.logged.count(client):
             self.logged.add(client)
             self.log.warning("Logins from %s are rejected: %s", address, error)
+            rejection: Exception = web.HTTPError(status, str(error))
+            rejection.headers = headers  # type: ignore[attr-defined]
+            return rejection
+        handler.set_status(status)
+        for name, value in {**headers, "Content-Type": "text/plain; charset=UTF-8"}.items():
+            handler.set_header(name, value)
+        handler.finish(f"{error}\n")
+        return web.Finish()  # type: ignore[no-any-return]
 
     async def _renew(self, user: Any, verdict: Verdict) -> None:
         """End the logins and tokens that were made with another password, before a login stores the present one."""

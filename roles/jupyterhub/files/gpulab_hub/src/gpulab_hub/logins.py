@@ -19,8 +19,10 @@ from ipaddress import ip_address, ip_network
 from gpulab_hub.failures import Counter, client_of, neighbourhood_of
 from gpulab_hub.passwords import HelperUnavailable, Verdict, acceptable
 
-WAITING = 200
+WAITING = 100
 """Logins that may wait for a check; the one of the client with most wrong passwords is rejected first."""
+SUSPECTS_WAITING = 2
+"""Logins of a client with wrong passwords that may wait; a flood is rejected without any work for the others."""
 NEIGHBOURS = 20
 """Wrong passwords of a network (/24, /48, the loopback) from which on clients that are new there have no precedence."""
 BUSY_RETRY = 5
@@ -126,6 +128,10 @@ class LoginGate:
         if not acceptable(name, password):
             return Verdict("wrong")
         self._reject_excess(source, str(name))
+        if self.clients.count(source.client):
+            waiting = sum(each.source.client == source.client for each in self.waiting)
+            if waiting >= SUSPECTS_WAITING:
+                raise TooManyLogins(BUSY, BUSY_RETRY)
         async with self._place(source):
             # Others of the same client were checked meanwhile.
             self._reject_excess(source, str(name))
@@ -189,6 +195,8 @@ class LoginGate:
 
     def _serve(self) -> None:
         """Give free places to those who wait."""
+        if self.in_flight >= self.limits.in_flight:
+            return
         for each in self._ordered():
             if self._has_place(each.source):
                 self.waiting.remove(each)
