@@ -93,6 +93,8 @@ def connect(store: Path, server: tuple[str, str], client: tuple[str, str] | None
         with context.wrap_socket(right, server_hostname=expected) as connected:
             return connected.recv(5).decode()
     except OSError as error:
+        # The server's own error says more, and may come later.
+        thread.join(10)
         return f"{error} {errors}"
     finally:
         thread.join(10)
