@@ -48,8 +48,8 @@ options:
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
-    support: none
-    description: Names the people whose processes it ended.
+    support: full
+    description: Shows the users whose processes it ends, and what it removes.
 """
 
 EXAMPLES = r"""
@@ -236,7 +236,13 @@ def main() -> None:
         module.fail_json(
             msg=f"Killed processes do not end ({stuck}): the kernel holds them. Restart the host.", ended=running
         )
-    module.exit_json(changed=bool(running or removed), ended=running, removed=removed)
+    gone = [*(f"processes of {name}" for name in running), *removed]
+    module.exit_json(
+        changed=bool(gone),
+        ended=running,
+        removed=removed,
+        diff={"before": "".join(f"{line}\n" for line in gone), "after": ""},
+    )
 
 
 if __name__ == "__main__":
