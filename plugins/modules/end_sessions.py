@@ -27,14 +27,29 @@ options:
     type: list
     elements: str
     default: []
+  holding:
+    description:
+      - Memberships that were revoked. Those of O(names) count alone who run a process that still holds one of them, for
+        example one that a program with the set-group-ID bit has started meanwhile.
+    type: list
+    elements: dict
+    suboptions:
+      group:
+        description: Name of the group.
+        type: str
+        required: true
+      name:
+        description: Name of the user.
+        type: str
+        required: true
   instances:
     description: Directory whose subdirectories hold the users' own /tmp and /var/tmp, by name of the user.
     type: path
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
-    support: none
-    description: Names the people whose processes it ended.
+    support: full
+    description: Shows the users whose processes it ends, and what it removes.
 """
 
 EXAMPLES = r"""
@@ -58,6 +73,7 @@ removed:
   returned: always
 """
 
+import grp
 import os
 import pwd
 import signal
@@ -103,6 +119,22 @@ def processes(uid: int, more: Sequence[range] = (), proc: Path = PROC) -> list[i
 def refused(names: Iterable[str], accounts: dict[str, int], own: Set[int]) -> list[str]:
     """Return the accounts that must not be ended: those of the system, and `own` ones that this run descends from."""
     return [name for name in names if name in accounts and (accounts[name] < LEAST_UID or accounts[name] in own)]
+
+
+def holders(memberships: Iterable[dict[str, str]], accounts: dict[str, int], gids: dict[str, int]) -> set[str]:
+    """Return the users who run a process that holds one of their memberships."""
+    pairs = {
+        (accounts[item["name"]], gids[item["group"]]): item["name"]
+        for item in memberships
+        if item["name"] in accounts and item["group"] in gids
+    }
+    return {
+        pairs[uid, gid]
+        for process in all_processes()
+        for uid in process.uids
+        for gid in process.gids
+        if (uid, gid) in pairs
+    }
 
 
 def end(uid: int, more: Sequence[range], module: AnsibleModule) -> list[int]:
@@ -151,10 +183,12 @@ def left_files(name: str, uid: int, instances: Path | None, memory: Iterable[Pat
 def main() -> None:
     """Run the module."""
     listed = {"type": "list", "elements": "str"}
+    membership = {"group": {"type": "str", "required": True}, "name": {"type": "str", "required": True}}
     module = AnsibleModule(
         argument_spec={
             "names": {**listed, "required": True},
             "leaving": {**listed, "default": []},
+            "holding": {"type": "list", "elements": "dict", "options": membership},
             "instances": {"type": "path"},
         },
         supports_check_mode=True,
@@ -162,6 +196,12 @@ def main() -> None:
     names, leaving = module.params["names"], module.params["leaving"]
     instances = Path(module.params["instances"]) if module.params["instances"] else None
     accounts = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+    if module.params["holding"] is not None:
+        gids = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
+        held = holders(module.params["holding"], accounts, gids)
+        # The session of this run is named by the module that compares accounts.
+        own = refused(names, accounts, ancestors(os.getpid()))
+        names = [name for name in names if name in held and name not in own]
     if wrong := refused(names, accounts, ancestors(os.getpid())):
         module.fail_json(
             msg=f"{', '.join(wrong)}: accounts of the system and of this run are not ended. Connect as another account."
@@ -196,7 +236,13 @@ def main() -> None:
         module.fail_json(
             msg=f"Killed processes do not end ({stuck}): the kernel holds them. Restart the host.", ended=running
         )
-    module.exit_json(changed=bool(running or removed), ended=running, removed=removed)
+    gone = [*(f"processes of {name}" for name in running), *removed]
+    module.exit_json(
+        changed=bool(gone),
+        ended=running,
+        removed=removed,
+        diff={"before": "".join(f"{line}\n" for line in gone), "after": ""},
+    )
 
 
 if __name__ == "__main__":

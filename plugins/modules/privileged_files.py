@@ -43,8 +43,8 @@ options:
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
-    support: none
-    description: Names the files that it changed.
+    support: full
+    description: Shows the files that lose their power.
 """
 
 EXAMPLES = r"""
@@ -221,7 +221,8 @@ def main() -> None:
             files, problems = files + changed, problems + failed
     for problem in problems:
         module.warn(f"Set-user-ID and set-group-ID files may be left. {problem}.")
-    module.exit_json(changed=bool(files), files=files, problems=problems)
+    diff = {"before": "".join(f"{file} has power\n" for file in files), "after": ""}
+    module.exit_json(changed=bool(files), files=files, problems=problems, diff=diff)
 
 
 if __name__ == "__main__":

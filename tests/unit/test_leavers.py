@@ -76,6 +76,16 @@ def test_processes_that_hold_a_revoked_group_are_found(tmp_path: Path, monkeypat
     assert account_state.outdated(names, entries, {}) == set()
 
 
+def test_holders_of_revoked_memberships_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A membership counts for its user alone: another user may be in the same group."""
+    a_process(tmp_path, 11, "1001 1001 1001 1001")
+    a_process(tmp_path, 12, "1002 1002 1002 1002")
+    monkeypatch.setattr(end_sessions, "all_processes", lambda: processes.processes(tmp_path))
+    revoked = [{"group": "class", "name": "eve"}, {"group": "rig", "name": "ada"}, {"group": "gone", "name": "gone"}]
+    accounts, gids = {"eve": 1001, "ada": 1002}, {"class": 1100, "rig": 1200}
+    assert end_sessions.holders(revoked, accounts, gids) == {"eve"}
+
+
 def test_home_that_root_cannot_read_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mount of the user's own gives root an error: the account counts as it is, and the home is named."""
     home = entry("eve", 1001, tmp_path / "eve")

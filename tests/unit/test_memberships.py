@@ -85,6 +85,7 @@ def test_interrupted_run_is_completed() -> None:
     between = memberships.parsed(first.record_before(KNOWN, requested, {}).text())
     assert between.made == {"class"}
     assert between.members["video"] == {"ada", "victor", "eve"}
+    assert between.members["class"] == {"ada", "victor", "by-hand"}
     # Membership is gone already, sessions and files may not be handled yet.
     host = {**HOST, "class": Group(1100, frozenset({"ada"}))}
     assert ("class", "victor") in plan(between, requested, host, OWNED, {1001}, {}).revoked

@@ -61,7 +61,7 @@ for path in (os.path.expanduser("~/bin/setuid"), "/srv/shared/class-2034/setuid"
     os.chmod(path, 0o4755)
 """
 JOBS = """
-printf '* * * * * touch /var/tmp/cron-ran\n' | crontab - && echo 'touch /var/tmp/at-ran' | at now + 1 minute
+printf '* * * * * touch /var/tmp/cron-ran\n' | crontab - && echo 'touch /var/tmp/at-ran' | at now + 2 minutes
 """
 PLANTED = """
 set -e
@@ -92,6 +92,7 @@ def leavers(world: World) -> Iterator[None]:
     yield
     world.root("chattr -R -i /home/.gpulab-leaving; umount /home/.gpulab-leaving/*/oscar/mounted")
     world.root("rm -rf --one-file-system /home/.gpulab-leaving /srv/shared/class-2034; rm -f /var/lib/gpulab/homes/*")
+    world.root("crontab -r -u walter; rm -f /var/spool/cron/atjobs/*")
     world.root("for name in oscar peggy walter; do userdel -rf $name; done; groupdel class-2034")
 
 
@@ -156,7 +157,7 @@ def test_what_a_leaver_leaves_behind_has_no_power(world: World) -> None:
 def test_jobs_of_a_leaver_do_not_run(world: World) -> None:
     """Neither cron's nor at's: the account is closed. They are the user's again after a return."""
     assert world.root("ls /var/spool/cron/crontabs/walter; atq").stdout.count("walter") == 2
-    time.sleep(130)
+    time.sleep(150)
     assert world.root("pgrep -u walter").returncode == 1
     ran = "find /var/tmp /var/lib/gpulab/sessions -name '*-ran'"
     assert world.root(ran).stdout.strip() == ""
