@@ -124,7 +124,7 @@ def test_session_outside_of_its_slice_is_not_opened(host: Any, ssh: Shell) -> No
     for service in ("sshd", "login", "cron", "atd"):
         path = f"/etc/pam.d/{service}"
         if host.file(path).exists:
-            assert host.file(path).content_string.count("session requisite pam_exec.so") == 1, path
+            assert host.file(path).content_string.count("\nsession requisite pam_") == 1, path
 
 
 def test_shared_memory_is_each_users_own(host: Any, kernel: Kernel, other: Kernel, ssh: Shell) -> None:
