@@ -81,7 +81,9 @@ def test_jobs_of_members_run_in_their_slices(service: str) -> None:
 def test_sessions_of_members_run_in_their_slice_or_not_at_all(service: str, walls: bool) -> None:
     """Root and members of the group sudo always come in, so that the host can be repaired."""
     lines = rendered("pam-session.j2", pam_service=service, users_session_walls=walls).splitlines()
-    check = "pam_systemd.so class=background" if service == "atd" else "pam_exec.so quiet stdout /etc/security/gpulab-slice"
+    check = (
+        "pam_systemd.so class=background" if service == "atd" else "pam_exec.so quiet stdout /etc/security/gpulab-slice"
+    )
     assert lines.count(f"session requisite {check}") == 1
     lines = [line.replace(f"requisite {check}", "requisite pam_check.so") for line in lines]
     assert modules_run(lines, member=True, root=False).count("pam_check") == 1
