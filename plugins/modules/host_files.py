@@ -229,7 +229,7 @@ class Wished:
         if self._change(before.decode(errors="replace"), after):
             if not self.path.parent.is_dir():
                 raise CannotBeMade(f"{self.path.parent} is not there")
-            if self.wish["validate"]:
+            if self.wish.get("validate"):
                 self._validate(after)
             write_whole(self.path, after, int(self.wish["mode"], 8), self.wish["owner"], self.wish["group"])
 
