@@ -188,3 +188,23 @@ def test_directory_of_a_package_keeps_its_mode(tmp_path: Path) -> None:
     path.chmod(0o700)
     assert not wished(path, state="directory", mode="0755", force=False).changed
     assert path.stat().st_mode & 0o7777 == 0o700
+
+
+def test_file_is_checked_before_it_is_replaced(tmp_path: Path) -> None:
+    """What the command rejects is not written, and its output is in the message; check mode does not run it."""
+    path = tmp_path / "a"
+    wished(path, content="good\n", mode="0644", validate="grep -q good %s")
+    with pytest.raises(host_files.CannotBeMade, match="was not changed: sh rejects it: line 1 is bad"):
+        wished(path, content="bad\n", mode="0644", validate="sh -c 'echo line 1 is bad >&2; exit 1' %s")
+    assert path.read_text() == "good\n"
+    assert wished(path, check=True, content="bad\n", mode="0644", validate="false %s").changed
+    assert path.read_text() == "good\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_of_a_package_that_is_not_installed_is_skipped(tmp_path: Path) -> None:
+    """Without its directory nothing would read it."""
+    path = tmp_path / "service.d" / "ours.conf"
+    assert not wished(path, content="x\n", mode="0644", create=False).changed
+    path.parent.mkdir()
+    assert wished(path, content="x\n", mode="0644", create=False).changed

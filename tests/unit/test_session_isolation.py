@@ -81,11 +81,14 @@ def test_jobs_of_members_run_in_their_slices(service: str) -> None:
 def test_sessions_of_members_run_in_their_slice_or_not_at_all(service: str, walls: bool) -> None:
     """Root and members of the group sudo always come in, so that the host can be repaired."""
     lines = rendered("pam-session.j2", pam_service=service, users_session_walls=walls).splitlines()
-    assert modules_run(lines, member=True, root=False).count("pam_exec") == 1
-    assert "session requisite pam_exec.so quiet stdout /etc/security/gpulab-slice" in lines
-    for member in (True, False):
-        assert "pam_exec" not in modules_run(lines, member, root=True)
-    assert "pam_exec" not in modules_run(lines, member=False, root=False)
+    check = (
+        "pam_systemd.so class=background" if service == "atd" else "pam_exec.so quiet stdout /etc/security/gpulab-slice"
+    )
+    assert lines.count(f"session requisite {check}") == 1
+    lines = [line.replace(f"requisite {check}", "requisite pam_check.so") for line in lines]
+    assert modules_run(lines, member=True, root=False).count("pam_check") == 1
+    for member, root in ((True, True), (False, True), (False, False)):
+        assert "pam_check" not in modules_run(lines, member, root)
 
 
 def test_commands_of_root_as_a_user_need_no_session() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -52,6 +54,31 @@ except OSError as error:
 """
 LOG = "import syslog; syslog.syslog({text!r})"
 EAT = "block = bytearray(600 * 2**20); print(len(block))"
+TERMINALS = """
+import os, resource
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+taken = []
+try:
+    for _ in range(min(4200, limit // 2 - 100)):
+        taken += os.openpty()
+except OSError as error:
+    print(error.strerror)
+print(len(taken), flush=True)
+input()
+"""
+QUEUES = """
+import ctypes, os, sys
+libc = ctypes.CDLL("librt.so.1")
+attributes = (ctypes.c_long * 8)(0, 1, 1)
+def make(number):
+    return libc.mq_open(b"/bounds-%d-%d" % (os.getuid(), number), os.O_CREAT | os.O_RDWR, 0o600, attributes) >= 0
+made = sum(map(make, range({number})))
+print(made, flush=True)
+sys.stdin.read()
+for number in range(made):
+    libc.mq_unlink(b"/bounds-%d-%d" % (os.getuid(), number))
+"""
 FORGE = """
 import syslog
 open("/proc/self/comm", "w").write("sshd")
@@ -124,7 +151,7 @@ def test_session_outside_of_its_slice_is_not_opened(host: Any, ssh: Shell) -> No
     for service in ("sshd", "login", "cron", "atd"):
         path = f"/etc/pam.d/{service}"
         if host.file(path).exists:
-            assert host.file(path).content_string.count("session requisite pam_exec.so") == 1, path
+            assert host.file(path).content_string.count("\nsession requisite pam_") == 1, path
 
 
 def test_shared_memory_is_each_users_own(host: Any, kernel: Kernel, other: Kernel, ssh: Shell) -> None:
@@ -197,6 +224,34 @@ def test_users_log_to_a_journal_of_their_own(host: Any, kernel: Kernel, ssh: She
         assert text not in host.check_output(f"journalctl {since}")
     shown = host.check_output("cat /etc/systemd/journald@%s.conf", NAMESPACE)
     assert "SystemMaxUse=" in shown
+
+
+@contextmanager
+def held(ssh: Shell, code: str) -> Iterator[int]:
+    """Run a program of the user that takes something until the end of the block; give how much it took."""
+    with ssh.start(f"exec /usr/bin/python3 -c {shlex.quote(code)}") as process:
+        assert process.stdout
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.communicate("\n", timeout=60)
+
+
+def test_terminals_are_left_for_others(host: Any, ssh: Shell, other: Kernel) -> None:
+    """A user takes more pseudo terminals than a host has by default; other users get theirs."""
+    with held(ssh, TERMINALS) as taken:
+        assert taken > 6200
+        assert other.run("import os; print(len(os.openpty()))").strip() == "2"
+        assert host.run("script --quiet --command true /dev/null").rc == 0
+
+
+def test_message_queues_are_left_for_others(host: Any, ssh: Shell) -> None:
+    """A user takes more POSIX message queues than a host has by default; other users get theirs."""
+    with held(ssh, QUEUES.format(number=300)) as taken:
+        assert taken > 256
+        code = shlex.quote(QUEUES.format(number=1))
+        shown = host.check_output(f"setpriv --reuid=nobody --regid=nogroup --clear-groups python3 -c {code} </dev/null")
+        assert shown == "1"
 
 
 def test_sshd_limits_connections_of_strangers(host: Any) -> None:
