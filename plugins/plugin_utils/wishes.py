@@ -157,7 +157,8 @@ def hub_problems(
             ipaddress.ip_network(network, strict=False)
         except ValueError:
             found.append(
-                f"gpulab_login_allow_list: {network!r} is not an IP address or a network: write 192.0.2.1 or 192.0.2.0/24."
+                f"gpulab_login_allow_list: {network!r} is not an address or a network: "
+                "write 192.0.2.1 or 192.0.2.0/24, say."
             )
     return found
 

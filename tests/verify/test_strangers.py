@@ -245,9 +245,9 @@ def test_every_cookie_is_kept_from_other_sites(hub_url: str, person: Person) -> 
     fresh.cookies.update(person.web.cookies)
     lines: list[str] = []
     url = f"{hub_url}/user/{person.name}/lab"
-    for cookie in list(fresh.cookies):
-        if cookie.path.startswith("/user/"):
-            fresh.cookies.clear(cookie.domain, cookie.path, cookie.name)
+    for domain, path, name in [(each.domain, each.path, each.name) for each in fresh.cookies]:
+        if path.startswith("/user/"):
+            fresh.cookies.clear(domain, path, name)
     pages = ["/hub/login", "/hub/home"]
     answers = [requests.get(hub_url + page, verify=person.verify, timeout=60, allow_redirects=False) for page in pages]
     final = fresh.get(url, headers={"Accept": "text/html"}, timeout=60)

@@ -1,4 +1,7 @@
-"""What leaves is gone: cookies end with a logout, tokens with a password; and the hub keeps only so many of them."""
+"""What leaves is gone: cookies end with a logout; and the hub keeps only so much of what users write into it.
+
+molecule/users/tests/test_programs.py has the tests that take longer.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import Any
 
 import pytest
 import requests
-from hub import Person, server_unit
-from test_passwords import REFRESH, Account, account, ended, logged_in  # noqa: F401  # a fixture
+from hub import Person
+from test_passwords import REFRESH, Account, account  # noqa: F401  # a fixture
 
 DAY = 86400
 TOKENS, NOTE = 50, 255
@@ -35,12 +38,6 @@ def call(person: Person, method: str, path: str, body: Any = None) -> requests.R
     return person.web.request(method, url, data=data, headers=headers, timeout=60)
 
 
-def with_token(person: Person, token: str) -> int:
-    """Return the status of a request of a program with a token."""
-    headers = {"Authorization": f"token {token}"}
-    return requests.get(f"{person.base}/hub/api/user", headers=headers, verify=person.verify, timeout=60).status_code
-
-
 def copy_of(person: Person) -> requests.Session:
     """Return a browser with the same cookies, as somebody has it who has copied them."""
     copied = requests.Session()
@@ -63,39 +60,6 @@ def test_logout_ends_copied_cookies(hub_url: str, certificate: str | bool, user:
     until = time.monotonic() + REFRESH
     while copied.get(lab, allow_redirects=False, timeout=60).status_code == 200:
         assert time.monotonic() < until, "the server still takes the cookie of a login that has ended"
-        time.sleep(1)
-
-
-def test_password_ends_tokens_of_programs_and_spares_the_server(
-    host: Any,
-    hub_url: str,
-    certificate: str | bool,
-    account: Account,  # noqa: F811
-    user: Person,
-) -> None:
-    """Whoever knew the password may have made one; the server's own token is what it works with."""
-    user.start_server()
-    environ = f"/proc/$(systemctl show -P MainPID {server_unit(host, account.name)})/environ"
-    lines = host.check_output(f"tr '\\0' '\\n' < {environ}").splitlines()
-    own = next(line.partition("=")[2] for line in lines if line.startswith("JUPYTERHUB_API_TOKEN="))
-    made = call(user, "POST", "tokens", {"note": f"Server at /user/{account.name}/"}).json()["token"]
-    assert (with_token(user, made), with_token(user, own)) == (200, 200)
-    # The hub knows which token is the server's after a restart, too.
-    host.check_output("systemctl restart gpulab-hub")
-    until = time.monotonic() + 60
-    while with_token(user, own) != 200:
-        assert time.monotonic() < until, "the hub did not start again"
-        time.sleep(1)
-    account.set_word()
-    assert ended(user)
-    assert (with_token(user, made), with_token(user, own)) == (403, 200)
-    new = Person(hub_url, account.name, account.word, certificate)
-    assert with_token(user, own) == 200
-    # With the server, its token ends, also where the hub has started again meanwhile.
-    new.stop_server()
-    until = time.monotonic() + 60
-    while with_token(new, own) == 200:
-        assert time.monotonic() < until, "the token of a server that has ended is still good"
         time.sleep(1)
 
 
@@ -141,17 +105,3 @@ def test_unknown_options_of_a_server_are_rejected(user: Person, method: str, pat
     answer = call(user, method, path, body)
     assert answer.status_code == 400, answer.text
     assert "Unknown options of a server: unknown" in answer.text
-
-
-def test_logins_at_a_server_are_few(hub_url: str, user: Person) -> None:
-    """Each one is a row in the hub's database: the oldest ends when there are too many."""
-    user.start_server()
-    for _ in range(60):
-        for cookie in list(user.web.cookies):
-            if cookie.name == f"jupyterhub-user-{user.name}":
-                user.web.cookies.clear(cookie.domain, cookie.path, cookie.name)
-        user.web.get(f"{hub_url}/user/{user.name}/api/contents", timeout=60)
-        user.web.get(f"{hub_url}/user/{user.name}/tree", headers={"Accept": "text/html"}, timeout=60)
-    tokens = call(user, "GET", "tokens").json()["api_tokens"]
-    assert len([token for token in tokens if token["oauth_client"] != "JupyterHub"]) <= 50
-    user.stop_server()

@@ -22,9 +22,9 @@ from gpulab_hub.passwords import HelperUnavailable, Verdict, acceptable
 WAITING = 100
 """Logins that may wait for a check; the one of the client with most wrong passwords is rejected first."""
 SUSPECTS_WAITING = 2
-"""Logins of a client with wrong passwords that may wait; a flood is rejected without any work for the others."""
-NEIGHBOURS = 20
-"""Wrong passwords of a network (/24, /48, the loopback) from which on clients that are new there have no precedence."""
+"""Logins of a client that may wait in what looks like a flood; the others are rejected without any work."""
+SUSPECT, NEIGHBOURS = 4, 20
+"""Wrong passwords of a client, or of its network (/24, /48, the loopback): more look like a flood."""
 BUSY_RETRY = 5
 """Seconds after which a login that found no place should be tried again."""
 BUSY = f"Too many logins at the same time: try again in {BUSY_RETRY} seconds."
@@ -128,7 +128,7 @@ class LoginGate:
         if not acceptable(name, password):
             return Verdict("wrong")
         self._reject_excess(source, str(name))
-        if self.clients.count(source.client):
+        if self._is_suspect(source):
             waiting = sum(each.source.client == source.client for each in self.waiting)
             if waiting >= SUSPECTS_WAITING:
                 raise TooManyLogins(BUSY, BUSY_RETRY)
@@ -174,10 +174,13 @@ class LoginGate:
         return self.present[source.neighbourhood] + self.networks.count(source.neighbourhood)
 
     def _has_place(self, source: Source) -> bool:
-        """Return whether a check may start. Clients with wrong passwords have a part of the places alone."""
-        crowded = self._load(source) >= NEIGHBOURS and not self._is_allowed(source.address)
-        suspect = crowded or self.clients.count(source.client)
-        return self.in_flight < (self.limits.suspects if suspect else self.limits.in_flight)
+        """Return whether a check may start. What looks like a flood has a part of the places alone."""
+        return self.in_flight < (self.limits.suspects if self._is_suspect(source) else self.limits.in_flight)
+
+    def _is_suspect(self, source: Source) -> bool:
+        """Return whether a login looks like a part of a flood. A class that mistypes some passwords does not."""
+        many = self.clients.count(source.client) > SUSPECT or self.networks.count(source.neighbourhood) > NEIGHBOURS
+        return many and not self._is_allowed(source.address)
 
     def _ordered(self) -> list[Waiting]:
         """Return the logins that wait, the next one first.
