@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -37,6 +39,22 @@ with tempfile.TemporaryFile() as file:
 print(1 + 1)
 """
 """A cell of the victim's: what frameworks need to compute, and a sum."""
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in a block that takes longer: a stopped server holds its user's requests."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError(f"no answer after {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Victim:
@@ -105,8 +123,9 @@ class Attacker:
         try:
             if door == "ssh":
                 return self.over_ssh(primitive, text, source)
-            code = RUN_PROGRAM.format(seconds=ACTION - 3, name=primitive, arguments=text, source=source)
-            return self.notebook().run(code)
+            with limited(2 * ACTION):
+                code = RUN_PROGRAM.format(seconds=ACTION - 3, name=primitive, arguments=text, source=source)
+                return self.notebook().run(code)
         except FAILURES:
             self.kernel = None
             return ""
@@ -136,8 +155,9 @@ class Attacker:
         """Send a request to the hub with the own cookie; return status and text of the answer."""
         url = f"{self.world.base}/hub/{path.format(**self.names)}"
         try:
-            web = self.web()
-            answer = web.web.request(method, url, json=body, headers=web._xsrf(), timeout=ACTION, allow_redirects=False)
+            with limited(2 * ACTION):
+                web, headers = self.web().web, self.web()._xsrf()
+                answer = web.request(method, url, json=body, headers=headers, timeout=ACTION, allow_redirects=False)
         except FAILURES:
             return ""
         return f"{answer.status_code} {answer.text}" if answer.status_code < 300 else ""

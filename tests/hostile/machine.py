@@ -36,6 +36,8 @@ def reported(check: Callable[..., None]) -> Callable[..., None]:
         try:
             check(self, **arguments)
         except Exception as error:
+            if self.failed:
+                raise
             self.failed = True
             script = "\n".join(self.steps)
             error.add_note(f"The sequence, also in {FAILED}:\n{script}")
@@ -67,7 +69,7 @@ class HostileUsers(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.failed = False
+        self.failed = self.linked = False
         self.steps: list[str] = []
         self.world.place_canaries()
         self.victim.revive()
@@ -97,14 +99,15 @@ class HostileUsers(RuleBasedStateMachine):
     @rule(
         by=BY,
         door=DOOR,
-        place=st.sampled_from(PLACES),
+        places=st.sampled_from(sorted(PLACES)),
         to=st.sampled_from(TARGETS),
-        kind=st.sampled_from(["symbolic", "hard"]),
+        kind=st.sampled_from(["symbolic", "symbolic", "hard"]),
     )
     @written
-    def link(self, by: str, door: str, place: str, to: str, kind: str) -> None:
-        """Put a link in the way."""
-        self.do(by, door, "link", place=place, to=to, kind=kind)
+    def link(self, by: str, door: str, places: str, to: str, kind: str) -> None:
+        """Put links in the way."""
+        self.linked = True
+        self.do(by, door, "link", places=places, to=to, kind=kind)
 
     @rule(by=BY, door=DOOR, where=st.sampled_from(SOCKETS))
     @written
@@ -249,6 +252,9 @@ class HostileUsers(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Check once more, and give the host back as it was."""
         try:
+            if self.linked and not self.failed:
+                self.administrate(by=ATTACKERS[0], event="sync")
+                self.nobody_else_notices()
             if self.steps and not self.failed:
                 self.log_in()
         finally:

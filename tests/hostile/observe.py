@@ -34,6 +34,8 @@ CHANGING = [
 """Files whose content changes as it should: owner and mode stay."""
 LIVING = [".gpulab-leaving", ".local", ".ipython", ".cache", ".jupyter", ".ansible", ".config"]
 """Directories in homes whose content changes as it should: owner and mode stay."""
+MADE = ["/var/lib/gpulab/homes", "/home/.gpulab-leaving"]
+"""Directories that the first archive of a home makes."""
 UNITS = ["gpulab-hub", "gpulab-proxy", "gpulab-launcher.socket", "gpulab-password.socket", "ssh", "dbus"]
 UNITS += ["systemd-logind", "systemd-journald", "cron", "atd"]
 
@@ -57,7 +59,7 @@ def watched(users: dict[str, int]) -> Iterator[str]:
         for directory, inner, names in os.walk(tree):
             inner[:] = [name for name in inner if not own.intersection(re.split("[-.]", name))]
             names = [name for name in names if not own.intersection(re.split("[-.]", name))]
-            yield from (f"{directory}/{name}" for name in (*inner, *names))
+            yield from (path for name in (*inner, *names) if (path := f"{directory}/{name}") not in MADE)
             inner[:] = [name for name in inner if name not in LIVING and not is_users(f"{directory}/{name}")]
 
 

