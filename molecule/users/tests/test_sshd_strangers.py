@@ -122,7 +122,10 @@ def test_class_behind_one_address_can_log_in(world: World) -> None:
 def test_wrong_passwords_close_an_address_out_and_lock_no_account(world: World) -> None:
     """After 20 in a minute the address gets no new connection for a minute; the account logs in from elsewhere."""
     assert reachable(world)
-    with world.shell("grace").start("echo in; cat") as session:
+    world.root("install -m 600 /dev/stdin /run/gpulab-class <<'E'\n" + world.key.read_text() + "E")
+    login = f"exec ip netns exec strangers {SSH} -b {STRANGER} -i /run/gpulab-class grace@{HOST} 'echo in; cat'"
+    # From the very address that is closed out.
+    with Shell(world.connection, "root", Path(world.connection["key"])).start(login) as session:
         assert session.stdout
         assert session.stdout.readline() == "in\n"
         shown = world.root(GUESS).stdout
