@@ -236,14 +236,12 @@ def test_host_without_room_says_so(world: World) -> None:
     person.stop_server()
     assert until(lambda: world.root("systemctl is-active gpulab-server@$(id -u frank)").returncode != 0)
     own = "/etc/gpulab/jupyterhub/jupyterhub_config.d/people-test.py"
-    # The hub has a private directory in /tmp, which it gets when it starts.
-    world.root("mount -t tmpfs -o size=1M small /tmp && systemctl restart gpulab-hub")
+    world.root("mount -t tmpfs -o size=1M small /var/lib/gpulab/servers")
     try:
-        assert until(lambda: answers(person), 60)
-        with pytest.raises(RuntimeError, match=r"503.*This host's disk is full \(/tmp\): your server"):
+        with pytest.raises(RuntimeError, match=r"503.*This host's disk is full \(/var/lib/gpulab/servers\): your server"):
             person.start_server()
     finally:
-        world.root("umount --lazy /tmp")
+        world.root("umount --lazy /var/lib/gpulab/servers")
     world.root(f"echo 'c.LabSpawner.least_memory = 2**60' > {own} && systemctl restart gpulab-hub")
     try:
         assert until(lambda: answers(person), 60)

@@ -18,6 +18,8 @@ LEAST_MEMORY = 512 * 2**20
 """An idle server and one kernel hold 300 MB."""
 LEAST_DISK = 64 * 2**20
 """Room on the host's own disk for a private /tmp and the journal."""
+DISKS = (Path("/run"), Path("/var/lib/gpulab/servers"))
+"""Where the environment and the private /tmp of a server are."""
 
 
 def available_memory(meminfo: str) -> int:
@@ -35,8 +37,9 @@ def refuse_full_host(least_memory: int = LEAST_MEMORY, least_disk: int = LEAST_D
             "or ask an administrator.",
             "host_out_of_memory",
         )
-    for path in ("/run", "/tmp"):  # noqa: S108  # where the unit's own directories will be
-        disk = os.statvfs(path)
+    for path in DISKS:
+        # The first server makes the second one.
+        disk = os.statvfs(next(place for place in (path, *path.parents) if place.exists()))
         if disk.f_bavail * disk.f_frsize < least_disk:
             raise Refusal(
                 f"This host's disk is full ({path}): your server was not started. Ask an administrator; "
