@@ -18,6 +18,8 @@ from hub import Person
 from wishes import Wishes
 
 UNIT = "verify-proxy"
+TOTAL = 40
+"""Most connections of a second proxy: a quarter of the files that it may open."""
 PORT, REDIRECT = 18443, 18080
 LIMITS = {
     "upload": 1 << 20,
@@ -189,7 +191,8 @@ def second_proxy(host: Any, wishes: Wishes) -> Iterator[Callable[[str], str]]:
         assert number == 1, pattern
     host.run("printf %%s %s > /run/verify-proxy.mjs", text)
     node = "/opt/gpulab/hub/current/node"
-    host.check_output("systemd-run --quiet --unit %s %s /run/verify-proxy.mjs /run/verify-proxy.sock", UNIT, node)
+    options = f"--quiet --property LimitNOFILE={4 * TOTAL} --unit {UNIT}"
+    host.check_output(f"systemd-run {options} {node} /run/verify-proxy.mjs /run/verify-proxy.sock")
     until = time.monotonic() + 20
     while not host.socket(f"tcp://0.0.0.0:{REDIRECT}").is_listening:
         assert time.monotonic() < until, host.check_output("journalctl -u %s -n 20", UNIT)
@@ -248,6 +251,30 @@ print(try_all("{address}", 7), try_all("{address}", 2), try_all("127.0.0.1", 8),
     assert first == ["200"] * 5 + ["closed"] * 2
     assert second == ["200"] * 2
     assert own == ["200"] * 8
+
+
+def test_connections_are_limited_in_total(second_proxy: Callable[[str], str]) -> None:
+    """So that files for the hub and the servers remain."""
+    code = f"""
+kept = []
+for _ in range({TOTAL} + 3):
+    try:
+        kept.append(client())
+    except OSError:
+        pass
+kept[0].sendall(b"HEAD /hub/health HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+print(len(kept), answer(kept[0])[9:12])
+"""
+    assert second_proxy(code) == f"{TOTAL} 200"
+
+
+def test_clients_do_not_choose_the_address_in_the_log(host: Any, hub_url: str, certificate: str | bool) -> None:
+    """Where a header of theirs did, a ban could be dodged or aimed at others."""
+    name = f"verify-{time.time_ns()}"
+    head = {"X-Real-IP": "192.0.2.7", "Content-Type": "application/x-www-form-urlencoded"}
+    requests.get(f"{hub_url}/hub/{name}", headers=head, verify=certificate, timeout=60)
+    logged = host.check_output("journalctl -u gpulab-hub --since -1min --no-pager | grep %s", name)
+    assert "192.0.2.7" not in logged
 
 
 def test_port_80_redirects_to_https_alone(second_proxy: Callable[[str], str], wishes: Wishes) -> None:
