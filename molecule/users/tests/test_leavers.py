@@ -92,7 +92,7 @@ def leavers(world: World) -> Iterator[None]:
     yield
     world.root("chattr -R -i /home/.gpulab-leaving; umount /home/.gpulab-leaving/*/oscar/mounted")
     world.root("rm -rf --one-file-system /home/.gpulab-leaving /srv/shared/class-2034; rm -f /var/lib/gpulab/homes/*")
-    world.root("crontab -r -u walter; rm -f /var/spool/cron/atjobs/*")
+    world.root("rm -f /var/spool/cron/crontabs/walter /var/spool/cron/atjobs/*")
     world.root("for name in oscar peggy walter; do userdel -rf $name; done; groupdel class-2034")
 
 
