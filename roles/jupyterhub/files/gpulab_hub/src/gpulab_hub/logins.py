@@ -174,7 +174,9 @@ class LoginGate:
         return self.present[source.neighbourhood] + self.networks.count(source.neighbourhood)
 
     def _has_place(self, source: Source) -> bool:
-        """Return whether a check may start. What looks like a flood has a part of the places alone."""
+        """Return whether a check may start. One client has half of the places, and what looks like a flood fewer."""
+        if self.checked[source.client] >= max(1, self.limits.in_flight // 2):
+            return False
         return self.in_flight < (self.limits.suspects if self._is_suspect(source) else self.limits.in_flight)
 
     def _is_suspect(self, source: Source) -> bool:
