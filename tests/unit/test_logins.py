@@ -263,7 +263,8 @@ def test_class_behind_one_address_gets_in() -> None:
         assert {each.result for each in found} == {"ok"}
         return most[0]
 
-    assert asyncio.run(scenario()) == 8
+    # Half of the places stay free for others.
+    assert asyncio.run(scenario()) == 4
 
 
 def test_wait_for_a_check_is_bounded() -> None:

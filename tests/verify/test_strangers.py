@@ -43,6 +43,12 @@ def flood(host: Any, **task: Any) -> dict[str, Any]:
     return result
 
 
+def other_work(host: Any) -> float:
+    """Return how many times fewer logins this host can check, because it does other things than run this test."""
+    load = float(host.check_output("cut -d ' ' -f 1 /proc/loadavg")) / int(host.check_output("nproc"))
+    return min(8, max(1, 2 * load))
+
+
 @pytest.fixture(scope="module")
 def port(wishes: Wishes) -> int:
     """Give the hub's port, where it is open to all loopback addresses and the host may be thrown away."""
@@ -58,15 +64,14 @@ def test_right_login_gets_in_during_a_flood(host: Any, port: int, account: Accou
     own = host.check_output("hostname -I").split()[0]
     logins = [["127.0.0.1", "127.0.0.99"], ["127.0.0.1", "127.77.0.1"], [own, own]]
     right = [[*each, account.name, account.word, 2 * place] for place, each in enumerate(logins, 1)]
-    # Machines that run tests may do other things, too.
-    busy = float(host.check_output("cut -d ' ' -f 1 /proc/loadavg")) / int(host.check_output("nproc"))
+    rate = int(50 / other_work(host))
     sources = [f"127.0.{number}.{last}" for last in range(1, number + 1)]
     names = [account.name, "root", "verify-nobody"]
-    result = flood(host, port=port, sources=sources, names=names, rate=50, seconds=8, logins=right)
-    assert [status for status, _ in result["logins"]] == [302] * 3, result
-    assert max(taken for _, taken in result["logins"]) <= SECONDS * max(1, 2 * busy), (busy, result)
+    result = flood(host, port=port, sources=sources, names=names, rate=rate, seconds=8, logins=right)
+    assert [status for status, _ in result["logins"]] == [302] * 3, (rate, result)
+    assert max(taken for _, taken in result["logins"]) <= SECONDS * 50 / rate, (rate, result)
     # The flood was one, and was not checked: it was rejected.
-    assert sum(result["wrong"].values()) >= 350, result
+    assert sum(result["wrong"].values()) >= 6 * rate, (rate, result)
     assert set(result["wrong"]) <= {"403", "429", "503"}, result
     assert result["wrong"]["403"] <= 200, result
 
@@ -85,13 +90,11 @@ def test_wrong_passwords_are_answered_with_the_time_to_wait(host: Any, port: int
 
 
 def test_class_behind_one_address_gets_in(host: Any, port: int, account: Account) -> None:  # noqa: F811
-    """Forty right logins within a second, from an address that nothing is known about."""
-    logins = [["127.0.0.1", "127.6.0.1", account.name, account.word, place / 40] for place in range(40)]
+    """Forty right logins within a second, from an address that nothing is known about; fewer on a busy host."""
+    number = int(40 / other_work(host))
+    logins = [["127.0.0.1", "127.6.0.1", account.name, account.word, place / 40] for place in range(number)]
     found = flood(host, port=port, logins=logins)["logins"]
-    late = [status for status, _ in found if status != 302]
-    # On a busy host a check takes so long that some are told to try again.
-    assert set(late) <= {503}, found
-    assert len(late) <= (0 if max(taken for _, taken in found) < 10 else 20), found
+    assert [status for status, _ in found] == [302] * number, found
 
 
 def test_browser_is_told_when_to_try_again(hub_url: str, certificate: str | bool, host: Any, port: int) -> None:

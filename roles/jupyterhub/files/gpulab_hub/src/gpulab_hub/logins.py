@@ -23,8 +23,8 @@ WAITING = 100
 """Logins that may wait for a check; the one of the client with most wrong passwords is rejected first."""
 SUSPECTS_WAITING = 2
 """Logins of a client that may wait in what looks like a flood; the others are rejected without any work."""
-SUSPECT, NEIGHBOURS = 4, 20
-"""Wrong passwords of a client, or of its network (/24, /48, the loopback): more look like a flood."""
+SUSPECT = 4
+"""Wrong passwords of a client: more look like a flood."""
 BUSY_RETRY = 5
 """Seconds after which a login that found no place should be tried again."""
 BUSY = f"Too many logins at the same time: try again in {BUSY_RETRY} seconds."
@@ -174,13 +174,14 @@ class LoginGate:
         return self.present[source.neighbourhood] + self.networks.count(source.neighbourhood)
 
     def _has_place(self, source: Source) -> bool:
-        """Return whether a check may start. What looks like a flood has a part of the places alone."""
+        """Return whether a check may start. One client has half of the places, and what looks like a flood fewer."""
+        if self.checked[source.client] >= max(1, self.limits.in_flight // 2):
+            return False
         return self.in_flight < (self.limits.suspects if self._is_suspect(source) else self.limits.in_flight)
 
     def _is_suspect(self, source: Source) -> bool:
         """Return whether a login looks like a part of a flood. A class that mistypes some passwords does not."""
-        many = self.clients.count(source.client) > SUSPECT or self.networks.count(source.neighbourhood) > NEIGHBOURS
-        return many and not self._is_allowed(source.address)
+        return self.clients.count(source.client) > SUSPECT and not self._is_allowed(source.address)
 
     def _ordered(self) -> list[Waiting]:
         """Return the logins that wait, the next one first.
