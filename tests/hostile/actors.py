@@ -58,7 +58,7 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 class Victim:
-    """Somebody who works: a session over SSH, a server, a kernel in it."""
+    """A user who works: a session over SSH, a server, a kernel in it."""
 
     def __init__(self, world: World) -> None:
         self.world = world

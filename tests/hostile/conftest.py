@@ -46,13 +46,13 @@ def world(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
     names = {"address": "ansible_host", "port": "ansible_port", "key": "ansible_ssh_private_key_file"}
     connection = {key: shown[name] for key, name in names.items()}
     connection |= {"arguments": shown["ansible_ssh_common_args"], "user": "root"}
-    folder = tmp_path_factory.mktemp("hostile")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "id")], check=True)
+    directory = tmp_path_factory.mktemp("hostile")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "id")], check=True)
     argv = ["openssl", "passwd", "-6", "-stdin"]
     digest = subprocess.run(argv, input=PASSWORD, capture_output=True, text=True, check=True).stdout.strip()
     inspect = [*SUDO, "podman", "inspect", "--format", "{{.State.Pid}}", f"gpulab-{lab.host}"]
     pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
-    made = World(lab, pid, folder / "id", folder, connection, digest)
+    made = World(lab, pid, directory / "id", directory, connection, digest)
     made.prepare()
     with tunnel(connection, "127.0.0.1", shown.get("gpulab_hub_port", 443)) as port:
         made.base = f"https://127.0.0.1:{port}"
