@@ -123,7 +123,7 @@ class Attacker:
         try:
             if door == "ssh":
                 return self.over_ssh(primitive, text, source)
-            with limited(2 * ACTION):
+            with limited(3 * ACTION):  # a server may have to start first
                 code = RUN_PROGRAM.format(seconds=ACTION - 3, name=primitive, arguments=text, source=source)
                 return self.notebook().run(code)
         except FAILURES:

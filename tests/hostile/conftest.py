@@ -22,7 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hostile users")
     group.addoption("--examples", type=int, default=12, help="how many sequences of actions are tried")
     group.addoption("--steps", type=int, default=15, help="how many actions a sequence has at most")
-    group.addoption("--shrink", action="store_true", help="search for a shorter sequence that fails, too (takes long)")
     group.addoption("--replay", type=Path, help="a sequence that has failed, as build/hostile/failed.py has it")
     group.addoption("--converged", help="a local host that is converged and kept; its users are replaced meanwhile")
 

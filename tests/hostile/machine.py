@@ -28,22 +28,22 @@ OFTEN = 5
 """Other users log in again after so many actions."""
 
 
+class Harm(BaseException):
+    """Hostile users have done harm. hypothesis lets it pass and so does not repeat what changes the host."""
+
+
 def reported(check: Callable[..., None]) -> Callable[..., None]:
-    """Show and keep the sequence of actions when something fails."""
+    """Keep the sequence of actions when something fails, and raise Harm with it."""
 
     @functools.wraps(check)
     def run(self: HostileUsers, **arguments: Any) -> None:
         try:
             check(self, **arguments)
         except Exception as error:
-            if self.failed:
-                raise
-            self.failed = True
-            script = "\n".join(self.steps)
-            error.add_note(f"The sequence, also in {FAILED}:\n{script}")
+            self.failed, script = True, "\n".join(self.steps)
             FAILED.parent.mkdir(parents=True, exist_ok=True)
             FAILED.write_text(script + "\n", encoding="utf-8")
-            raise
+            raise Harm(f"{type(error).__name__}: {error}\nThe sequence, also in {FAILED}:\n{script}") from error
 
     return run
 
