@@ -32,8 +32,8 @@ CHANGING = [
     "people.token",
 ]
 """Files whose content changes as it should: owner and mode stay."""
-LIVING = [".gpulab-leaving", ".local", ".ipython", ".cache", ".jupyter", ".ansible", ".config"]
-"""Directories in homes whose content changes as it should: owner and mode stay."""
+LIVING = [".gpulab-leaving", ".local", ".ipython", ".cache", ".jupyter", ".ansible", ".config", "atjobs", "atspool"]
+"""Directories of homes and of at whose content changes as it should: owner and mode stay."""
 MADE = ["/var/lib/gpulab/homes", "/home/.gpulab-leaving"]
 """Directories that the first archive of a home makes."""
 UNITS = ["gpulab-hub", "gpulab-proxy", "gpulab-launcher.socket", "gpulab-password.socket", "ssh", "dbus"]
