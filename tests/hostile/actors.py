@@ -58,7 +58,7 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 class Victim:
-    """Somebody who works: a session over SSH, a server, a kernel in it."""
+    """A user who works: a session over SSH, a server, a kernel in it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -123,7 +123,7 @@ class Attacker:
         try:
             if door == "ssh":
                 return self.over_ssh(primitive, text, source)
-            with limited(2 * ACTION):
+            with limited(3 * ACTION):  # a server may have to start first
                 code = RUN_PROGRAM.format(seconds=ACTION - 3, name=primitive, arguments=text, source=source)
                 return self.notebook().run(code)
         except FAILURES:

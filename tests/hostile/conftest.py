@@ -22,7 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hostile users")
     group.addoption("--examples", type=int, default=12, help="how many sequences of actions are tried")
     group.addoption("--steps", type=int, default=15, help="how many actions a sequence has at most")
-    group.addoption("--shrink", action="store_true", help="search for a shorter sequence that fails, too (takes long)")
     group.addoption("--replay", type=Path, help="a sequence that has failed, as build/hostile/failed.py has it")
     group.addoption("--converged", help="a local host that is converged and kept; its users are replaced meanwhile")
 
@@ -46,13 +45,13 @@ def world(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
     names = {"address": "ansible_host", "port": "ansible_port", "key": "ansible_ssh_private_key_file"}
     connection = {key: shown[name] for key, name in names.items()}
     connection |= {"arguments": shown["ansible_ssh_common_args"], "user": "root"}
-    folder = tmp_path_factory.mktemp("hostile")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "id")], check=True)
+    directory = tmp_path_factory.mktemp("hostile")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "id")], check=True)
     argv = ["openssl", "passwd", "-6", "-stdin"]
     digest = subprocess.run(argv, input=PASSWORD, capture_output=True, text=True, check=True).stdout.strip()
     inspect = [*SUDO, "podman", "inspect", "--format", "{{.State.Pid}}", f"gpulab-{lab.host}"]
     pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
-    made = World(lab, pid, folder / "id", folder, connection, digest)
+    made = World(lab, pid, directory / "id", directory, connection, digest)
     made.prepare()
     with tunnel(connection, "127.0.0.1", shown.get("gpulab_hub_port", 443)) as port:
         made.base = f"https://127.0.0.1:{port}"

@@ -32,8 +32,8 @@ CHANGING = [
     "people.token",
 ]
 """Files whose content changes as it should: owner and mode stay."""
-LIVING = [".gpulab-leaving", ".local", ".ipython", ".cache", ".jupyter", ".ansible", ".config"]
-"""Directories in homes whose content changes as it should: owner and mode stay."""
+LIVING = [".gpulab-leaving", ".local", ".ipython", ".cache", ".jupyter", ".ansible", ".config", "atjobs", "atspool"]
+"""Directories of homes and of at whose content changes as it should: owner and mode stay."""
 MADE = ["/var/lib/gpulab/homes", "/home/.gpulab-leaving"]
 """Directories that the first archive of a home makes."""
 UNITS = ["gpulab-hub", "gpulab-proxy", "gpulab-launcher.socket", "gpulab-password.socket", "ssh", "dbus"]
@@ -64,19 +64,19 @@ def watched(users: dict[str, int]) -> Iterator[str]:
 
 
 def is_users(path: str) -> bool:
-    """Tell whether a directory is one that its members may change as they like."""
+    """Return whether a directory is one that its members may change as they like."""
     return path == "/srv/shared/hostile"
 
 
 def files(users: dict[str, int]) -> dict[str, str]:
     """Return what every watched file is like; one that goes meanwhile is left out."""
-    found = {}
+    entries = {}
     for path in watched(users):
         try:
-            found[path] = entry(path)
+            entries[path] = entry(path)
         except FileNotFoundError:
             continue
-    return found
+    return entries
 
 
 def processes(users: dict[str, int]) -> Iterator[tuple[str, int, str, str]]:
@@ -97,17 +97,17 @@ def processes(users: dict[str, int]) -> Iterator[tuple[str, int, str, str]]:
 def outside(users: dict[str, int]) -> list[str]:
     """Return the processes of hostile users that are outside of their slices, now and a moment later."""
 
-    def found() -> dict[int, str]:
+    def current() -> dict[int, str]:
         every = processes(users)
         return {pid: f"{name} {pid} {command[:80]}" for name, pid, groups, command in every if wrong(name, groups)}
 
     def wrong(name: str, groups: str) -> bool:
         return f"/user-{users[name]}.slice" not in groups
 
-    before = found()
+    before = current()
     # One that is ending has left its group already.
     time.sleep(0.05 if before else 0)
-    return [line for pid, line in found().items() if pid in before]
+    return [line for pid, line in current().items() if pid in before]
 
 
 def power(users: dict[str, int]) -> list[str]:
@@ -145,8 +145,8 @@ def units(names: list[str]) -> dict[str, str]:
     """Return state and invocation of services; a restart has a new one."""
     argv = ["systemctl", "show", "--property=Id,ActiveState,InvocationID,NRestarts", *names]
     blocks = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout.split("\n\n")
-    found = (dict(line.split("=", 1) for line in block.splitlines()) for block in blocks)
-    return {each.pop("Id"): " ".join(f"{key}={each[key]}" for key in sorted(each)) for each in found}
+    services = (dict(line.split("=", 1) for line in block.splitlines()) for block in blocks)
+    return {each.pop("Id"): " ".join(f"{key}={each[key]}" for key in sorted(each)) for each in services}
 
 
 def main(users: dict[str, int], gone: list[str], services: list[str], secrets: list[str]) -> dict[str, Any]:

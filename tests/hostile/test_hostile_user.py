@@ -1,4 +1,4 @@
-"""Two hostile users do random things in random order, and nobody else notices.
+"""Two hostile users do random things in random order, and no other user notices.
 
 What they can do is in primitives.py and machine.py. A sequence that fails is printed and written to
 build/hostile/failed.py; `--replay` runs it again.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from actors import FAILURES, Victim
+from actors import Victim
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from machine import HostileUsers
+from machine import Harm, HostileUsers
 from world import World
 
 
@@ -37,22 +37,22 @@ NOTICED = {
     "chown mallory /home/victor/canary/open": "canary/open",
     "echo more >> /root/hostile/closed": "hostile/closed",
     "touch /home/victor/canary/missing": "canary/missing",
-    "systemctl restart ssh": "services",
+    "systemctl restart ssh": "units that have changed",
     "setpriv --reuid mallory sleep 20 >/dev/null 2>&1 & sleep 0.5": "outside of their slices",
     "head -c 1G /dev/zero > /dev/shm/filler; true": "No space left|Bus error|KernelDied",
-    "systemctl stop gpulab-server@$(id -u victor)": "services",
-    "runuser -u mallory -- cp /dev/stdin /home/mallory/received": "secrets of others",
+    "systemctl stop gpulab-server@$(id -u victor)": "units that have changed",
+    "cat > /home/mallory/received; chown mallory /home/mallory/received": "secrets of others",
 }
 """What root does, and what the invariants say about it."""
 
 
 @pytest.mark.parametrize(("command", "message"), NOTICED.items())
 def test_invariants_notice_what_is_wrong(state: HostileUsers, world: World, command: str, message: str) -> None:
-    """Each kind of harm, done by root, is found."""
+    """Each kind of harm, done by root, is noticed."""
     try:
         world.root("sh", "-c", command, text=world.secret)
-        with pytest.raises((AssertionError, *FAILURES), match=message):
-            state.nobody_else_notices()
+        with pytest.raises(Harm, match=message):
+            state.others_notice_nothing()
     finally:
         world.root("rm", "-f", "/dev/shm/filler", "/home/victor/canary/missing")
         world.root("chmod", "755", "/root/hostile")
@@ -68,14 +68,13 @@ def test_secret_that_is_printed_is_noticed(state: HostileUsers, world: World) ->
     state.gone = []
 
 
-def test_random_actions_harm_nobody_else(request: pytest.FixtureRequest) -> None:
+def test_random_actions_harm_no_other_user(request: pytest.FixtureRequest) -> None:
     """The sequence that fails, if one does, is printed."""
     option = request.config.getoption
-    phases = [Phase.generate, *([Phase.shrink] if option("--shrink") else [])]
     limits = settings(
         max_examples=option("--examples"),
         stateful_step_count=option("--steps"),
-        phases=phases,
+        phases=[Phase.generate],
         deadline=None,
         database=None,
         report_multiple_bugs=False,
@@ -90,5 +89,5 @@ def test_sequence_is_replayed(request: pytest.FixtureRequest, state: HostileUser
         pytest.skip("no sequence is given (--replay)")
     for line in path.read_text(encoding="utf-8").splitlines():
         exec(line, {"state": state})  # noqa: S102
-        state.nobody_else_notices()
-        state.everybody_else_logs_in()
+        state.others_notice_nothing()
+        state.others_log_in()

@@ -41,7 +41,7 @@ class World:
     lab: Lab
     pid: str
     key: Path
-    folder: Path
+    directory: Path
     connection: dict[str, Any]
     digest: str
     base: str = ""
@@ -77,7 +77,7 @@ class World:
         more = {expired: {"expires": yesterday}}
         users = [self.account(name, **more.get(name, {})) for name in (VICTIM, *ATTACKERS) if name not in absent]
         groups = {GROUP: {"shared_folder": True, "limits": {"memory": "3G", "tasks": 700}}}
-        path = self.folder / "users.json"
+        path = self.directory / "users.json"
         path.write_text(json.dumps({"gpulab_users": users, "gpulab_groups": groups, **options}), encoding="utf-8")
         begun = time.monotonic()
         done = self.lab.play("playbooks/users.yml", "--extra-vars", f"@{path}")
@@ -106,7 +106,7 @@ class World:
         )
 
     def place_canaries(self) -> None:
-        """Write the files that nobody may read and nobody may change."""
+        """Write the files that hostile users may neither read nor change."""
         self.root("sh", "-es", text=CANARIES.format(victim=VICTIM, secret=self.secret))
 
     def clean(self, *, readmit: bool) -> None:
@@ -128,17 +128,17 @@ class World:
         """Keep what a hostile user may never print: canaries, passwords, secrets of the hub and of its servers."""
         hub = "xxd -p -c 100 /var/lib/gpulab/jupyterhub/cookie_secret; cat /etc/gpulab/jupyterhub/proxy_token"
         server = f"sed -n 's/^[A-Z_]*TOKEN=//p' /run/gpulab/servers/{self.uids[VICTIM]}"
-        found = self.root("sh", "-c", f"{hub}; {server}; true").replace('"', " ").split()
-        self.secrets = [self.secret, PASSWORD, *(word for word in found if len(word) > 12)]
+        words = self.root("sh", "-c", f"{hub}; {server}; true").replace('"', " ").split()
+        self.secrets = [self.secret, PASSWORD, *(word for word in words if len(word) > 12)]
 
     def server_address(self) -> str:
         """Return address and port of the victim's server."""
         pid = self.root(
             "systemctl", "show", "--property=MainPID", "--value", f"gpulab-server@{self.uids[VICTIM]}"
         ).strip()
-        found = re.search(rf"\s(127\.\S+:\d+)\s.*pid={pid},", self.root("ss", "-Hltnp"))
-        assert found, "the victim's server does not listen"
-        return found[1]
+        listener = re.search(rf"\s(127\.\S+:\d+)\s.*pid={pid},", self.root("ss", "-Hltnp"))
+        assert listener, "the victim's server does not listen"
+        return listener[1]
 
     def wait_for_hub(self) -> None:
         """Wait until the hub answers again after a restart."""
