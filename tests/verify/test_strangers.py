@@ -73,7 +73,7 @@ def test_right_login_gets_in_during_a_flood(host: Any, port: int, account: Accou
     # The flood was one, and was not checked: it was rejected.
     assert sum(result["wrong"].values()) >= 6 * rate, (rate, result)
     assert set(result["wrong"]) <= {"403", "429", "503"}, result
-    assert result["wrong"]["403"] <= 200, result
+    assert result["wrong"].get("403", 0) <= 200, result
 
 
 def test_wrong_passwords_are_answered_with_the_time_to_wait(host: Any, port: int, account: Account) -> None:  # noqa: F811
