@@ -132,7 +132,8 @@ def test_limit_of_all_users_holds(host: Any, ssh: Shell, wishes: Wishes) -> None
     groups = host.check_output("cat /proc/1/cgroup")
     file, field = ("memory/user.slice", "total_rss") if ":memory:" in groups else ("user.slice", "anon")
     # Without the cache of files, which the kernel gives up first.
-    used = int(host.check_output("awk '$1 == \"%s\" {print $2}' /sys/fs/cgroup/%s/memory.stat" % (field, file)))
+    lines = host.check_output("cat /sys/fs/cgroup/%s/memory.stat", file).splitlines()
+    used = int(dict(line.split() for line in lines)[field])
     assert over_ssh(ssh, EAT).strip() == str(600 * 2**20)
     try:
         host.check_output("systemctl set-property --runtime user.slice MemoryMax=%s", str(used + 300 * 2**20))

@@ -145,7 +145,9 @@ def test_neighbour_does_not_reach_it(host: Any, studio: Studio, neighbour: Perso
     arguments = host.file(f"/proc/{number}/cmdline").content_string.split("\0")
     place = next(word.partition("=")[2] for word in arguments if word.startswith("--www-socket="))
     outside = host.check_output(
-        "find /tmp /var/tmp /run /var/lib/gpulab/servers -type s -inum $(stat -c %%i /proc/%s/root%s) | head -1", str(number), place
+        "find /tmp /var/tmp /run /var/lib/gpulab/servers -type s -inum $(stat -c %%i /proc/%s/root%s) | head -1",
+        str(number),
+        place,
     )
     assert host.file(outside).is_socket
     inside = f"/proc/{number}/root{place}"
