@@ -254,8 +254,8 @@ def device_of(handler: Any, name: str | None) -> str:
     if name is None or not hasattr(handler, "get_secure_cookie"):
         return ""
     value = handler.get_secure_cookie(DEVICE_COOKIE, max_age_days=DEVICE_DAYS)
-    number, owner = ((value or b"").decode("utf-8", "replace").split(" ", 1) + [""])[:2]
-    return number if owner == name else ""
+    number, *owner = (value or b"").decode("utf-8", "replace").split(" ", 1)
+    return number if owner == [name] else ""
 
 
 def remember_device(handler: Any, name: str) -> None:
