@@ -13,6 +13,12 @@ database = sqlite3.connect("{STATE}/jupyterhub.sqlite")
 rows = database.execute("select name from users union select hashed from api_tokens where user_id is not null")
 print(json.dumps(sorted(value for value, in rows)))
 E"""  # noqa: S608  # a constant
+MAKE_TOKEN = f"""runuser -u gpulab-hub -- /opt/gpulab/hub/current/bin/python - <<'E'
+from jupyterhub import orm
+database = orm.new_session_factory("sqlite:///{STATE}/jupyterhub.sqlite")()
+orm.APIToken.new(user=orm.User.find(database, "ada"), note="made before the upgrade")
+E"""
+"""As the hub makes a token for a program of a user's."""
 OLD_LAYOUT = f"""
 systemctl stop gpulab-hub
 chown -R root:root {STATE} && chmod 0700 {STATE}
@@ -28,6 +34,7 @@ def printed(lab: Lab, command: str) -> str:
 
 def test_old_layout_is_upgraded_once(lab: Lab) -> None:
     """Servers of the old layout end and are named; secrets between hub and proxy are new; the database stays."""
+    lab.shell(MAKE_TOKEN)
     before = json.loads(printed(lab, READ))
     secrets = printed(lab, f"cat {STATE}/cookie_secret {STATE}/people.token | sha256sum")
     assert "ada" in before
