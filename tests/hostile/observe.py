@@ -30,6 +30,7 @@ CHANGING = [
     ".pwd.lock",
     "jupyterhub.sqlite",
     "people.token",
+    "gpulab-users.json",
 ]
 """Files whose content changes as it should: owner and mode stay."""
 LIVING = [".gpulab-leaving", ".local", ".ipython", ".cache", ".jupyter", ".ansible", ".config", "atjobs", "atspool"]
