@@ -20,7 +20,7 @@ from wishes import Wishes
 
 FLOOD = Path(__file__).with_name("flood.py")
 SOCKET = "/run/gpulab-hub/hub.sock"
-CONNECTIONS = 64
+CONNECTIONS = 256
 """Connections that one account may have to the hub (jupyterhub_config.py)."""
 SECONDS = 3.0
 """Most that a right login may take in a flood, on a host with nothing else to do."""
@@ -169,7 +169,7 @@ sys.stdin.read()
         assert requests.get(f"{hub_url}/hub/login", verify=certificate, timeout=60).status_code == 200
         assert time.monotonic() - before < 10
         files = host.check_output("ls /proc/$(systemctl show -P MainPID gpulab-hub)/fd | wc -l")
-        assert int(files) < 200
+        assert int(files) < CONNECTIONS + 100
     finally:
         shell.stdin.close()
         shell.wait(30)

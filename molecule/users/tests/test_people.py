@@ -236,8 +236,10 @@ def test_host_without_room_says_so(world: World) -> None:
     person.stop_server()
     assert until(lambda: world.root("systemctl is-active gpulab-server@$(id -u frank)").returncode != 0)
     own = "/etc/gpulab/jupyterhub/jupyterhub_config.d/people-test.py"
-    world.root("mount -t tmpfs -o size=1M small /var/lib/gpulab/servers")
+    # The hub sees what is mounted when it starts.
+    world.root("mount -t tmpfs -o size=1M small /var/lib/gpulab/servers && systemctl restart gpulab-hub")
     try:
+        assert until(lambda: answers(person), 60)
         with pytest.raises(RuntimeError, match=r"503.*disk is full \(/var/lib/gpulab/servers\): your server"):
             person.start_server()
     finally:

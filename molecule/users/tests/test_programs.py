@@ -60,6 +60,8 @@ def test_logins_at_a_server_are_few(victor: Person) -> None:
         for domain, path, name in [(each.domain, each.path, each.name) for each in jar]:
             if name == f"jupyterhub-user-{NAME}":
                 jar.clear(domain, path, name)
+        # A login is several requests of the server to the hub, which answers 20 a second of each account.
+        time.sleep(0.3)
         page = victor.web.get(f"{victor.base}/user/{NAME}/lab", headers={"Accept": "text/html"}, timeout=60)
         assert page.status_code == 200
     tokens = call(victor, "GET", "tokens").json()["api_tokens"]

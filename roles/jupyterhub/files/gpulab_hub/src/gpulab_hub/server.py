@@ -52,7 +52,7 @@ class HubServer(HTTPServer):  # type: ignore[misc]
         *arguments: Any,
         trusted: Iterable[str] = (),
         proxy_socket: str = "",
-        connections: int = 64,
+        connections: int = 256,
         rate: float = 20.0,
         burst: int = 200,
         **settings: Any,
