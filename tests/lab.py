@@ -101,3 +101,15 @@ def bare_host(lab: SomeLab) -> Iterator[SomeLab]:
     finally:
         if not os.environ.get("GPULAB_KEEP"):
             lab.play("molecule/shared/destroy.yml")
+
+
+@contextmanager
+def converged_host(name: str, converged: str | None) -> Iterator[Lab]:
+    """Give a converged local host: `converged`, which is kept, or a bare one that is removed at the end."""
+    if converged:
+        yield Lab(LOCAL, converged)
+        return
+    with bare_host(Lab(LOCAL, name)) as made:
+        done = made.converge()
+        assert done.code == 0, done.output[-4000:]
+        yield made

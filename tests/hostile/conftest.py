@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import LOCAL, ROOT, SUDO, Lab, bare_host
+from lab import ROOT, SUDO, Lab, converged_host
 
 sys.path.insert(0, str(ROOT / "tests" / "verify"))
 
@@ -29,13 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Make and converge a host, unless there is one."""
-    if name := request.config.getoption("--converged"):
-        yield Lab(LOCAL, name)
-        return
-    with bare_host(Lab(LOCAL, "hostile")) as made:
-        done = made.converge()
-        assert done.code == 0, done.output[-4000:]
-        yield made
+    with converged_host("hostile", request.config.getoption("--converged")) as host:
+        yield host
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +41,11 @@ def world(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
     connection = {key: shown[name] for key, name in names.items()}
     connection |= {"arguments": shown["ansible_ssh_common_args"], "user": "root"}
     directory = tmp_path_factory.mktemp("hostile")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "id")], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "id")], check=True, timeout=60)
     argv = ["openssl", "passwd", "-6", "-stdin"]
-    digest = subprocess.run(argv, input=PASSWORD, capture_output=True, text=True, check=True).stdout.strip()
+    digest = subprocess.run(argv, input=PASSWORD, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
     inspect = [*SUDO, "podman", "inspect", "--format", "{{.State.Pid}}", f"gpulab-{lab.host}"]
-    pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+    pid = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
     made = World(lab, pid, directory / "id", directory, connection, digest)
     made.prepare()
     with tunnel(connection, "127.0.0.1", shown.get("gpulab_hub_port", 443)) as port:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab import LOCAL, Lab, bare_host
+from lab import Lab, converged_host
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,13 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Converge a bare host; remove it at the end."""
-    if name := request.config.getoption("--converged"):
-        yield Lab(LOCAL, name)
-        return
-    with bare_host(Lab(LOCAL, "scanners")) as made:
-        outcome = made.converge()
-        assert outcome.code == 0, outcome.output[-4000:]
-        yield made
+    with converged_host("scanners", request.config.getoption("--converged")) as host:
+        yield host
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ mknod device c 1 3
 echo root >of-root; chmod 600 of-root
 mkdir mounted; mount -t tmpfs none mounted; echo outside >mounted/outside
 setfacl --modify u:nobody:rwx .; setfacl --modify d:u:nobody:rwx .
+# Containers and some file systems have no such flag: the home is then one directory easier to remove.
 mkdir immutable; touch immutable/inside; chattr +i immutable 2>/dev/null || true
 """
 KEPT = """
