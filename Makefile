@@ -14,15 +14,15 @@ down: ## remove the lab that `make lab` made
 	@scripts/bootstrap --containers && python scripts/lab.py down
 site: ## converge the hosts of INVENTORY
 	@scripts/bootstrap && scripts/site $(INVENTORY)
-verify: ## prove that the hosts of INVENTORY are as wished
+verify: ## prove that the hosts of INVENTORY are as requested
 	@scripts/bootstrap && scripts/verify $(INVENTORY)
 pictures: ## a real browser uses the lab of `make lab`; its screenshots are the README's pictures
 	@scripts/bootstrap --browser && scripts/pictures
 check: lint unit ## lint, unit and interface tests: under two minutes, no container
 lint: ## ansible-lint, yamllint, ruff, mypy
-	@scripts/bootstrap --judges && scripts/lint
+	@scripts/bootstrap --test && scripts/lint
 unit: ## unit and interface tests
-	@scripts/bootstrap --judges && pytest tests/unit
+	@scripts/bootstrap --test && pytest tests/unit
 test: ## everything that CI runs
 	@scripts/test
 test-hosts: # a lane of `make test`
@@ -31,23 +31,23 @@ test-code: # the other lane; what it prints comes when it ends
 	@scripts/test code >build/reports/code.log 2>&1; code=$$?; cat build/reports/code.log; exit $$code
 brownfield: ## an old server in a closed network: what was there stays, everything comes from a mirror
 	@scripts/bootstrap --containers && pytest tests/brownfield -p no:cacheprovider
-nightly: ## what CI has no room for: faults in the middle of converges, people who come and leave, hostile users, drivers, distributions, scanners
-	@scripts/bootstrap --containers --judges --scanners && scripts/nightly
+nightly: ## what CI has no room for: faults in the middle of converges, users who come and leave, hostile users, drivers, distributions, scanners
+	@scripts/bootstrap --containers --test --scanners && scripts/nightly
 inventory: ## the Google Cloud inventory against its fake service, the official plugin and Google's own clients
-	@scripts/bootstrap --judges && pytest tests/gcp
+	@scripts/bootstrap --test && pytest tests/gcp
 bench: ## print the ratios of converges
 	@scripts/bootstrap --containers && python bench/converge.py
 molecule: ## the scenario default alone
 	@scripts/bootstrap --containers && molecule test
 sanity: ## build the collection's artefact, look at what it holds, and run ansible-test's sanity tests on it
-	@scripts/bootstrap --judges && pytest tests/artefact/test_contents.py -p no:cacheprovider && scripts/sanity
+	@scripts/bootstrap --test && pytest tests/artefact/test_contents.py -p no:cacheprovider && scripts/sanity
 reuse: ## roles one by one, in a foreign playbook and from the installed artefact, on a host of its own
 	@scripts/bootstrap --containers && scripts/reuse
-docs: ## write the generated parts of the documentation anew
+docs: ## write the generated parts of the documentation again
 	@scripts/bootstrap && python scripts/docs.py
 build: ## build the collection's artefact into build/
 	@scripts/bootstrap && ansible-galaxy collection build --force --output-path build
-lock: ## resolve every lock file anew
+lock: ## resolve every lock file again
 	@scripts/bootstrap && scripts/lock
 wheels: ## no wheel of a framework lock overwrites another's files: tables of contents are read, nothing is downloaded
-	@scripts/bootstrap --judges && pytest tests/wheels -p no:cacheprovider
+	@scripts/bootstrap --test && pytest tests/wheels -p no:cacheprovider

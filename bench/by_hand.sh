@@ -1,6 +1,6 @@
 #!/bin/sh
-# The same installs as people make them by hand: one after another, with apt and pip, from the same locks.
-# Configures nothing. Runs on the host; the locks and the proxy's package files are in the folder that $1 names.
+# The same installs as users make them by hand: one after another, with apt and pip, from the same locks.
+# Configures nothing. Runs on the host; the locks and the proxy's package files are in the directory that $1 names.
 set -eu
 locks=$1
 set -a

@@ -34,11 +34,11 @@ INSTALLS = re.compile(r"^\S+ : (?:(?:.*\| )?Install|Finish \|) .*? -+ ([\d.]+)s$
 def by_hand(host: Hosts) -> float:
     """Install the same things by hand and give the seconds that it took; the sources are set up before the clock."""
     host.playbook("site.yml", "--tags", "sources")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         for path in LOCKS:
-            shutil.copy(ROOT / path, folder)
-        shutil.copy(ROOT / "bench" / "by_hand.sh", folder)
-        host.module("copy", f"src={folder}/ dest=/srv/by-hand-locks/ mode=0755")
+            shutil.copy(ROOT / path, directory)
+        shutil.copy(ROOT / "bench" / "by_hand.sh", directory)
+        host.module("copy", f"src={directory}/ dest=/srv/by-hand-locks/ mode=0755")
     host.module("shell", "mkdir -p /srv/by-hand /etc/gpulab-bench && cp /etc/gpulab/sources.env /etc/gpulab-bench/")
     return host.module("command", "sh /srv/by-hand-locks/by_hand.sh /srv/by-hand-locks")[0]
 

@@ -1,4 +1,4 @@
-"""What the role nvidia_driver costs beside a plain `apt-get install` of the same packages: time and disk, as ratios.
+"""What the role nvidia_driver costs next to a plain `apt-get install` of the same packages: time and disk, as ratios.
 
 Both run on bare local hosts of the same image, and both really build Debian's proprietary module (minutes).
 """
@@ -18,14 +18,14 @@ COMPONENTS = "sed -i 's/ main$/ main contrib non-free non-free-firmware/' /etc/a
 
 def megabytes() -> int:
     """Give what the system of the host takes; apt's downloads and lists do not count."""
-    folders = "/usr /var /etc /opt"
+    directories = "/usr /var /etc /opt"
     only = "--summarize --one-file-system --block-size=1M --exclude=/var/lib/apt/lists"
-    _, used = HOST.module("shell", f"apt-get clean; du {only} {folders}")
+    _, used = HOST.module("shell", f"apt-get clean; du {only} {directories}")
     return sum(int(line.split()[0]) for line in used.splitlines() if line[:1].isdigit())
 
 
 def bare() -> int:
-    """Make the host anew; give what its system takes."""
+    """Make the host again; give what its system takes."""
     HOST.fresh()
     return megabytes()
 

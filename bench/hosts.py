@@ -1,4 +1,4 @@
-"""Local hosts for benchmarks, made anew; what Ansible does on them, and how long it takes."""
+"""Local hosts for benchmarks, made again; what Ansible does on them, and how long it takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROFILE = {
     "ANSIBLE_CALLBACKS_ENABLED": "gpulab.core.progress,ansible.posix.profile_tasks",
     "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all",
 }
-"""Settings with which a playbook prints the seconds of every task, beside what the project's own settings print."""
+"""Settings with which a playbook prints the seconds of every task, next to what the project's own settings print."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Hosts:
         self.playbook("molecule/shared/destroy.yml")
 
     def fresh(self) -> None:
-        """Make the hosts anew."""
+        """Make the hosts again."""
         self.remove()
         self.playbook("molecule/shared/create.yml")
 

@@ -2,7 +2,7 @@
 """Compare the inventory plugin gpulab.core.gcp with google.cloud.gcp_compute on this machine, in one run.
 
 Both read the same local service over TLS, in turn; what counts are the ratios, not the times. Needs
-`scripts/bootstrap --judges`. Usage: .venv/bin/python bench/inventory.py [--sizes 100,1000,10000] [--repeat 3]
+`scripts/bootstrap --test`. Usage: .venv/bin/python bench/inventory.py [--sizes 100,1000,10000] [--repeat 3]
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Run:
 class Bench:
     """One service and the contenders that read it."""
 
-    def __init__(self, folder: Path, instances: int, projects: int, latency: float, per_row: float) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path, instances: int, projects: int, latency: float, per_row: float) -> None:
+        self.directory = directory
         command = [
             sys.executable, "-m", "tests.gcp.fakecloud", "--instances", str(instances), "--projects", str(projects),
             "--latency", str(latency), "--per-row", str(per_row),
@@ -100,7 +100,7 @@ class Bench:
 
     def file(self, name: str, **options: Any) -> Path:
         """Write an inventory file."""
-        path = self.folder / f"{name}.gcp.yml"
+        path = self.directory / f"{name}.gcp.yml"
         common = {
             "projects": self.projects,
             "auth_kind": "accesstoken",
@@ -118,7 +118,7 @@ class Bench:
 
     def floor(self, name: str, source: Path) -> Path:
         """Write what a contender produced as ready-made data for the floor plugin."""
-        data = self.folder / f"{name}.json"
+        data = self.directory / f"{name}.json"
         # In a process of its own: what a child has used at most counts from what its parent held when it was made.
         subprocess.run(
             [sys.executable, "-c", FLOOR, _tool("ansible-inventory"), str(source), str(data)],
@@ -126,7 +126,7 @@ class Bench:
             env=self.environment,
             check=True,
         )
-        path = self.folder / f"{name}.floor.yml"
+        path = self.directory / f"{name}.floor.yml"
         path.write_text(yaml.safe_dump({"plugin": "gpulab_floor", "data": str(data)}))
         return path
 
@@ -134,7 +134,7 @@ class Bench:
         """Run a process and return what it cost."""
         self._stats()
         start = time.perf_counter()
-        errors = self.folder / "errors.txt"
+        errors = self.directory / "errors.txt"
         with errors.open("wb") as sink:
             child = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=sink)
             _pid, status, usage = os.wait4(child.pid, 0)
@@ -161,8 +161,8 @@ def _tool(name: str) -> str:
 @contextlib.contextmanager
 def bench(instances: int, projects: int, latency: float = 0.0, per_row: float = 0.0) -> Iterator[Bench]:
     """Start a service and end it."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Bench(Path(folder), instances, projects, latency, per_row)
+    with tempfile.TemporaryDirectory() as directory:
+        made = Bench(Path(directory), instances, projects, latency, per_row)
         try:
             yield made
         finally:

@@ -45,8 +45,8 @@ def installed_path(name: str) -> str:
     found = re.match(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.*)", name)
     if not found:
         return f"site-packages/{name}"
-    folders = {"purelib": "site-packages/", "platlib": "site-packages/", "scripts": "bin/", "headers": "include/"}
-    return folders.get(found[1], "") + found[2]
+    directories = {"purelib": "site-packages/", "platlib": "site-packages/", "scripts": "bin/", "headers": "include/"}
+    return directories.get(found[1], "") + found[2]
 
 
 def entries(archive: zipfile.ZipFile) -> list[Entry]:
@@ -92,8 +92,8 @@ def best_wheel(package: Mapping[str, Any], python: str) -> str:
 
 def addresses(lock: str, python: str) -> list[str]:
     """Ask the index where the wheels of a lock are; uv writes them down with their addresses."""
-    with tempfile.TemporaryDirectory() as folder:
-        given, written = Path(folder) / "lock.txt", Path(folder) / "pylock.toml"
+    with tempfile.TemporaryDirectory() as directory:
+        given, written = Path(directory) / "lock.txt", Path(directory) / "pylock.toml"
         given.write_text(lock, encoding="utf-8")
         argv = ["uv", "pip", "compile", "--quiet", "--no-deps", "--no-header", "--python-version", python]
         argv += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(written), str(given)]
@@ -112,7 +112,7 @@ def table_of_contents(url: str) -> tuple[Entry, ...]:
 
 
 def check(lock: Path, python: str, *extras: Path) -> tuple[int, list[str], dict[str, list[str]]]:
-    """Look into all wheels of a lock, and of others beside it; give how many, what was left out, and what collides."""
+    """Look into all wheels of a lock, and of others next to it; give how many, what was left out, and what collides."""
     whole = "\n".join(path.read_text(encoding="utf-8").strip() for path in [lock, *extras])
     text, left_out = without_local_versions(whole)
     urls = addresses(text, python)

@@ -16,15 +16,15 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-WISHES = ROOT / "playbooks" / "vars" / "wishes.yml"
-WISHES_PAGE = ROOT / "docs" / "wishes.md"
-WISHES_HEAD = """# Wishes
+WISHES = ROOT / "playbooks" / "vars" / "site_variables.yml"
+VARIABLES_PAGE = ROOT / "docs" / "variables.md"
+VARIABLES_HEAD = """# Settings
 
-Every site-wide variable, generated from `playbooks/vars/wishes.yml` by `make docs`. Write them in the `group_vars` of
-the group `gpu_hosts`; `inventory/example` shows how. A name, a type or a value that is not listed here is refused
+Every site-wide variable, generated from `playbooks/vars/site_variables.yml` by `make docs`. Write them in the
+`group_vars` of the group `gpu_hosts`; `inventory/example` shows how. Other names, types and values are rejected
 before anything is changed.
 
-| wish | type | default | what it decides |
+| setting | type | default | what it decides |
 |---|---|---|---|
 """
 
@@ -45,17 +45,17 @@ def rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
         yield from rows(option.get("options", {}), below)
 
 
-def wishes_page() -> str:
-    """Give the page of all wishes."""
-    wishes = yaml.safe_load(WISHES.read_text(encoding="utf-8"))["__site_wishes"]
-    return WISHES_HEAD + "\n".join(rows(wishes)) + "\n"
+def variables_page() -> str:
+    """Give the page of all settings."""
+    settings = yaml.safe_load(WISHES.read_text(encoding="utf-8"))["__site_variables"]
+    return VARIABLES_HEAD + "\n".join(rows(settings)) + "\n"
 
 
 def role_page(role: Path) -> str:
-    """Give a role's README with its option table made anew; the text around the table stays."""
-    with tempfile.TemporaryDirectory() as folder:
-        # aar-doc looks for a galaxy.yml two folders above a role: let it find none.
-        copy = Path(folder) / "roles" / role.name
+    """Give a role's README with its option table made again; the text around the table stays."""
+    with tempfile.TemporaryDirectory() as directory:
+        # aar-doc looks for a galaxy.yml two directories above a role: let it find none.
+        copy = Path(directory) / "roles" / role.name
         shutil.copytree(role, copy, ignore=shutil.ignore_patterns("files", "templates", "tasks"))
         subprocess.run(["aar-doc", str(copy), "markdown"], check=True, capture_output=True)
         return (copy / "README.md").read_text(encoding="utf-8")
@@ -64,13 +64,13 @@ def role_page(role: Path) -> str:
 def changelog_page() -> str:
     """Give the changelog with the fragments that wait, as if the version in galaxy.yml were released now."""
     version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(ROOT / "changelogs", Path(folder) / "changelogs")
-        shutil.copy2(ROOT / "galaxy.yml", folder)
+    with tempfile.TemporaryDirectory() as directory:
+        shutil.copytree(ROOT / "changelogs", Path(directory) / "changelogs")
+        shutil.copy2(ROOT / "galaxy.yml", directory)
         # The page shows no date; without one, antsibull would ask for today's.
         argv = ["antsibull-changelog", "release", "--version", version, "--update-existing", "--date", "2000-01-01"]
-        subprocess.run(argv, cwd=folder, check=True, capture_output=True)
-        return (Path(folder) / "CHANGELOG.md").read_text(encoding="utf-8")
+        subprocess.run(argv, cwd=directory, check=True, capture_output=True)
+        return (Path(directory) / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def between(text: str, mark: str, inside: str) -> str:
@@ -151,7 +151,7 @@ class Compatibility:
 
 
 def with_tables(path: Path, parts: dict[str, str]) -> str:
-    """Give a page with its generated parts made anew."""
+    """Give a page with its generated parts made again."""
     text = path.read_text(encoding="utf-8")
     for mark, inside in parts.items():
         text = between(text, mark, inside)
@@ -170,7 +170,7 @@ def pages() -> dict[Path, str]:
     readme, page = ROOT / "README.md", ROOT / "docs" / "frameworks.md"
     found[readme] = with_tables(readme, tables)
     found[page] = with_tables(page, {**tables, "PROFILES": compatibility.sets()})
-    return {WISHES_PAGE: wishes_page(), ROOT / "CHANGELOG.md": changelog.result(), **found}
+    return {VARIABLES_PAGE: variables_page(), ROOT / "CHANGELOG.md": changelog.result(), **found}
 
 
 def main() -> int:

@@ -50,7 +50,7 @@ def playbook(name: str, *options: str) -> None:
 
 @contextmanager
 def only_one() -> Iterator[None]:
-    """Refuse to run beside another `make lab` or `make down` of this checkout."""
+    """Refuse to run next to another `make lab` or `make down` of this checkout."""
     LOCK.parent.mkdir(exist_ok=True)
     with LOCK.open("w") as lock:
         try:
@@ -116,7 +116,7 @@ def up() -> None:
             ),
         ]
     )
-    # A terminal is for a person's eyes; anything else may be a log, and passwords stay out of logs.
+    # A terminal is for a user's eyes; anything else may be a log, and passwords stay out of logs.
     say(farewell(variables(), show_passwords=sys.stdout.isatty()))
 
 

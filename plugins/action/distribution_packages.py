@@ -28,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Ask first; install second, if at all."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         options = {"cache_valid_time": 3600, "lock_timeout": 300, **self._task.args}
-        # All options go along, although it reads the names alone: the module refuses what nobody documented.
+        # All options go along, although it reads the names alone: the module rejects what nobody documented.
         asked = self._execute_module(
             module_name="gpulab.core.distribution_packages", module_args=dict(self._task.args), task_vars=task_vars
         )
@@ -36,17 +36,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not missing:
             return {**result, **asked}
         after = "".join(f"{name}\n" for name in missing)
-        difference = {"before": "", "after": after, "before_header": "installed", "after_header": "wished"}
+        difference = {"before": "", "after": after, "before_header": "installed", "after_header": "requested"}
         if self._task.check_mode:
             return {**result, "changed": True, "missing": missing, "diff": difference}
         apt: dict[str, Any] = {"name": missing, "install_recommends": False, "update_cache": True}
         apt.update((name, options[name]) for name in ("cache_valid_time", "lock_timeout"))
         if not asked.get("lists"):
-            # apt judges the age of its lists by their folder, which is young on a fresh image that has none.
+            # apt judges the age of its lists by their directory, which is young on a fresh image that has none.
             apt["cache_valid_time"] = 0
         answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
         if answer.get("failed") and "No package matching" in str(answer.get("msg", "")) and apt["cache_valid_time"]:
-            # The lists are young, and of another mirror than the one that is wished now.
+            # The lists are young, and of another mirror than the one that is requested now.
             apt["cache_valid_time"] = 0
             answer = self._execute_module(module_name="ansible.builtin.apt", module_args=apt, task_vars=task_vars)
         if answer.get("failed") and BROKEN.search(str(answer.get("msg", "")) + str(answer.get("stderr", ""))):
@@ -60,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 
 def explain(message: str, missing: list[str]) -> str:
-    """Add the way out to apt's own words."""
+    """Add the fix to apt's own words."""
     if UNREACHABLE.search(message):
         hint = "The host cannot reach its package mirror: see gpulab_sources.apt (mirror, security_mirror) and .proxy."
     elif "No package matching" in message:

@@ -41,12 +41,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 class Kept:
     """What is to be asked of a host later.
 
-    It is in the run's own temporary folder, which Ansible makes private and removes at the end: an address may hold a
-    password, so facts, which may be cached and are shown, are no place for it.
+    It is in the run's own temporary directory, which Ansible makes private and removes at the end: an address may
+    hold a password, so facts, which may be cached and are shown, are no place for it.
     """
 
-    def __init__(self, host: str, folder: str | None = None) -> None:
-        self.path = Path(folder or constants.DEFAULT_LOCAL_TMP) / f"gpulab-preflight-{quote(host, safe='')}"
+    def __init__(self, host: str, directory: str | None = None) -> None:
+        self.path = Path(directory or constants.DEFAULT_LOCAL_TMP) / f"gpulab-preflight-{quote(host, safe='')}"
 
     def add(self, arguments: Mapping[str, Any]) -> None:
         """Keep what one task asks."""
@@ -66,8 +66,8 @@ class Kept:
 def together(asks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Make one set of arguments out of several: lists and mappings are joined, of anything else the last one counts.
 
-    Space that several need in one folder adds up. Raises AnsibleActionFail where the same option is a list in one and
-    not in another.
+    Space that several need in one directory adds up. Raises AnsibleActionFail where the same option is a list in one
+    and not in another.
     """
     found: dict[str, Any] = {}
     for ask in asks:

@@ -28,12 +28,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments["lock_text"] = lock.read_text(encoding="utf-8")
         extras = [self._find(name, "extras") for name in arguments.get("extras") or []]
         arguments["extras_text"] = [path.read_text(encoding="utf-8") for path in extras]
-        folders = [self._find(name, "packages") for name in arguments.get("packages") or []]
-        arguments["packages_data"] = [{"name": folder.name, "archive": pack(folder)} for folder in folders]
+        directories = [self._find(name, "packages") for name in arguments.get("packages") or []]
+        arguments["packages_data"] = [{"name": directory.name, "archive": pack(directory)} for directory in directories]
         arguments["node_data"] = {}
         if node := arguments.get("node"):
-            folder = self._find(node, "node")
-            arguments["node_data"] = {name: (folder / name).read_text(encoding="utf-8") for name in NODE_FILES}
+            directory = self._find(node, "node")
+            arguments["node_data"] = {name: (directory / name).read_text(encoding="utf-8") for name in NODE_FILES}
         result.update(
             self._execute_module(
                 module_name="gpulab.core.locked_environment",

@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters that choose and judge frameworks; each is documented in the .yml file beside this one."""
+"""Filters that choose and judge frameworks; each is documented in the .yml file next to this one."""
 
 from __future__ import annotations
 

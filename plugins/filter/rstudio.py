@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filter that decides about RStudio Server; it is documented in the .yml file beside this one."""
+"""Filter that decides about RStudio Server; it is documented in the .yml file next to this one."""
 
 from __future__ import annotations
 

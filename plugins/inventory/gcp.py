@@ -151,7 +151,7 @@ options:
   filters:
     description:
       - Filter expressions of the Compute Engine API, joined by AND and evaluated by the service.
-      - The service refuses filters on tags, metadata and other repeated fields, compares C(zone) and C(machineType)
+      - The service rejects filters on tags, metadata and other repeated fields, compares C(zone) and C(machineType)
         with whole URLs, and gets slower with a filter on a very large project. The options below have no such limits.
     type: list
     elements: str
@@ -448,7 +448,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         except AttributeError:
             raise GcpError("the file is not a dictionary of options") from None
         values = self.get_options()
-        options.refuse_unknown(config, {*values, "plugin"})
+        options.reject_unknown(config, {*values, "plugin"})
         return options.settings_from({name: _plain(value) for name, value in values.items()}, config)
 
     def _vaulted(self, path: str, message: str) -> str:

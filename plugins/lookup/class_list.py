@@ -10,13 +10,13 @@ author: The gpulab team (@gpulab)
 short_description: Accounts of a class from a CSV file
 description:
   - Reads a file with a line of column names (C(name), and where wanted C(group), C(key), C(uid), C(expires)) and a line
-    per person, as a spreadsheet saves it, and gives the accounts as the wish C(gpulab_users) has them.
+    per user, as a spreadsheet saves it, and gives the accounts as the setting C(gpulab_users) has them.
   - Several groups stand in one column with blanks between. Commas, semicolons and tabs may part the columns.
-  - A line that cannot be an account is refused by its number, all such lines in one message.
+  - A line that cannot be an account is rejected by its number, all such lines in one message.
 options:
   _terms:
-    description: Files on the controller; a relative path is looked for beside the inventory, then beside the playbook.
-    type: list
+    description: Files on the controller; a relative path is looked for next to the inventory, then next to the
+    playbook. type: list
     elements: str
     required: true
   others:
@@ -53,10 +53,10 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """Give one list with the accounts of all files; the second list keeps Ansible from unpacking it."""
         known = variables or {}
-        folders = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
+        directories = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
         found: list[dict[str, Any]] = list(kwargs.get("others") or [])
         for term in terms:
-            path = next((each / term for each in folders if (each / term).is_file()), Path(term))
+            path = next((each / term for each in directories if (each / term).is_file()), Path(term))
             try:
                 text = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ author: The gpulab team (@gpulab)
 short_description: The controller's own package settings, as a value for gpulab_sources
 description:
   - Reads the proxies, the extra certificate authorities and the pip and npm settings of the controller.
-  - Gives them in the shape of the wish C(gpulab_sources), so that a host that sits in the same network as the
+  - Gives them in the shape of the setting C(gpulab_sources), so that a host that sits in the same network as the
     controller can be given the same sources. What is not set on the controller is left out.
 options: {}
 """

@@ -1,13 +1,13 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lookup gpulab.core.extra_packages: what is wished beside the frameworks, judged on the controller."""
+"""Lookup gpulab.core.extra_packages: what is requested next to the frameworks, judged on the controller."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: extra_packages
 author: The gpulab team (@gpulab)
-short_description: Packages that are wished beside the frameworks
+short_description: Packages that are requested next to the frameworks
 description:
   - Takes names of sets (C(geo), C(nlp), C(vision)) and requirements files with hashes, and finds the files.
   - Gives what is wrong with them as sentences, and does not fail.
@@ -20,7 +20,7 @@ options:
 """
 
 EXAMPLES = r"""
-wished: "{{ lookup('gpulab.core.extra_packages', ['geo', 'files/own.txt']) }}"
+requested: "{{ lookup('gpulab.core.extra_packages', ['geo', 'files/own.txt']) }}"
 """
 
 RETURN = r"""
@@ -45,13 +45,13 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[Any], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Return one dictionary."""
         known = variables or {}
-        folders = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
-        wished = [str(entry) for term in terms for entry in (term if isinstance(term, list) else [term])]
-        problems = extra_packages.strangers(wished, SETS)
+        directories = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
+        requested = [str(entry) for term in terms for entry in (term if isinstance(term, list) else [term])]
+        problems = extra_packages.strangers(requested, SETS)
         entries = []
-        for entry in wished:
+        for entry in requested:
             if extra_packages.is_file(entry):
-                path = next((each / entry for each in folders if (each / entry).is_file()), Path(entry)).absolute()
+                path = next((each / entry for each in directories if (each / entry).is_file()), Path(entry)).absolute()
                 problems += extra_packages.file_problems(entry, path.read_text("utf-8") if path.is_file() else None)
                 entries.append(str(path))
             else:

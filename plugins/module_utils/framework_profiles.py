@@ -22,7 +22,7 @@ MACHINES = ("x86_64",)
 """The processors that the locks have wheels for."""
 
 SETS = ("geo", "nlp", "vision")
-"""Sets of packages that may be wished beside the frameworks; each has a lock for each profile and Python."""
+"""Sets of packages that may be requested next to the frameworks; each has a lock for each profile and Python."""
 
 BLACKWELL = "TensorFlow has been released for no GPU newer than Hopper (compute capability 9.0)"
 
@@ -148,11 +148,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a host gets. A refusal, where there is one, names the reason and the way out."""
+    """What a host gets. A rejection, where there is one, names the reason and the fix."""
 
     environments: tuple[Environment, ...] = ()
     notes: tuple[str, ...] = ()
-    refusal: str = ""
+    rejection: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def plan(
     settled: bool = True,
     extras: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Choose the environments of a host, or refuse with the reason; gives a dictionary with the fields of Plan.
+    """Choose the environments of a host, or reject with the reason; gives a dictionary with the fields of Plan.
 
     `gpus` and `driver` are as gpu_info gives them; `settled` says that no driver will come any more. `gpu` none leaves
     the GPUs alone. `profiles` names the profiles instead of choosing them, for images that are made on another machine.
@@ -229,11 +229,12 @@ def plan(
         else:
             unknown.append(name)
     host = Host(capabilities, driver, python, machine, tuple(extras))
-    wished_gpu = chosen or layout in ("split", "unified")
-    if unknown and (wished_gpu or layout == "auto"):
+    requested_gpu = chosen or layout in ("split", "unified")
+    if unknown and (requested_gpu or layout == "auto"):
         return asdict(
             Plan(
-                refusal=f"the host has {unknown[0]}, which the table of GPUs does not know: say its compute capability "
+                rejection=f"the host has {unknown[0]}, which the table of GPUs does not know: say its compute "
+                f"capability "
                 "with frameworks_capability, or choose frameworks_layout cpu."
             )
         )
@@ -243,7 +244,7 @@ def plan(
     if layout in ("split", "unified") and no_gpu:
         return asdict(
             Plan(
-                refusal=f"frameworks_layout {layout} is for GPUs, and {no_gpu}: choose auto or cpu, or name "
+                rejection=f"frameworks_layout {layout} is for GPUs, and {no_gpu}: choose auto or cpu, or name "
                 "frameworks_profiles to make an image for other hosts."
             )
         )
@@ -266,10 +267,10 @@ def _named(names: tuple[str, ...], host: Host) -> Plan:
     """Judge profiles that somebody named."""
     strangers = [name for name in names if name not in BY_NAME]
     if strangers:
-        return Plan(refusal=f"there is no profile {strangers[0]}: there are {', '.join(BY_NAME)}.")
+        return Plan(rejection=f"there is no profile {strangers[0]}: there are {', '.join(BY_NAME)}.")
     reasons = [f"{name}: {reason}" for name in names for reason in obstacles(BY_NAME[name], host)]
     if reasons:
-        return Plan(refusal=f"frameworks_profiles cannot be installed: {'; '.join(reasons)}.")
+        return Plan(rejection=f"frameworks_profiles cannot be installed: {'; '.join(reasons)}.")
     return Plan(environments(names, host))
 
 
@@ -290,4 +291,4 @@ def _first_that_works(tries: Iterable[tuple[str, ...]], host: Host, layout: str,
         said = f"everything runs on the CPU, because no set of frameworks fits: {'; '.join(reasons)}."
         return Plan(environments(["cpu"], host), (said,))
     ways = "choose an interpreter with frameworks_python" if cpu else "choose frameworks_layout auto or cpu"
-    return Plan(refusal=f"frameworks_layout {layout} cannot be installed: {'; '.join(reasons)}: {ways}.")
+    return Plan(rejection=f"frameworks_layout {layout} cannot be installed: {'; '.join(reasons)}: {ways}.")

@@ -173,11 +173,11 @@ def virtualization(sysfs: Path, procfs: Path) -> str:
 def kernels(root: Path) -> list[dict[str, Any]]:
     """List the installed kernels, the newest last, and whether their headers are there."""
     found = []
-    for folder in (root / "lib" / "modules").glob("*"):
-        image = (root / "boot" / f"vmlinuz-{folder.name}").exists() or (folder / "kernel").is_dir()
-        headers = (folder / "build" / "Makefile").exists() or _linked(root, folder / "build")
+    for directory in (root / "lib" / "modules").glob("*"):
+        image = (root / "boot" / f"vmlinuz-{directory.name}").exists() or (directory / "kernel").is_dir()
+        headers = (directory / "build" / "Makefile").exists() or _linked(root, directory / "build")
         if image or headers:
-            found.append({"release": folder.name, "installed": image, "headers": headers})
+            found.append({"release": directory.name, "installed": image, "headers": headers})
     return sorted(found, key=lambda kernel: [int(part) for part in re.findall(r"\d+", str(kernel["release"]))])
 
 
@@ -262,9 +262,9 @@ def managed(root: Path) -> dict[str, Any]:
 def userland(root: Path) -> str:
     """Give the version of the driver's libraries, by the names of their files."""
     found = set()
-    for folder in LIBRARIES:
+    for directory in LIBRARIES:
         for name in ("libnvidia-ml.so", "libcuda.so"):
-            for path in root.glob(f"{folder}/{name}.*.*"):
+            for path in root.glob(f"{directory}/{name}.*.*"):
                 version = path.name.removeprefix(f"{name}.")
                 if len(numbers(version)) > 1:
                     found.add(version)
@@ -298,8 +298,8 @@ def kind(root: Path, procfs: Path, found: dict[str, dict[str, str]]) -> str:
 def blocked(root: Path, module: str) -> bool:
     """Tell whether modprobe.d(5) keeps a module from being loaded by itself."""
     pattern = re.compile(rf"^\s*blacklist\s+{module}\s*$", re.MULTILINE)
-    folders = ("etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d")
-    return any(pattern.search(read(path)) for folder in folders for path in (root / folder).glob("*.conf"))
+    directories = ("etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d")
+    return any(pattern.search(read(path)) for directory in directories for path in (root / directory).glob("*.conf"))
 
 
 def processes(procfs: Path) -> list[dict[str, Any]]:

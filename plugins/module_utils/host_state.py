@@ -47,8 +47,8 @@ def cores() -> int:
 
 
 def existing_parent(path: Path) -> Path:
-    """Give the nearest folder above that exists already."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    """Give the nearest directory above that exists already."""
+    return next(directory for directory in (path, *path.parents) if directory.exists())
 
 
 def disk_gb(path: Path) -> tuple[float, float]:
@@ -89,11 +89,11 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
 def why_unreachable(url: str, authorities: str, proxies: dict[str, str], timeout: float, whole: bool = False) -> str:
     """Ask a source for its front page; give nothing when it answers, else the reason in words.
 
-    Any answer of the server itself counts, a refusal of the front page too: mirrors seldom serve one. With `whole`
+    Any answer of the server itself counts, a rejection of the front page too: mirrors seldom serve one. With `whole`
     the address is that of a file, which must be there.
     """
     if not url.startswith(("http://", "https://")):
-        return "" if Path(url.removeprefix("file://")).exists() else "there is no such file or folder on the host"
+        return "" if Path(url.removeprefix("file://")).exists() else "there is no such file or directory on the host"
     context = ssl.create_default_context()
     try:
         if authorities:

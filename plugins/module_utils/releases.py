@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Releases of a Python environment that is made from a lock: made beside the one in use, switched atomically."""
+"""Releases of a Python environment that is made from a lock: made next to the one in use, switched atomically."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.module_utils.installer_words import FULL, explain
+from ansible_collections.gpulab.core.plugins.module_utils.installer_messages import FULL, explain
 
 MARKER = ".gpulab-release.json"
 REPLACED = ".gpulab-replaced"
@@ -38,14 +38,14 @@ BYTECODE = ".gpulab-bytecode"
 """Marks that a release has its bytecode: it can be used before, and its first imports take longer then."""
 BYTECODE_LOCK = ".bytecode.lock"
 TESTS = re.compile(r"/site-packages/(?:.*/)?(?:tests?/|[^/]+_test\.py$)")
-"""Packages' own tests, as their folders and files are commonly named; `testing` is not among them, people import it."""
+"""Packages' own tests, as their directories and files are commonly named. `testing` is used by users."""
 PORTIONS = 4
 """Files are compiled in so many portions per processor: whoever is done early takes one more."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 
 
 class InstallError(Exception):
-    """An installer failed; the text is what a person needs."""
+    """An installer failed; the text is what a user needs."""
 
 
 class BusyError(InstallError):
@@ -191,7 +191,7 @@ class Release:
             except DamageError:
                 if not Path(self.params["uv"]).exists():
                     raise
-                # What somebody changed in another environment's file changed in the cache, too: take all anew, once.
+                # What somebody changed in another environment's file changed in the cache, too: take all again, once.
                 self.run([str(self.params["uv"]), "cache", "clean", "--quiet"])
                 self.build()
         except (InstallError, OSError):
@@ -206,9 +206,9 @@ class Release:
         for left in self.root.glob(f"{WORK}*"):
             shutil.rmtree(left)
         # Not in the host's /tmp: what installers unpack and run lies where only root can enter.
-        with tempfile.TemporaryDirectory(prefix=WORK, dir=self.root) as folder:
-            work = Path(folder)
-            self.variables["TMPDIR"] = folder
+        with tempfile.TemporaryDirectory(prefix=WORK, dir=self.root) as directory:
+            work = Path(directory)
+            self.variables["TMPDIR"] = directory
             lock = work / "lock.txt"
             lock.write_text(self.lock, encoding="utf-8")
             uv = self._make_venv(work)
@@ -261,7 +261,7 @@ class Release:
         return not self.has_bytecode()
 
     def write_bytecode(self) -> None:
-        """Write the bytecode that people's sessions cannot write; what does not compile is not meant to be imported.
+        """Write the bytecode that users' sessions cannot write; what does not compile is not meant to be imported.
 
         Packages' own tests are left out: they are a fifth of all code, and nobody imports them.
         """
@@ -295,7 +295,7 @@ class Release:
         return done.stdout.decode(errors="replace")
 
     def _verify(self) -> None:
-        """Refuse an environment in which one package overwrote another's files: nothing else would notice."""
+        """Reject an environment in which one package overwrote another's files: nothing else would notice."""
         # Imported here: most runs make nothing, and importlib.metadata is a tenth of what those take.
         from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
 
@@ -341,8 +341,8 @@ class Release:
         Used as it is, it saves the seconds of making an environment with pip in it, only to replace it.
         """
         ask = "import sysconfig; print(sysconfig.get_config_var('WHEEL_PKG_DIR') or '')"
-        folder = ask_python(self.python, ask)
-        return next(iter(sorted(Path(folder).glob("pip-*.whl"))), None) if folder else None
+        directory = ask_python(self.python, ask)
+        return next(iter(sorted(Path(directory).glob("pip-*.whl"))), None) if directory else None
 
     def _install_node_packages(self) -> None:
         for name, text in self.params["node_data"].items():
@@ -404,10 +404,10 @@ def ask_python(interpreter: str, code: str) -> str:
 
 
 def python_files(root: Path) -> Iterator[str]:
-    """Give the Python files below a folder."""
-    for folder, _folders, names in os.walk(root):
+    """Give the Python files below a directory."""
+    for directory, _folders, names in os.walk(root):
         for name in names:
-            path = f"{folder}/{name}"
+            path = f"{directory}/{name}"
             if name.endswith(".py") and os.path.isfile(path):  # noqa: PTH113  # tens of thousands of files
                 yield path
 
@@ -419,7 +419,7 @@ def only(lock: str, name: str) -> str:
 
 
 def unpack(archive: str, target: Path) -> None:
-    """Unpack a base64 tar archive that the action plugin made of a folder."""
+    """Unpack a base64 tar archive that the action plugin made of a directory."""
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive))) as opened:
         if hasattr(tarfile, "data_filter"):
             opened.extractall(target, filter="data")

@@ -52,15 +52,15 @@ def damaged(packages: Iterable[Distribution]) -> list[str]:
 def damaged_in(package: Distribution) -> list[str]:
     """Give the files of one package that are not what its wheel's RECORD says."""
     found = []
-    owner, folder = package.metadata["Name"], str(package.locate_file(""))
+    owner, directory = package.metadata["Name"], str(package.locate_file(""))
     # Not Distribution.files: from Python 3.12 on it leaves out what is missing.
     for path, recorded, _size in csv.reader((package.read_text("RECORD") or "").splitlines()):
         mode, _mark, wanted = recorded.partition("=")
-        # Some wheels carry bytecode by mistake (NumPy 2.2); the installer compiles it anew.
+        # Some wheels carry bytecode by mistake (NumPy 2.2); the installer compiles it again.
         if mode != "sha256" or path.endswith(".pyc"):
             continue
         try:
-            if digest(os.path.join(folder, path)) != wanted:  # noqa: PTH118  # a Path for each of all files takes longer
+            if digest(os.path.join(directory, path)) != wanted:  # noqa: PTH118  # a Path for each of all files takes longer
                 found.append(f"{owner}: {path} has other content")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             found.append(f"{owner}: {path} is missing")

@@ -13,7 +13,7 @@ from pathlib import Path
 def write_whole(path: Path, text: str, mode: int, owner: str | None = None, group: str | None = None) -> None:
     """Write a file whole or not at all.
 
-    It is private until owner and mode are set, and lies in the same folder, so that the last step is a rename.
+    It is private until owner and mode are set, and lies in the same directory, so that the last step is a rename.
     Raises LookupError where the host has no such owner or group; nothing is left behind then.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -8,13 +8,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: account_preflight
 author: The gpulab team (@gpulab)
-short_description: Whether wished accounts fit the accounts that a host already has
+short_description: Whether requested accounts fit the accounts that a host already has
 description:
-  - An account that is there is adopted when it is a person's and its uid is the wished one; else it is refused by name.
+  - An account that is there is adopted when it is a user's and its uid is the requested one; else it is rejected by
+    name.
   - Only reads; behaves the same in check mode.
 options:
   accounts:
-    description: The wished accounts.
+    description: The requested accounts.
     type: list
     elements: dict
     required: true
@@ -39,7 +40,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 adopted:
-  description: Names of wished accounts that the host has already.
+  description: Names of requested accounts that the host has already.
   type: list
   elements: str
   returned: always
@@ -57,13 +58,13 @@ NOBODY = 65534
 
 
 def account_problems(
-    wished: Sequence[dict[str, Any]], there: Sequence[pwd.struct_passwd], home_root: Path = Path("/home")
+    requested: Sequence[dict[str, Any]], there: Sequence[pwd.struct_passwd], home_root: Path = Path("/home")
 ) -> list[str]:
-    """Find wishes that would overwrite what is there."""
+    """Find settings that would overwrite what is there."""
     by_name = {entry.pw_name: entry for entry in there}
     by_uid = {entry.pw_uid: entry for entry in there}
     found = []
-    for account in wished:
+    for account in requested:
         name, uid = account["name"], account.get("uid")
         entry = by_name.get(name)
         if entry and (entry.pw_uid < LEAST_UID or entry.pw_uid == NOBODY):
@@ -71,10 +72,10 @@ def account_problems(
         elif entry and uid is not None and entry.pw_uid != uid:
             there_uid = entry.pw_uid
             found.append(
-                f"user {name} exists with uid {there_uid}, not {uid}: wish uid {there_uid}, or change it there."
+                f"user {name} exists with uid {there_uid}, not {uid}: setting uid {there_uid}, or change it there."
             )
         elif not entry and uid in by_uid:
-            found.append(f"uid {uid}, wished for {name}, belongs to {by_uid[uid].pw_name}: choose another uid.")
+            found.append(f"uid {uid}, requested for {name}, belongs to {by_uid[uid].pw_name}: choose another uid.")
         elif not entry and (home_root / name).exists():
             found.append(f"{home_root / name} exists and user {name} does not: move it away, or make its account.")
     return found
@@ -93,9 +94,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    wished, there = module.params["accounts"], pwd.getpwall()
-    adopted = sorted({account["name"] for account in wished} & {entry.pw_name for entry in there})
-    problems = account_problems(wished, there)
+    requested, there = module.params["accounts"], pwd.getpwall()
+    adopted = sorted({account["name"] for account in requested} & {entry.pw_name for entry in there})
+    problems = account_problems(requested, there)
     if problems:
         module.fail_json(
             msg="Nothing was changed, because " + " Also, ".join(problems), problems=problems, adopted=adopted

@@ -8,14 +8,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: account_state
 author: The gpulab team (@gpulab)
-short_description: In what a host's accounts and groups differ from the wished ones
+short_description: In what a host's accounts and groups differ from the requested ones
 description:
   - Reads the accounts, groups and homes of a host in one go and names those that differ, so that a play calls the
     modules that change them for these alone.
   - Only reads; behaves the same in check mode.
 options:
   accounts:
-    description: The wished accounts.
+    description: The requested accounts.
     type: list
     elements: dict
     required: true
@@ -62,7 +62,7 @@ options:
     type: bool
     default: true
   shell:
-    description: The login shell of people.
+    description: The login shell of users.
     type: path
     default: /bin/bash
 extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
@@ -85,7 +85,7 @@ missing_groups:
   elements: str
   returned: always
 differing:
-  description: Names of accounts that are not there or not as wished.
+  description: Names of accounts that are not there or not as requested.
   type: list
   elements: str
   returned: always
@@ -159,23 +159,23 @@ PRIVATE = 0o700
 
 
 def expiry_day(last: str | None) -> int | None:
-    """Give shadow's day for a wished last day: pam_unix refuses from that day on, so it is the day after."""
+    """Give shadow's day for a requested last day: pam_unix rejects from that day on, so it is the day after."""
     return (date.fromisoformat(last) + timedelta(days=1) - FIRST_DAY).days if last else None
 
 
 def differs(
-    wish: Mapping[str, Any],
+    setting: Mapping[str, Any],
     entry: pwd.struct_passwd | None,
     expires: int | None,
     memberships: Mapping[str, Set[str]],
     shell: str,
 ) -> bool:
-    """Tell whether an account is not as wished, its password apart. Groups that it is in besides do not matter."""
+    """Tell whether an account is not as requested, its password apart. Groups that it is in besides do not matter."""
     if entry is None or entry.pw_shell != shell or home_state(Path(entry.pw_dir)) == "missing":
         return True
-    if any(wish["name"] not in memberships.get(group, frozenset()) for group in wish.get("groups") or []):
+    if any(setting["name"] not in memberships.get(group, frozenset()) for group in setting.get("groups") or []):
         return True
-    return expiry_day(wish.get("expires")) != expires
+    return expiry_day(setting.get("expires")) != expires
 
 
 def home_state(home: Path) -> str:
@@ -256,9 +256,9 @@ def main() -> None:
     host = {entry.gr_name: rules.Group(entry.gr_gid, frozenset(every[entry.gr_name])) for entry in grp.getgrall()}
     secrets = shadow(SHADOW.read_text(encoding="utf-8"))
     requested: rules.Members = {group: set() for group in [*owned, *module.params["groups"]]}
-    for wish in wished:
-        for group in wish["groups"]:
-            requested.setdefault(group, set()).add(wish["name"])
+    for setting in wished:
+        for group in setting["groups"]:
+            requested.setdefault(group, set()).add(setting["name"])
     try:
         record, others = rules.stored(path), rules.granted_by_others(path)
     except (OSError, ValueError) as error:
@@ -268,7 +268,7 @@ def main() -> None:
     plan = rules.plan(record, requested, host, owned, primary, others)
 
     # Passwords.
-    configured = {wish["name"]: wish["password_hash"] for wish in wished if wish["password_hash"]}
+    configured = {setting["name"]: setting["password_hash"] for setting in wished if setting["password_hash"]}
     fields = {name: secrets[name][0] if name in secrets and name in entries else None for name in names}
     before = host[owned[0]].members if plan.upgraded else frozenset()
     new_passwords = [
@@ -333,13 +333,13 @@ def main() -> None:
         changed=False,
         missing_groups=[name for name in module.params["groups"] if name not in host],
         differing=[
-            wish["name"]
-            for wish in wished
-            if wish["name"] in new_passwords
+            setting["name"]
+            for setting in wished
+            if setting["name"] in new_passwords
             or differs(
-                wish,
-                entries.get(wish["name"]),
-                secrets.get(wish["name"], ("", None))[1],
+                setting,
+                entries.get(setting["name"]),
+                secrets.get(setting["name"], ("", None))[1],
                 memberships,
                 module.params["shell"],
             )
@@ -348,7 +348,9 @@ def main() -> None:
         locked=[name for name in names if rules.is_locked(fields[name])],
         open_homes={name: home for name, home in homes.items() if name not in unsafe},
         expired=[
-            wish["name"] for wish in wished if (day := expiry_day(wish.get("expires"))) is not None and day <= today
+            setting["name"]
+            for setting in wished
+            if (day := expiry_day(setting.get("expires"))) is not None and day <= today
         ],
         revoked=[{"group": group, "name": name} for group, name in plan.revoked],
         leavers=leavers,

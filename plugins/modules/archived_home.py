@@ -21,8 +21,8 @@ options:
     type: list
     elements: str
     required: true
-  folder:
-    description: Folder of the archives.
+  directory:
+    description: Directory of the archives.
     type: path
     required: true
   timeout:
@@ -40,7 +40,7 @@ EXAMPLES = r"""
 - name: Pack eve's home away
   gpulab.core.archived_home:
     names: [eve]
-    folder: /var/lib/gpulab/homes
+    directory: /var/lib/gpulab/homes
 """
 
 RETURN = r"""
@@ -142,9 +142,9 @@ def pack(module: AnsibleModule, aside: Path, archive: Path) -> None:
         half.unlink(missing_ok=True)
 
 
-def archived(module: AnsibleModule, job: Job, folder: Path) -> str:
+def archived(module: AnsibleModule, job: Job, directory: Path) -> str:
     """Archive one home; return why it is kept, nothing when it is gone."""
-    archive = folder / f"{job.aside.name}.tar.gz"
+    archive = directory / f"{job.aside.name}.tar.gz"
     place = job.home or job.aside
     try:
         if job.home:
@@ -176,27 +176,27 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
-            "folder": {"type": "path", "required": True},
+            "directory": {"type": "path", "required": True},
             "timeout": {"type": "int", "default": 14400},
         },
         supports_check_mode=True,
     )
-    folder, names, entries = Path(module.params["folder"]), module.params["names"], pwd.getpwall()
+    directory, names, entries = Path(module.params["directory"]), module.params["names"], pwd.getpwall()
     found, kept = homes(names, entries)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     parents = [Path(entry.pw_dir).parent for entry in entries if entry.pw_name in names]
     jobs = [Job(aside, None) for aside in unfinished(names, parents)]
     jobs += [Job(home.parent / ASIDE / f"{name}-{stamp}", home) for name, home in found.items()]
-    if unsafe := unsafe_directory(folder):
-        module.fail_json(msg=f"{folder}: other accounts can replace what is in {unsafe}. Choose another directory.")
+    if unsafe := unsafe_directory(directory):
+        module.fail_json(msg=f"{directory}: other accounts can replace what is in {unsafe}. Choose another directory.")
     if jobs and not module.check_mode:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
         os.umask(0o077)
-        kept += [reason for job in jobs if (reason := archived(module, job, folder))]
+        kept += [reason for job in jobs if (reason := archived(module, job, directory))]
     for reason in kept:
         module.warn(reason)
-    archives = [path for job in jobs if (path := folder / f"{job.aside.name}.tar.gz").exists() or module.check_mode]
+    archives = [path for job in jobs if (path := directory / f"{job.aside.name}.tar.gz").exists() or module.check_mode]
     module.exit_json(changed=bool(jobs), archives=[str(path) for path in archives], kept=kept)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: disk_quotas
 author: The gpulab team (@gpulab)
-short_description: How much of the disk each person's files may take
+short_description: How much of the disk each user's files may take
 description:
-  - Sets the quotas of people on the file system of their homes, where that is mounted with quotas for users.
+  - Sets the quotas of users on the file system of their homes, where that is mounted with quotas for users.
   - Where it is not, it says so by name and how to switch them on, and changes nothing. Whoever is over the limit can
     still log in and delete.
 options:
-  budgets:
-    description: The people and their limits; one without the key C(disk) has no quota.
+  limits:
+    description: The users and their limits; one without the key C(disk) has no quota.
     type: list
     elements: dict
     required: true
@@ -27,19 +27,19 @@ extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
     support: none
-    description: Names the people whose quotas changed.
+    description: Names the users whose quotas changed.
 """
 
 EXAMPLES = r"""
 - name: Give ada 50 GB
   gpulab.core.disk_quotas:
-    budgets:
+    limits:
       - {name: ada, limits: {disk: 50G}}
 """
 
 RETURN = r"""
 names:
-  description: People whose quotas changed.
+  description: Users whose quotas changed.
   type: list
   elements: str
   returned: always
@@ -71,17 +71,17 @@ def mounted(path: str, mounts: str) -> tuple[str, str, list[str]]:
 
 
 def problem(path: str, mounts: str) -> str:
-    """Tell why quotas cannot be had for homes below a path, and the way out; nothing where they can."""
+    """Tell why quotas cannot be had for homes below a path, and the fix; nothing where they can."""
     where, kind, options = mounted(path, mounts)
     if kind not in ("ext4", "xfs"):
-        return f"limits.disk: {path} is on {kind}, which knows no quotas for users: use ext4 or xfs, or wish none."
+        return f"limits.disk: {path} is on {kind}, which knows no quotas for users: use ext4 or xfs, or setting none."
     if not {"usrquota", "quota", "uquota"} & set(options) and not any(
         each.startswith("usrjquota=") for each in options
     ):
         feature = " and tune2fs -O quota to the device" if kind == "ext4" else ""
         return (
             f"limits.disk: {where} ({kind}) is mounted without quotas for users: add usrquota to its options in "
-            f"/etc/fstab{feature}, mount it anew, or wish no disk."
+            f"/etc/fstab{feature}, mount it again, or setting no disk."
         )
     return ""
 
@@ -96,19 +96,17 @@ def reported(text: str) -> dict[str, int]:
     return found
 
 
-def differing(
-    budgets: Sequence[Mapping[str, Any]], uids: Mapping[str, int], there: Mapping[str, int]
-) -> dict[str, int]:
+def differing(limits: Sequence[Mapping[str, Any]], uids: Mapping[str, int], there: Mapping[str, int]) -> dict[str, int]:
     """Give the limits that must change, in blocks by name; 0 lifts one."""
     found = {}
-    for budget in budgets:
-        name = str(budget["name"])
+    for entry in limits:
+        name = str(entry["name"])
         if name not in uids:
             continue
-        size = (budget.get("limits") or {}).get("disk")
-        wished = blocks(str(size)) if size is not None else 0
-        if wished != there.get(str(uids[name]), 0):
-            found[name] = wished
+        size = (entry.get("limits") or {}).get("disk")
+        requested = blocks(str(size)) if size is not None else 0
+        if requested != there.get(str(uids[name]), 0):
+            found[name] = requested
     return found
 
 
@@ -116,13 +114,13 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "budgets": {"type": "list", "elements": "dict", "required": True},
+            "limits": {"type": "list", "elements": "dict", "required": True},
             "only_check": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    budgets = module.params["budgets"]
-    if not any((budget.get("limits") or {}).get("disk") is not None for budget in budgets):
+    limits = module.params["limits"]
+    if not any((entry.get("limits") or {}).get("disk") is not None for entry in limits):
         module.exit_json(changed=False, names=[])
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     if found := problem("/home", mounts):
@@ -133,7 +131,7 @@ def main() -> None:
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     text = module.run_command(["repquota", "--user", "--no-names", where], check_rc=True)[1]
     uids = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
-    changes = differing(budgets, uids, reported(text))
+    changes = differing(limits, uids, reported(text))
     for name, size in [] if module.check_mode else changes.items():
         module.run_command(["setquota", "--user", name, str(size), str(size), "0", "0", where], check_rc=True)
     module.exit_json(changed=bool(changes), names=sorted(changes))

@@ -22,7 +22,7 @@ options:
     type: int
     required: true
   version:
-    description: Beginning of the version that is wished, such as C(580.95.05); empty for the newest one.
+    description: Beginning of the version that is requested, such as C(580.95.05); empty for the newest one.
     type: str
     default: ''
   repository:
@@ -115,15 +115,15 @@ def upstream(version: str) -> str:
     return re.sub(r"^\d+:", "", version)
 
 
-def pick(versions: Iterable[tuple[str, Sequence[str]]], wishes: dict[str, object]) -> tuple[str, list[str]]:
+def pick(versions: Iterable[tuple[str, Sequence[str]]], settings: dict[str, object]) -> tuple[str, list[str]]:
     """Pick the first fitting version (they come newest first, with the addresses that have it), and name the others."""
-    wished = str(wishes["version"] or "")
+    requested = str(settings["version"] or "")
     found, others = "", []
     for version, addresses in versions:
         own = upstream(version)
-        here = any(address.startswith(str(wishes["repository"])) for address in addresses)
-        same = wished in ("", version) or bool(re.match(rf"{re.escape(wished)}(?![0-9])", own))
-        if not found and same and own.split(".")[0] == str(wishes["branch"]) and here is wishes["vendor"]:
+        here = any(address.startswith(str(settings["repository"])) for address in addresses)
+        same = requested in ("", version) or bool(re.match(rf"{re.escape(requested)}(?![0-9])", own))
+        if not found and same and own.split(".")[0] == str(settings["branch"]) and here is settings["vendor"]:
             found = version
         else:
             others.append(version)

@@ -15,7 +15,7 @@ description:
   - Processes that do not end are reported when those of all users were killed.
   - For users who leave, it also removes what they keep in memory (C(/dev/shm), IPC of System V and POSIX) and in their
     own /tmp. Files in homes and shared directories stay.
-  - An account of the system is refused, and so is one that the module itself runs as or is started from.
+  - An account of the system is rejected, and so is one that the module itself runs as or is started from.
 options:
   names:
     description: Login names. One without an account is passed over.
@@ -53,7 +53,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: End what somebody runs whose access was withdrawn
+- name: End what somebody runs whose access was revoked
   gpulab.core.end_sessions:
     names: [eve, victor]
     leaving: [eve]
@@ -174,9 +174,9 @@ def owner(path: Path) -> int | None:
 
 def left_files(name: str, uid: int, instances: Path | None, memory: Iterable[Path] = IN_MEMORY) -> list[Path]:
     """Return what a user keeps in memory, and the user's own directories below `instances`."""
-    places = [path for folder in memory if folder.is_dir() for path in folder.iterdir() if owner(path) == uid]
+    places = [path for directory in memory if directory.is_dir() for path in directory.iterdir() if owner(path) == uid]
     if instances and instances.is_dir():
-        places += [path for folder in instances.iterdir() if (path := folder / name).is_dir()]
+        places += [path for directory in instances.iterdir() if (path := directory / name).is_dir()]
     return sorted(places)
 
 

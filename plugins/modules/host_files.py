@@ -8,9 +8,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_files
 author: The gpulab team (@gpulab)
-short_description: Files and folders with their content, owner and mode, all in one round trip
+short_description: Files and directories with their content, owner and mode, all in one round trip
 description:
-  - Makes a list of files, folders and links as they are wished, in their order.
+  - Makes a list of files, directories and links as they are requested, in their order.
   - A loop over M(ansible.builtin.template) costs one round trip per file; over SSH that is most of the time of a run
     that changes nothing.
   - A file is replaced in one step, so that no reader sees half of it.
@@ -43,7 +43,7 @@ options:
         description: What the link points at.
         type: path
       mode:
-        description: Permissions in octal, as a string. Needed for files and folders.
+        description: Permissions in octal, as a string. Needed for files and directories.
         type: str
       owner:
         description: Name of the owner.
@@ -132,7 +132,7 @@ KIND = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK, "
 
 
 class CannotBeMade(Exception):
-    """The wish and the host do not fit; the text names the path and the way out."""
+    """The setting and the host do not fit; the text names the path and the fix."""
 
 
 def lookup(path: Path) -> os.stat_result | None:
@@ -152,22 +152,22 @@ def number(find: Callable[[str], int], name: str) -> int | None:
 
 
 class Wished:
-    """One wish, compared with the host."""
+    """One setting, compared with the host."""
 
-    def __init__(self, wish: Wish, check: bool) -> None:
-        self.wish, self.check = wish, check
-        self.path = Path(wish["path"])
-        self.state: str = wish["state"]
+    def __init__(self, setting: Wish, check: bool) -> None:
+        self.setting, self.check = setting, check
+        self.path = Path(setting["path"])
+        self.state: str = setting["state"]
         self.there = lookup(self.path)
         self.changed = False
         self.diffs: list[dict[str, str]] = []
 
     def meet(self) -> None:
-        """Make the path as wished; raise CannotBeMade where something else is in its place."""
+        """Make the path as requested; raise CannotBeMade where something else is in its place."""
         if self.state == "absent":
             self._remove()
             return
-        if not self.there and not self.wish["create"] and (self.state == "block" or not self.path.parent.is_dir()):
+        if not self.there and not self.setting["create"] and (self.state == "block" or not self.path.parent.is_dir()):
             return
         # A link may give way to a file: what it points at is never written through.
         fits = not self.there or KIND[self.state](self.there.st_mode)
@@ -175,7 +175,7 @@ class Wished:
             raise CannotBeMade(f"{self.path} is there and is not a {self.state}: move it away")
         try:
             getattr(self, f"_make_{self.state}")()
-            kept = self.state == "directory" and self.there and not self.wish["force"]
+            kept = self.state == "directory" and self.there and not self.setting["force"]
             if self.state != "link" and not kept:
                 self._set_attributes()
         except LookupError as error:  # shutil.chown: no such user, no such group
@@ -195,11 +195,11 @@ class Wished:
                 self.path.unlink()
 
     def _make_directory(self) -> None:
-        if not self.there and self._change("", "a folder\n"):
+        if not self.there and self._change("", "a directory\n"):
             self.path.mkdir(mode=0o700, parents=True)
 
     def _make_link(self) -> None:
-        target = self.wish["target"]
+        target = self.setting["target"]
         before = str(self.path.readlink()) if self.there else ""
         if before != target and self._change(f"{before}\n" if before else "", f"{target}\n"):
             fresh = self.path.with_name(f".{self.path.name}.gpulab")
@@ -209,15 +209,15 @@ class Wished:
 
     def _make_file(self) -> None:
         is_file = self.there is not None and stat.S_ISREG(self.there.st_mode)
-        if is_file and not self.wish["force"]:
+        if is_file and not self.setting["force"]:
             return
         before = self.path.read_bytes() if is_file else b""
-        self._write(is_file, before, self.wish["content"])
+        self._write(is_file, before, self.setting["content"])
 
     def _make_block(self) -> None:
         try:
             before = self.path.read_bytes() if self.there else b""
-            after = with_block(before.decode(), self.wish["mark"], self.wish["content"].splitlines())
+            after = with_block(before.decode(), self.setting["mark"], self.setting["content"].splitlines())
         except UnicodeDecodeError:
             raise CannotBeMade(f"{self.path} is there and is no text: move it away") from None
         self._write(bool(self.there), before, after)
@@ -229,16 +229,16 @@ class Wished:
         if self._change(before.decode(errors="replace"), after):
             if not self.path.parent.is_dir():
                 raise CannotBeMade(f"{self.path.parent} is not there")
-            if self.wish.get("validate"):
+            if self.setting.get("validate"):
                 self._validate(after)
-            write_whole(self.path, after, int(self.wish["mode"], 8), self.wish["owner"], self.wish["group"])
+            write_whole(self.path, after, int(self.setting["mode"], 8), self.setting["owner"], self.setting["group"])
 
     def _validate(self, text: str) -> None:
         """Check the text by the command, in a file that root alone can read; raise CannotBeMade with its output."""
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            argv = shlex.split(self.wish["validate"] % file.name)
+            argv = shlex.split(self.setting["validate"] % file.name)
             try:
                 done = subprocess.run(argv, capture_output=True, text=True, timeout=VALIDATE_SECONDS, check=False)
             except (OSError, subprocess.TimeoutExpired) as error:
@@ -248,23 +248,23 @@ class Wished:
 
     def _own(self, path: Path) -> None:
         """Give a path its owner and mode."""
-        shutil.chown(path, self.wish["owner"], self.wish["group"])
-        path.chmod(int(self.wish["mode"], 8))
+        shutil.chown(path, self.setting["owner"], self.setting["group"])
+        path.chmod(int(self.setting["mode"], 8))
 
     def _uid(self) -> int | None:
-        return number(lambda name: pwd.getpwnam(name).pw_uid, self.wish["owner"])
+        return number(lambda name: pwd.getpwnam(name).pw_uid, self.setting["owner"])
 
     def _gid(self) -> int | None:
-        return number(lambda name: grp.getgrnam(name).gr_gid, self.wish["group"])
+        return number(lambda name: grp.getgrnam(name).gr_gid, self.setting["group"])
 
     def _set_attributes(self) -> None:
         """See to owner and mode of what is there."""
         now = lookup(self.path)
         if now is None or not KIND[self.state](now.st_mode):  # in check mode
             return
-        wished = (self._uid(), self._gid(), int(self.wish["mode"], 8))
+        requested = (self._uid(), self._gid(), int(self.setting["mode"], 8))
         found = (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode))
-        if found != wished and (self.changed or self._change(shown(found), shown(wished))) and not self.check:
+        if found != requested and (self.changed or self._change(shown(found), shown(requested))) and not self.check:
             self._own(self.path)
 
 
@@ -273,19 +273,19 @@ def shown(attributes: tuple[int | None, int | None, int]) -> str:
     return f"owner {attributes[0]} group {attributes[1]} mode {attributes[2]:04o}\n"
 
 
-def problem(wish: Wish) -> str:
-    """Tell what is wrong with a wish in itself."""
-    if not wish["path"].startswith("/"):
-        return f"{wish['path']}: the path must be absolute"
+def problem(setting: Wish) -> str:
+    """Tell what is wrong with a setting in itself."""
+    if not setting["path"].startswith("/"):
+        return f"{setting['path']}: the path must be absolute"
     needed = {
         "file": ("content", "mode"),
         "directory": ("mode",),
         "link": ("target",),
         "absent": (),
         "block": ("content", "mode", "mark"),
-    }[wish["state"]]
-    missing = [name for name in needed if wish[name] is None]
-    return f"{wish['path']}: state {wish['state']} needs {' and '.join(missing)}" if missing else ""
+    }[setting["state"]]
+    missing = [name for name in needed if setting[name] is None]
+    return f"{setting['path']}: state {setting['state']} needs {' and '.join(missing)}" if missing else ""
 
 
 def main() -> None:
@@ -294,16 +294,16 @@ def main() -> None:
         argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": SPEC}},
         supports_check_mode=True,
     )
-    wishes = module.params["files"]
-    if problems := [text for wish in wishes if (text := problem(wish))]:
+    settings = module.params["files"]
+    if problems := [text for setting in settings if (text := problem(setting))]:
         module.fail_json(msg=f"Nothing was changed, because {'; '.join(problems)}.")
     done: list[Wished] = []
-    for wish in wishes:
+    for setting in settings:
         try:
-            done.append(Wished(wish, module.check_mode))
+            done.append(Wished(setting, module.check_mode))
             done[-1].meet()
         except (CannotBeMade, OSError) as error:
-            reason = f"{wish['path']}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            reason = f"{setting['path']}: {error.strerror}" if isinstance(error, OSError) else str(error)
             module.fail_json(msg=f"{reason}.", changed_paths=[str(each.path) for each in done if each.changed])
     changed = [each for each in done if each.changed]
     module.exit_json(

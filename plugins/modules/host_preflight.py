@@ -8,9 +8,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_preflight
 author: The gpulab team (@gpulab)
-short_description: Whether a host can carry what is wished, before anything is changed
+short_description: Whether a host can carry what is requested, before anything is changed
 description:
-  - Compares the host with what a role needs and names everything that is missing at once, each with its way out.
+  - Compares the host with what a role needs and names everything that is missing at once, each with its fix.
   - Only reads; behaves the same in check mode.
 options:
   minimum:
@@ -22,7 +22,7 @@ options:
     type: str
     default: gpulab_minimum
   free_gb:
-    description: Space that must be free, by folder. A folder need not exist yet.
+    description: Space that must be free, by directory. A directory need not exist yet.
     type: dict
     default: {}
   supported_os:
@@ -54,7 +54,7 @@ options:
     default: []
     suboptions:
       url:
-        description: Address, or a folder on the host.
+        description: Address, or a directory on the host.
         type: str
         required: true
       variable:
@@ -136,7 +136,7 @@ from ansible_collections.gpulab.core.plugins.module_utils import host_state
 
 
 def system_problems(host: dict[str, Any]) -> list[str]:
-    """Refuse a system that the roles are not written for, by name."""
+    """Reject a system that the roles are not written for, by name."""
     if host["version"] in host_state.SUPPORTED.get(host["os"], ()):
         return []
     known = "; ".join(f"{name.capitalize()} {', '.join(versions)}" for name, versions in host_state.SUPPORTED.items())
@@ -157,24 +157,24 @@ def size_problems(host: dict[str, Any], minimum: dict[str, Any], variable: str) 
 def space_problems(free_gb: dict[str, Any]) -> list[str]:
     """Compare free space with what will be written."""
     found = []
-    for folder, wanted in free_gb.items():
-        free = host_state.disk_gb(Path(folder))[1]
+    for directory, wanted in free_gb.items():
+        free = host_state.disk_gb(Path(directory))[1]
         if free < float(wanted):
-            found.append(f"{folder} has {free:.1f} GB free and needs {float(wanted):g} GB: make room there.")
+            found.append(f"{directory} has {free:.1f} GB free and needs {float(wanted):g} GB: make room there.")
     return found
 
 
 def port_problems(ports: list[dict[str, Any]]) -> list[str]:
     """Find ports that somebody else has."""
     found = []
-    for wish in ports:
-        strangers = [each for each in host_state.listeners(wish["port"]) if each.unit != (wish["unit"] or None)]
+    for setting in ports:
+        strangers = [each for each in host_state.listeners(setting["port"]) if each.unit != (setting["unit"] or None)]
         if strangers:
             who = strangers[0]
             unit = f", {who.unit}" if who.unit else ""
             found.append(
-                f"port {wish['port']} is in use by {who.name} (process {who.pid}{unit}): "
-                f"stop it, or choose another port with {wish['variable']}."
+                f"port {setting['port']} is in use by {who.name} (process {who.pid}{unit}): "
+                f"stop it, or choose another port with {setting['variable']}."
             )
     return found
 
@@ -182,12 +182,12 @@ def port_problems(ports: list[dict[str, Any]]) -> list[str]:
 def file_problems(files: list[dict[str, Any]]) -> list[str]:
     """Find files that somebody else has where a role wants to write."""
     found = []
-    for wish in files:
-        path = Path(wish["path"])
+    for setting in files:
+        path = Path(setting["path"])
         if path.is_symlink():
-            own = wish["mark"] in str(path.readlink())
+            own = setting["mark"] in str(path.readlink())
         else:
-            own = not path.exists() or (path.is_file() and wish["mark"].encode() in path.read_bytes())
+            own = not path.exists() or (path.is_file() and setting["mark"].encode() in path.read_bytes())
         if not own:
             found.append(f"{path} is there and is not gpulab's: move it away; it is never overwritten.")
     return found

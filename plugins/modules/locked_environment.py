@@ -10,16 +10,16 @@ module: locked_environment
 author: The gpulab team (@gpulab)
 short_description: Python environments made from a lock, switched atomically
 description:
-  - Installs a hash-locked set of Python packages into a folder of its own, C(releases/ID) below O(path), and then lets
-    the link C(current) point at it. Whoever uses the link never sees half an environment.
+  - Installs a hash-locked set of Python packages into a directory of its own, C(releases/ID) below O(path), and then
+    lets the link C(current) point at it. Whoever uses the link never sees half an environment.
   - ID is a digest of everything that goes in, so that a run with the same input does nothing.
   - After the installation the hash of every file is compared with its wheel's RECORD, and the versions of the loaded
-    cuDNN and NCCL with the lock. Packages that overwrite each other's files are refused.
+    cuDNN and NCCL with the lock. Packages that overwrite each other's files are rejected.
   - A release that an interrupted run left behind is removed and made again. The release before stays for a rollback.
   - Packages that the environment's owner wrote, and npm packages, can come along.
 options:
   path:
-    description: Folder of the environment.
+    description: Directory of the environment.
     type: path
     required: true
   lock:
@@ -29,17 +29,17 @@ options:
   extras:
     description:
       - Further requirements files with hashes, on the controller, whose packages go into the same environment.
-      - What they pin otherwise than O(lock), and what does not fit its packages, is refused in uv's words.
+      - What they pin otherwise than O(lock), and what does not fit its packages, is rejected in uv's words.
     type: list
     elements: path
     default: []
   packages:
-    description: Folders of Python packages on the controller, each with a C(pyproject.toml) built by hatchling.
+    description: Directories of Python packages on the controller, each with a C(pyproject.toml) built by hatchling.
     type: list
     elements: path
     default: []
   node:
-    description: Folder on the controller with C(package.json) and C(package-lock.json). Needs node in the lock.
+    description: Directory on the controller with C(package.json) and C(package-lock.json). Needs node in the lock.
     type: path
   python:
     description: Interpreter that the environment is made with.
@@ -54,7 +54,7 @@ options:
     type: str
     default: ""
   cache:
-    description: Folder of the download cache that all environments share.
+    description: Directory of the download cache that all environments share.
     type: path
     default: /var/cache/gpulab
   sources_file:
@@ -65,7 +65,7 @@ options:
     description:
       - V(current) makes the release and lets O(path)C(/current) point at it.
       - V(prepared) only makes it, so that the large downloads may begin early, in the background (C(async)); whoever
-        asks for V(current) then waits for it, and makes it anew if it failed.
+        asks for V(current) then waits for it, and makes it again if it failed.
       - A prepared release can be made V(current) while its bytecode is being written. V(finished) is V(current), and
         waits for that too.
     type: str
@@ -110,11 +110,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 release:
-  description: Folder of the release that is current now (in check mode, that would be).
+  description: Directory of the release that is current now (in check mode, that would be).
   type: str
   returned: success
 previous:
-  description: Folder of the release that was current before, empty where there was none.
+  description: Directory of the release that was current before, empty where there was none.
   type: str
   returned: success
 """
@@ -123,7 +123,7 @@ import os
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpulab.core.plugins.module_utils.installer_words import explain
+from ansible_collections.gpulab.core.plugins.module_utils.installer_messages import explain
 from ansible_collections.gpulab.core.plugins.module_utils.releases import InstallError, Release
 
 
@@ -173,7 +173,7 @@ def main() -> None:
         result["diff"] = difference(before, release.versions())
     if (changed or finishing) and not module.check_mode:
         if prepare_only:
-            # It runs beside other work (async): what people and other tasks wait for goes first.
+            # It runs next to other work (async): what users and other tasks wait for goes first.
             os.nice(10)
         try:
             release.bring(module.params["state"], module.params["keep"])

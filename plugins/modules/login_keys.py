@@ -8,18 +8,18 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: login_keys
 author: The gpulab team (@gpulab)
-short_description: Public keys that open people's accounts, in root's hands
+short_description: Public keys that open users' accounts, in root's hands
 description:
-  - Writes the wished keys of each person into a file of root's, and lets sshd read it beside the person's own
-    C(~/.ssh/authorized_keys). A key that is not wished any more opens nothing, what people added themselves stays
-    theirs, and root writes into nobody's home, where a link of the person's could lead the pen elsewhere.
+  - Writes the requested keys of each user into a file of root's, and lets sshd read it next to the user's own
+    C(~/.ssh/authorized_keys). A key that is not requested any more opens nothing, what users added themselves stays
+    theirs, and root writes into nobody's home, where a link of the user's could lead the pen elsewhere.
 options:
   owner:
     description: Name of the part of the files that is ours. Whoever calls the module twice on a host takes another one.
     type: str
     required: true
-  people:
-    description: The people; everybody else's keys of this owner are removed.
+  users:
+    description: The users; everybody else's keys of this owner are removed.
     type: list
     elements: dict
     required: true
@@ -33,8 +33,8 @@ options:
         type: list
         elements: str
         default: []
-  folder:
-    description: Folder of the files.
+  directory:
+    description: Directory of the files.
     type: path
     default: /etc/ssh/authorized_keys.d
   drop_in:
@@ -52,14 +52,14 @@ EXAMPLES = r"""
 - name: Let ada's laptop in
   gpulab.core.login_keys:
     owner: gpulab-users
-    people:
+    users:
       - name: ada
         keys: ["ssh-ed25519 AAAA... ada@laptop"]
 """
 
 RETURN = r"""
 names:
-  description: People whose keys changed.
+  description: Users whose keys changed.
   type: list
   elements: str
   returned: always
@@ -79,24 +79,24 @@ OWN = (".ssh/authorized_keys", ".ssh/authorized_keys2")
 """What sshd reads by itself (sshd_config(5), AuthorizedKeysFile)."""
 
 
-def changes(people: Sequence[Mapping[str, Any]], owner: str, folder: Path) -> dict[Path, tuple[str, str]]:
-    """Give the files that are not as wished, with their text before and after."""
-    wished = {str(person["name"]): list(person.get("keys") or []) for person in people}
-    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*") if path.is_file()}
+def changes(users: Sequence[Mapping[str, Any]], owner: str, directory: Path) -> dict[Path, tuple[str, str]]:
+    """Give the files that are not as requested, with their text before and after."""
+    requested = {str(user["name"]): list(user.get("keys") or []) for user in users}
+    there = {path.name: path.read_text(encoding="utf-8") for path in directory.glob("*") if path.is_file()}
     found = {}
-    for name in sorted({*wished, *there}):
+    for name in sorted({*requested, *there}):
         before = there.get(name, "")
-        after = with_block(before, owner, wished.get(name, []))
+        after = with_block(before, owner, requested.get(name, []))
         if after != before:
-            found[folder / name] = (before, after)
+            found[directory / name] = (before, after)
     return found
 
 
-def sshd_setting(shown: str, folder: Path) -> str:
-    """Write sshd's setting: what it reads by now (as `sshd -T` shows), and our folder."""
+def sshd_setting(shown: str, directory: Path) -> str:
+    """Write sshd's setting: what it reads by now (as `sshd -T` shows), and our directory."""
     found = re.search(r"^authorizedkeysfile (.+)$", shown, re.MULTILINE)
     files = found[1].split() if found else list(OWN)
-    ours = f"{folder}/%u"
+    ours = f"{directory}/%u"
     kept = [] if files == ["none"] else [name for name in files if name != ours]
     return f"# Made by gpulab (role users).\nAuthorizedKeysFile {' '.join([*kept, ours])}\n"
 
@@ -109,8 +109,8 @@ def write(path: Path, text: str, mode: int) -> None:
     write_whole(path, text, mode)
 
 
-def tell_sshd(module: AnsibleModule, drop_in: Path, folder: Path) -> bool:
-    """Let sshd read the folder; tell whether that was new. A configuration that sshd refuses is taken back."""
+def tell_sshd(module: AnsibleModule, drop_in: Path, directory: Path) -> bool:
+    """Let sshd read the directory; tell whether that was new. A configuration that sshd rejects is taken back."""
     sshd = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
     if drop_in.is_file() or not sshd or not drop_in.parent.is_dir():
         return False
@@ -118,18 +118,18 @@ def tell_sshd(module: AnsibleModule, drop_in: Path, folder: Path) -> bool:
         return True
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     shown = module.run_command([sshd, "-T"], check_rc=True)[1]
-    write(drop_in, sshd_setting(shown, folder), 0o644)
+    write(drop_in, sshd_setting(shown, directory), 0o644)
     code, _output, error = module.run_command([sshd, "-t"])
     if code:
         drop_in.unlink()
-        module.fail_json(msg=f"sshd refuses {drop_in}, which was taken back: {error.strip()}")
+        module.fail_json(msg=f"sshd rejects {drop_in}, which was taken back: {error.strip()}")
     module.run_command(["systemctl", "try-reload-or-restart", "ssh.service"])
     return True
 
 
 def main() -> None:
     """Run the module."""
-    person = {
+    user = {
         "name": {"type": "str", "required": True},
         # Public keys are no secrets.
         "keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
@@ -137,21 +137,21 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "owner": {"type": "str", "required": True},
-            "people": {"type": "list", "elements": "dict", "required": True, "options": person},
-            "folder": {"type": "path", "default": "/etc/ssh/authorized_keys.d"},
+            "users": {"type": "list", "elements": "dict", "required": True, "options": user},
+            "directory": {"type": "path", "default": "/etc/ssh/authorized_keys.d"},
             "drop_in": {"type": "path", "default": "/etc/ssh/sshd_config.d/50-gpulab-keys.conf"},
         },
         supports_check_mode=True,
     )
-    folder = Path(module.params["folder"])
-    found = changes(module.params["people"], module.params["owner"], folder)
+    directory = Path(module.params["directory"])
+    found = changes(module.params["users"], module.params["owner"], directory)
     diff = [difference(path, before, after) for path, (before, after) in found.items()]
     if found and not module.check_mode:
-        folder.mkdir(mode=0o755, exist_ok=True)
-        folder.chmod(0o755)
+        directory.mkdir(mode=0o755, exist_ok=True)
+        directory.chmod(0o755)
         for path, (_before, after) in found.items():
             write(path, after, 0o644)
-    told = tell_sshd(module, Path(module.params["drop_in"]), folder)
+    told = tell_sshd(module, Path(module.params["drop_in"]), directory)
     module.exit_json(changed=bool(found) or told, names=[path.name for path in found], diff=diff)
 
 

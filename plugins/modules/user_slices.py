@@ -11,22 +11,22 @@ author: The gpulab team (@gpulab)
 short_description: Resource limits of users, on the slice of everything that a user runs, and the list of users
 description:
   - Lists each user as an empty file C(UID.OWNER) in a directory; C(gpulab-server@.service) starts for listed uids only.
-  - Writes a drop-in of C(user-UID.slice) for each person and removes those of people who are not named any more.
+  - Writes a drop-in of C(user-UID.slice) for each user and removes those of users who are not named any more.
     systemd applies them at once, also to sessions that run.
-  - Logins over SSH run in that slice (pam_systemd), and so do the hub's servers, so that one budget covers both.
+  - Logins over SSH run in that slice (pam_systemd), and so do the hub's servers, so that one limit covers both.
 options:
   owner:
     description: Name of the drop-ins. Whoever calls the module twice on a host takes another one each time.
     type: str
     required: true
-  budgets:
-    description: The people and the properties of their slices; everybody else's drop-in of this owner is removed.
+  limits:
+    description: The users and the properties of their slices; everybody else's drop-in of this owner is removed.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: Login name. One without an account is passed over in check mode and refused otherwise.
+        description: Login name. One without an account is passed over in check mode and rejected otherwise.
         type: str
         required: true
       properties:
@@ -34,11 +34,11 @@ options:
         type: dict
         default: {}
       limits:
-        description: The same as they were wished, for the person to read.
+        description: The same as they were requested, for the user to read.
         type: dict
         default: {}
   root:
-    description: Folder of the units.
+    description: Directory of the units.
     type: path
     default: /etc/systemd/system
   users:
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 - name: Give ada four cores and 16 GB
   gpulab.core.user_slices:
     owner: gpulab-users
-    budgets:
+    limits:
       - name: ada
         properties: {CPUQuota: 400%, MemoryMax: 16G}
 """
@@ -78,11 +78,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
 
-HEAD = "# Made by gpulab (role users): the wish decides, not this file.\n"
+HEAD = "# Made by gpulab (role users): the setting decides, not this file.\n"
 
 
 def drop_in(name: str, properties: Mapping[str, str]) -> str:
-    """Write the drop-in of one person; the accounting that a limit needs comes with it."""
+    """Write the drop-in of one user; the accounting that a limit needs comes with it."""
     lines = [f"{key}={value}" for key, value in sorted(properties.items())]
     return f"{HEAD}# {name}\n[Slice]\nCPUAccounting=yes\nMemoryAccounting=yes\nTasksAccounting=yes\n" + "".join(
         f"{line}\n" for line in lines
@@ -90,17 +90,17 @@ def drop_in(name: str, properties: Mapping[str, str]) -> str:
 
 
 def wanted(
-    budgets: Sequence[Mapping[str, Any]], uids: Mapping[str, int], owner: str, root: Path, users: Path
+    limits: Sequence[Mapping[str, Any]], uids: Mapping[str, int], owner: str, root: Path, users: Path
 ) -> tuple[dict[Path, str], list[str]]:
-    """Give the files as they should be, and the people who have no account."""
+    """Give the files as they should be, and the users who have no account."""
     files, missing = {}, []
-    for budget in budgets:
-        name = str(budget["name"])
+    for entry in limits:
+        name = str(entry["name"])
         if name not in uids:
             missing.append(name)
             continue
         path = root / f"user-{uids[name]}.slice.d" / f"50-{owner}.conf"
-        files[path] = drop_in(name, budget.get("properties") or {})
+        files[path] = drop_in(name, entry.get("properties") or {})
         files[users / f"{uids[name]}.{owner}"] = ""
     return files, missing
 
@@ -112,7 +112,7 @@ def there(owner: str, root: Path, users: Path) -> dict[Path, str]:
 
 
 def write(files: Mapping[Path, str], stale: Sequence[Path]) -> None:
-    """Write what differs, whole or not at all, and remove what nobody wishes any more."""
+    """Write what differs, whole or not at all, and remove what nobody settings any more."""
     for path, text in files.items():
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.parent.chmod(0o755)
@@ -125,7 +125,7 @@ def write(files: Mapping[Path, str], stale: Sequence[Path]) -> None:
 
 def main() -> None:
     """Run the module."""
-    budget = {
+    entry = {
         "name": {"type": "str", "required": True},
         "properties": {"type": "dict", "default": {}},
         "limits": {"type": "dict", "default": {}},
@@ -133,7 +133,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "owner": {"type": "str", "required": True},
-            "budgets": {"type": "list", "elements": "dict", "required": True, "options": budget},
+            "limits": {"type": "list", "elements": "dict", "required": True, "options": entry},
             "root": {"type": "path", "default": "/etc/systemd/system"},
             "users": {"type": "path", "default": "/etc/gpulab/users"},
         },
@@ -141,9 +141,9 @@ def main() -> None:
     )
     owner, root, users = module.params["owner"], Path(module.params["root"]), Path(module.params["users"])
     uids = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
-    files, missing = wanted(module.params["budgets"], uids, owner, root, users)
+    files, missing = wanted(module.params["limits"], uids, owner, root, users)
     if missing and not module.check_mode:
-        module.fail_json(msg=f"{', '.join(missing)}: there is no such account to give a budget to.")
+        module.fail_json(msg=f"{', '.join(missing)}: there is no such account to give a limit to.")
     found = there(owner, root, users)
     changes = {path: text for path, text in files.items() if found.get(path) != text}
     stale = [path for path in found if path not in files]

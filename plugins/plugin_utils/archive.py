@@ -1,4 +1,4 @@
-"""Folders as text: what an action plugin sends to a module."""
+"""Directories as text: what an action plugin sends to a module."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 SKIPPED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
-def pack(folder: Path) -> str:
-    """Give the folder's files as a base64 tar archive whose bytes depend on names and content alone."""
+def pack(directory: Path) -> str:
+    """Give the directory's files as a base64 tar archive whose bytes depend on names and content alone."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and not SKIPPED.intersection(path.relative_to(folder).parts):
-                entry = tarfile.TarInfo(str(path.relative_to(folder)))
+        for path in sorted(directory.rglob("*")):
+            if path.is_file() and not SKIPPED.intersection(path.relative_to(directory).parts):
+                entry = tarfile.TarInfo(str(path.relative_to(directory)))
                 entry.size = path.stat().st_size
                 entry.mode = 0o644
                 with path.open("rb") as content:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.plugin_utils.wishes import user_problems
+from ansible_collections.gpulab.core.plugins.plugin_utils.site_variables import user_problems
 
 COLUMNS = ("name", "group", "key", "uid", "expires")
 MARKS = ",;\t"
@@ -63,7 +63,7 @@ def _header_problems(number: int, columns: list[str]) -> list[str]:
 
 
 def _account(row: dict[str, str]) -> dict[str, Any]:
-    """Turn a row into an account; empty fields are not wished."""
+    """Turn a row into an account; empty fields are not requested."""
     account: dict[str, Any] = {"name": row["name"]}
     if row.get("group"):
         account["groups"] = [name for name in re.split(r"[\s;,|]+", row["group"]) if name]

@@ -1,4 +1,4 @@
-"""The package settings of the machine that this runs on, in the shape of the wish `gpulab_sources`.
+"""The package settings of the machine that this runs on, in the shape of the setting `gpulab_sources`.
 
 Only files and the environment are read, no program is started: Ansible may evaluate the lookup many times in a run.
 """
@@ -33,8 +33,8 @@ def npm_files(environ: Mapping[str, str], home: Path) -> list[Path]:
 def controller_sources(environ: Mapping[str, str], home: Path, ca_folder: Path = EXTRA_CA_FOLDER) -> dict[str, Any]:
     """Read proxies, extra authorities and the settings of pip and npm; leave out what is not set.
 
-    Folders of wheels on the local disk are kept: whether a host can see them is for the caller to decide. Where one of
-    them holds PyTorch's CPU build, `torch` is empty: no other index needs to be asked for it.
+    Directories of wheels on the local disk are kept: whether a host can see them is for the caller to decide. Where
+    one of them holds PyTorch's CPU build, `torch` is empty: no other index needs to be asked for it.
     Raises configparser.Error, which names the file, where a file cannot be read as what it should be.
     """
     sources: dict[str, Any] = {
@@ -44,8 +44,8 @@ def controller_sources(environ: Mapping[str, str], home: Path, ca_folder: Path =
         "npm": _npm(environ, npm_files(environ, home)),
     }
     found = {name: value for name, value in sources.items() if value}
-    folders = [Path(entry) for entry in found.get("pip", {}).get("find_links", [])]
-    if any(folder.is_dir() and list(folder.glob("torch-*+cpu-*.whl")) for folder in folders):
+    directories = [Path(entry) for entry in found.get("pip", {}).get("find_links", [])]
+    if any(directory.is_dir() and list(directory.glob("torch-*+cpu-*.whl")) for directory in directories):
         found["torch"] = ""
     return found
 
@@ -67,7 +67,7 @@ def _pip(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, Any]:
     for name in ("index-url", "extra-index-url", "find-links", "trusted-host"):
         if value := environ.get("PIP_" + name.upper().replace("-", "_")):
             settings[name] = value
-    # An index in a folder of this machine's disk serves this machine alone.
+    # An index in a directory of this machine's disk serves this machine alone.
     extra = [url for url in settings.get("extra-index-url", "").split() if not url.startswith("file:")]
     found = {
         "index_url": settings.get("index-url", ""),

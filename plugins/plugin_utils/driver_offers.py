@@ -221,5 +221,5 @@ def offers(system: str, release: str, kernel_flavour: str, branches: tuple[int, 
 
 
 def repository_folder(system: str, release: str, machine: str) -> str:
-    """Name the folder of NVIDIA's repository for a system, as debian12/x86_64."""
+    """Name the directory of NVIDIA's repository for a system, as debian12/x86_64."""
     return f"{system}{release.replace('.', '')}/{ARCHITECTURES.get(machine, machine)}"

@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From what a host is and what is wished to a driver: pure functions. A plan that cannot be carried out says why."""
+"""From what a host is and what is requested to a driver: pure functions. A plan that cannot be applied says why."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def impossible(host: Mapping[str, Any]) -> str:
     )
 
 
-def wished_branches(options: Mapping[str, Any], host: Mapping[str, Any]) -> tuple[int, ...]:
+def requested_branches(options: Mapping[str, Any], host: Mapping[str, Any]) -> tuple[int, ...]:
     """List the branches to look for in NVIDIA's repository, the best first."""
     if options.get("version"):
         return (branch_of(options["version"]),)
@@ -87,11 +87,11 @@ def flavours(host: Mapping[str, Any], options: Mapping[str, Any], branch: int) -
 
 
 def candidates(host: Mapping[str, Any], options: Mapping[str, Any]) -> list[Offer]:
-    """List the offers that carry the GPUs and are as wished, the best first."""
+    """List the offers that carry the GPUs and are as requested, the best first."""
     system = host["system"]
     found = []
     for offer in data.offers(
-        system["id"], system["version"], kernel_flavour(host["boot_kernel"]), wished_branches(options, host)
+        system["id"], system["version"], kernel_flavour(host["boot_kernel"]), requested_branches(options, host)
     ):
         if options["source"] not in ("auto", offer.source):
             continue
@@ -113,7 +113,7 @@ def candidates(host: Mapping[str, Any], options: Mapping[str, Any]) -> list[Offe
 
 
 def why_none(host: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-    """Say why no offer is left, with the way out."""
+    """Say why no offer is left, with the fix."""
     system = f"{host['system']['id'].capitalize()} {host['system']['version']}"
     names = ", ".join(sorted({gpu["model"] for gpu in host["gpus"]}))
     free = {**options, "source": "auto", "branch": "", "version": "", "flavour": "auto"}
@@ -127,7 +127,7 @@ def why_none(host: Mapping[str, Any], options: Mapping[str, Any]) -> str:
         )
         hint = "install Debian 12 or Ubuntu on the host" if needs["last_driver_branch"] else "install a newer system"
         return f"{names} needs driver {branch}, which no source has for {system}: {hint}, or choose gpulab_gpu none"
-    wishes = [
+    settings = [
         f"{name} {options[key]}"
         for name, key in (
             ("gpulab_driver_source", "source"),
@@ -138,10 +138,12 @@ def why_none(host: Mapping[str, Any], options: Mapping[str, Any]) -> str:
         if options.get(key) not in (None, "", "auto")
     ]
     listed = sorted({f"{offer.source} R{offer.branch} {offer.flavour}" for offer in possible})
-    wished_branch = str(options.get("version") or options.get("branch") or "")
-    reason = mismatch(host, wished_branch, options.get("flavour", "").replace("auto", "")) if wished_branch else ""
+    requested_branch = str(options.get("version") or options.get("branch") or "")
+    reason = (
+        mismatch(host, requested_branch, options.get("flavour", "").replace("auto", "")) if requested_branch else ""
+    )
     because = f" ({reason})" if reason else ""
-    return f"{' with '.join(wishes)} has no driver for {names} on {system}{because}: possible are {', '.join(listed)}"
+    return f"{' with '.join(settings)} has no driver for {names} on {system}{because}: possible are {', '.join(listed)}"
 
 
 def signing(host: Mapping[str, Any], options: Mapping[str, Any], found: Sequence[Offer]) -> tuple[list[Offer], str]:
@@ -208,14 +210,14 @@ def _empty(host: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def preinstalled(host: Mapping[str, Any], options: Mapping[str, Any], plan: dict[str, Any]) -> dict[str, Any] | None:
-    """Adopt a driver that is there and is not ours; nothing where there is none, or another one is wished."""
+    """Adopt a driver that is there and is not ours; nothing where there is none, or another one is requested."""
     there = host["driver_version"] or host["userland_version"]
     ours = bool(host.get("managed"))
     if options["source"] not in ("auto", "preinstalled"):
         if host["driver_kind"] in ("runfile", "injected", "cloud_image") and not ours:
             plan["problems"].append(
                 f"driver {there} came to the host by other means ({host['driver_kind']}), and gpulab_driver_source "
-                f"{options['source']} would put a second one beside it: remove it first, or choose preinstalled"
+                f"{options['source']} would put a second one next to it: remove it first, or choose preinstalled"
             )
         return None
     if host["driver_kind"] == "none" or (ours and options["source"] == "auto") or not there:
@@ -240,7 +242,7 @@ def preinstalled(host: Mapping[str, Any], options: Mapping[str, Any], plan: dict
 
 
 def driver_plan(host: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn what a host is and what is wished into a plan; `problems` says why it cannot be carried out."""
+    """Turn what a host is and what is requested into a plan; `problems` says why it cannot be applied."""
     plan = _empty(host)
     demanded = options.get("gpu") == "required"
     if options.get("state") == "absent":
@@ -340,9 +342,9 @@ def _chosen(host: Mapping[str, Any], options: Mapping[str, Any], plan: dict[str,
     return plan
 
 
-def _is(version: str, wished: str | None) -> bool:
-    """Tell whether a package's version is the wished one: nothing wished, the driver's version, or the package's."""
-    return not wished or version == wished or bool(re.match(rf"(\d+:)?{re.escape(wished)}(?![\d.])", version))
+def _is(version: str, requested: str | None) -> bool:
+    """Return whether a package has the requested version: none, the driver's version, or the package's."""
+    return not requested or version == requested or bool(re.match(rf"(\d+:)?{re.escape(requested)}(?![\d.])", version))
 
 
 def _complete(host: Mapping[str, Any], managed: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
@@ -399,7 +401,7 @@ def driver_problems(host: Mapping[str, Any], plan: Mapping[str, Any]) -> list[st
         if module["flavour"] != plan["flavour"] and plan["flavour"]:
             found.append(f"the module is the {module['flavour']} one, and the {plan['flavour']} one was planned")
         if host["secure_boot"] == "enabled" and not module["signer"]:
-            found.append(f"the module {module['path']} is not signed, and Secure Boot would refuse it")
+            found.append(f"the module {module['path']} is not signed, and Secure Boot would reject it")
     if not host["userland_version"]:
         found.append("no driver libraries were installed")
     if plan["fabric_manager"] and host["fabric_manager_version"] != host["userland_version"]:
@@ -459,7 +461,7 @@ def preferences(plan: Mapping[str, Any], version: str, repository: str, closure:
 
 def repository(system: Mapping[str, str], base: str) -> dict[str, str]:
     """Give the address of NVIDIA's repository for a system, of its keyring, and the keyring's checksum where known."""
-    folder = data.repository_folder(system["id"], system["version"], system["machine"])
-    url = f"{base.rstrip('/')}/{folder}"
-    sha256 = data.KEYRINGS.get(folder.partition("/")[0], "")
+    directory = data.repository_folder(system["id"], system["version"], system["machine"])
+    url = f"{base.rstrip('/')}/{directory}"
+    sha256 = data.KEYRINGS.get(directory.partition("/")[0], "")
     return {"url": url, "keyring": f"{url}/cuda-keyring_1.1-1_all.deb", "sha256": sha256}

@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Packages that are wished beside the frameworks: sets that have locks, and files of one's own. Pure functions."""
+"""Packages that are requested next to the frameworks: sets that have locks, and files of one's own. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HASH = "--hash=sha256:"
 
 
 def is_file(entry: str) -> bool:
-    """Tell whether a wish names a file, and not a set."""
+    """Tell whether a setting names a file, and not a set."""
     return "/" in entry or entry.endswith(".txt")
 
 
@@ -47,7 +47,9 @@ def first_without_hash(text: str) -> str:
 def file_problems(name: str, text: str | None) -> list[str]:
     """Judge a file of one's own; None means that it cannot be read."""
     if text is None:
-        return [f"gpulab_extra_packages: {name} is not on the controller, beside the inventory or beside the playbook."]
+        return [
+            f"gpulab_extra_packages: {name} is not on the controller, next to the inventory or next to the playbook."
+        ]
     if bare := first_without_hash(text):
         return [
             f"gpulab_extra_packages: {name}, {bare} has no hash; make the file with "

@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Payloads of modules, made beside the first tasks instead of within the first task that needs each of them.
+"""Payloads of modules, made next to the first tasks instead of within the first task that needs each of them.
 
 Ansible makes a module's payload (the module with all module_utils that it imports, zipped) when the first task of a run
 needs it, keeps it for that run, and makes every other task wait meanwhile: 0.2 s for each of some twenty modules.
@@ -33,9 +33,9 @@ MODULES = (
     "gpulab.core.account_state",
     "gpulab.core.login_keys",
     "gpulab.core.user_slices",
-    "gpulab.core.shared_folders",
+    "gpulab.core.shared_directories",
     "ansible.builtin.uri",
-    "gpulab.core.hub_people",
+    "gpulab.core.hub_users",
     "ansible.builtin.user",
     "ansible.builtin.systemd_service",
 )

@@ -25,24 +25,24 @@ DIGEST = re.compile(r"^[0-9a-f]{64}$")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done: install, keep, leave or withdraw. A refusal, where there is one, names the way out."""
+    """What is done: install, keep, leave or revoke. A rejection, where there is one, names the fix."""
 
     action: str = "leave"
     reason: str = ""
-    refusal: str = ""
+    rejection: str = ""
     address: str = ""
     sha256: str = ""
 
 
 def address(url: str, version: str, build: str, machine: str) -> str:
-    """Give the address of a package below the vendor's, or a mirror's, folder; that of a package stays as it is."""
+    """Give the address of a package below the vendor's, or a mirror's, directory; that of a package stays as it is."""
     if url.endswith(".deb"):
         return url
     return f"{url.rstrip('/')}/{build}/{machine}/rstudio-server-{version.replace('+', '-')}-{machine}.deb"
 
 
 def mistakes(version: str, sha256: str, package: str, file: Mapping[str, Any]) -> str:
-    """Tell what is wrong with the wish in itself, whatever the host is."""
+    """Tell what is wrong with the setting in itself, whatever the host is."""
     if sha256 and not DIGEST.match(sha256):
         return f"rstudio_sha256 {sha256} is no SHA-256: sha256sum prints 64 digits and small letters."
     if package:
@@ -81,10 +81,10 @@ def rstudio_plan(
     holds the reasons why the source cannot be used.
     """
     if enabled == "false":
-        action = "withdraw" if host["installed"] else "leave"
+        action = "revoke" if host["installed"] else "leave"
         return asdict(Plan(action, 'gpulab_rstudio is "false"'))
     if wrong := mistakes(version, sha256, package, file or {}):
-        return asdict(Plan(refusal=wrong))
+        return asdict(Plan(rejection=wrong))
     build, machine = BUILDS.get(host["release"], ""), MACHINES.get(host["machine"], "")
     digest = sha256 or KNOWN.get((version, build, machine), "")
     place = package or address(url, version, build, machine)
@@ -104,7 +104,8 @@ def rstudio_plan(
     elif not digest:
         return asdict(
             Plan(
-                refusal=f"no digest is known of RStudio Server {version} for {build} on {machine}: put what sha256sum "
+                rejection=f"no digest is known of RStudio Server {version} for {build} on {machine}: put what "
+                f"sha256sum "
                 "prints for the package into rstudio_sha256."
             )
         )
@@ -113,5 +114,5 @@ def rstudio_plan(
     if not obstacle:
         return asdict(Plan("install", address=place, sha256=digest))
     if enabled == "true":
-        return asdict(Plan(refusal=f"{obstacle}. Or choose gpulab_rstudio auto or false."))
+        return asdict(Plan(rejection=f"{obstacle}. Or choose gpulab_rstudio auto or false."))
     return asdict(Plan("keep" if host["installed"] else "leave", obstacle, sha256=host["installed"]))

@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "reuse"
 PLAYBOOK = """
-- name: Give a third department its people
+- name: Give a third department its users
   hosts: campus
   gather_facts: true
   roles:
@@ -30,11 +30,11 @@ PLAYBOOK = """
 """
 
 
-def run(folder: Path, *argv: str) -> str:
-    """Run a program in a folder, without any of this session's Ansible settings; give what it printed."""
+def run(directory: Path, *argv: str) -> str:
+    """Run a program in a directory, without any of this session's Ansible settings; give what it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
     environment["ANSIBLE_NOCOLOR"] = "1"
-    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(argv)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
 
@@ -49,15 +49,16 @@ def connection() -> dict[str, Any]:
 
 
 class Project:
-    """A folder with an ansible.cfg, an inventory, a playbook and installed collections."""
+    """A directory with an ansible.cfg, an inventory, a playbook and installed collections."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.collections = folder / "collections"
-        (folder / "ansible.cfg").write_text(
-            f"[defaults]\ninventory = hosts.yml\ncollections_path = {self.collections}\nroles_path = {folder}/roles\n"
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.collections = directory / "collections"
+        (directory / "ansible.cfg").write_text(
+            f"[defaults]\ninventory = hosts.yml\ncollections_path = {self.collections}\nroles_path = "
+            f"{directory}/roles\n"
         )
-        (folder / "site.yml").write_text(PLAYBOOK)
+        (directory / "site.yml").write_text(PLAYBOOK)
 
     def install(self, artefact: Path) -> None:
         """Install the artefact; the collections that it needs must be there already, nothing is downloaded."""
@@ -65,10 +66,10 @@ class Project:
 
     def ansible(self, *argv: str) -> str:
         """Run one of Ansible's programs in the project."""
-        return run(self.folder, *argv)
+        return run(self.directory, *argv)
 
     def converge(self) -> str:
         """Run the playbook on the host; give what it printed."""
         hosts = {"campus": {"hosts": {HOST: connection()}}}
-        (self.folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
+        (self.directory / "hosts.yml").write_text(yaml.safe_dump(hosts))
         return self.ansible("ansible-playbook", "-vvv", "site.yml")

@@ -12,9 +12,9 @@ from artefact import ROOT, Project, run
 @pytest.fixture(scope="session")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the artefact from the checkout as it is now."""
-    folder = tmp_path_factory.mktemp("artefact")
-    run(ROOT, "ansible-galaxy", "collection", "build", "--output-path", str(folder))
-    (built,) = folder.glob("gpulab-core-*.tar.gz")
+    directory = tmp_path_factory.mktemp("artefact")
+    run(ROOT, "ansible-galaxy", "collection", "build", "--output-path", str(directory))
+    (built,) = directory.glob("gpulab-core-*.tar.gz")
     return built
 
 

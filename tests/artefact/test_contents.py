@@ -33,7 +33,7 @@ FOREIGN = re.compile(rb"\b((?:ansible\.(?!builtin\b)|community\.|containers\.|go
 
 
 def test_nothing_but_the_known_is_inside(contents: dict[str, bytes]) -> None:
-    """A new folder of the checkout does not slip in: it is named here, or in build_ignore of galaxy.yml."""
+    """A new directory of the checkout does not slip in: it is named here, or in build_ignore of galaxy.yml."""
     assert {name.split("/")[0] for name in contents} == TOP
     assert {name.split("/")[1] for name in contents if name.startswith("inventory/")} == {"example", "gcp"}
 
@@ -54,12 +54,12 @@ def test_artefact_is_small(artefact: Path) -> None:
 
 
 def test_every_role_plugin_and_playbook_is_inside(contents: dict[str, bytes]) -> None:
-    """What git knows below these folders is there, and nothing else is."""
-    folders = ("changelogs", "docs", "meta", "playbooks", "plugins", "roles")
-    tracked = run(ROOT, "git", "ls-files", "--", *folders).split()
-    assert sorted(name for name in contents if name.startswith(tuple(f"{folder}/" for folder in folders))) == sorted(
-        tracked
-    )
+    """What git knows below these directories is there, and nothing else is."""
+    directories = ("changelogs", "docs", "meta", "playbooks", "plugins", "roles")
+    tracked = run(ROOT, "git", "ls-files", "--", *directories).split()
+    assert sorted(
+        name for name in contents if name.startswith(tuple(f"{directory}/" for directory in directories))
+    ) == sorted(tracked)
 
 
 def test_dependencies_are_what_is_called(contents: dict[str, bytes]) -> None:

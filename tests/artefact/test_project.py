@@ -30,7 +30,7 @@ def outputs(project: Project) -> list[str]:
 @pytest.fixture(scope="module")
 def host(project: Project, outputs: list[str]) -> Any:
     """Give the host after both runs."""
-    return testinfra.get_host(f"ansible://{HOST}?ansible_inventory={project.folder / 'hosts.yml'}")
+    return testinfra.get_host(f"ansible://{HOST}?ansible_inventory={project.directory / 'hosts.yml'}")
 
 
 def test_two_roles_run(outputs: list[str]) -> None:
@@ -59,7 +59,7 @@ def test_sources_are_written_where_the_project_wants(host: Any) -> None:
 
 
 def test_the_one_collection_is_the_installed_one(project: Project) -> None:
-    """Ansible knows gpulab.core once, in the project's folder."""
+    """Ansible knows gpulab.core once, in the project's directory."""
     listed = json.loads(project.ansible("ansible-galaxy", "collection", "list", "--format", "json"))
     where = [path for path, collections in listed.items() if "gpulab.core" in collections]
     assert where == [str(project.collections / "ansible_collections")]
@@ -85,4 +85,4 @@ def test_nothing_is_read_from_the_checkout(project: Project, outputs: list[str])
     modules = [path for path in re.findall(r"Using module file (\S+)", outputs[0]) if "/gpulab/core/" in path]
     assert len(tasks) > 10
     assert modules
-    assert [path for path in (*tasks, *modules) if not Path(path).is_relative_to(project.folder)] == []
+    assert [path for path in (*tasks, *modules) if not Path(path).is_relative_to(project.directory)] == []

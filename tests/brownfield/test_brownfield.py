@@ -1,4 +1,4 @@
-"""The site stands beside what was there, and from a local mirror alone. The tests run in order, on one host."""
+"""The site stands next to what was there, and from a local mirror alone. The tests run in order, on one host."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_converge_from_the_mirror_alone(converged: Outcome, mirror: Mirror) -> N
 def test_people_compute_there(lab: Lab, converged: Outcome) -> None:
     """Somebody logs in and computes in Python and in R, although conda's programs are first on a login's PATH."""
     assert " passed" in lab.verify(
-        *(f"tests/verify/test_{name}.py" for name in ("people", "server", "session", "session_environment"))
+        *(f"tests/verify/test_{name}.py" for name in ("users", "server", "session", "session_environment"))
     )
 
 
@@ -78,12 +78,12 @@ def test_people_compute_there(lab: Lab, converged: Outcome) -> None:
     ],
 )
 def test_what_was_there_is_adopted(lab: Lab, converged: Outcome, command: str, expected: str) -> None:
-    """Accounts keep their numbers, groups and work; the old hub goes on; the site's settings of R stay beside ours."""
+    """Accounts keep their numbers, groups and work; the old hub goes on; the site's settings of R stay next to ours."""
     assert expected in lab.within("sh", "-c", command)
 
 
 def test_nobody_else_is_let_in(lab: Lab, converged: Outcome) -> None:
-    """An account that nobody wished stays an account, and does not become a user of the hub."""
+    """An account that nobody requested stays an account, and does not become a user of the hub."""
     assert "gpulab" not in lab.within("id", "-nG", "lise")
 
 
@@ -94,6 +94,6 @@ def test_nothing_that_was_there_is_changed(lab: Lab, converged: Outcome, before:
 
 
 def test_second_converge_changes_nothing(lab: Lab, converged: Outcome, mirror: Mirror) -> None:
-    """Also without a way out of the network."""
+    """Also without a fix of the network."""
     again = lab.converge(gpulab_sources=mirror.sources)
     assert (again.code, again.changed) == (0, 0), again.output[-3000:]

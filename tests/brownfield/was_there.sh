@@ -11,7 +11,7 @@ keep() {
 	echo "$1" >>"$list"
 }
 
-# Accounts with other numbers than we would give, a file in a home, and somebody whom nobody wishes.
+# Accounts with other numbers than we would give, a file in a home, and somebody whom nobody settings.
 groupadd --gid 1777 chemistry
 useradd --uid 1603 --gid chemistry --shell /bin/bash --create-home ada
 useradd --uid 1604 --shell /bin/bash --create-home lise
@@ -22,7 +22,7 @@ chown ada:chemistry /home/ada/results.txt
 chown lise:lise /home/lise/notes.txt
 
 # A conda that puts itself first on everybody's PATH, with interpreters that answer to python3 and R and lead nowhere.
-# A stand-in: the real one comes from a channel. What matters is the folder, its place on PATH and its names.
+# A stand-in: the real one comes from a channel. What matters is the directory, its place on PATH and its names.
 for name in conda python python3 R Rscript jupyter; do
 	printf '#!/bin/sh\necho "this is the %s of conda" >&2\nexit 97\n' "$name" | keep "/opt/conda/bin/$name"
 	chmod 0755 "/opt/conda/bin/$name"

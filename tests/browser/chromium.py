@@ -57,7 +57,7 @@ def options(hub: str, profile: Path) -> Options:
     """Give the command line: checks of certificates stay on, and one key is known by its digest."""
     chosen = Options()
     chosen.binary_location = program("chromium")
-    # Names other than the hub's lead nowhere: no update, no page and no person behind the test asks anybody else.
+    # Names other than the hub's lead nowhere: no update, no page and no user behind the test asks anybody else.
     rules = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {urlsplit(hub).hostname}"
     for flag in [*FLAGS, rules, f"--user-data-dir={profile}"]:
         chosen.add_argument(flag)

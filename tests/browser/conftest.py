@@ -1,4 +1,4 @@
-"""A real browser at a hub that runs: what is asserted is what the page shows to a person."""
+"""A real browser at a hub that runs: what is asserted is what the page shows to a user."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--passwords",
         type=Path,
         default=os.environ.get("GPULAB_PASSWORDS"),
-        help="folder with one file per user, the password its first word",
+        help="directory with one file per user, the password its first word",
     )
-    group.addoption("--person", default="grace", help="somebody who may log in (default: grace)")
+    group.addoption("--user", default="grace", help="somebody who may log in (default: grace)")
     group.addoption("--administrator", default="ada", help="somebody who may administrate (default: ada)")
-    group.addoption("--pictures", type=Path, help="folder for the pictures (default: a temporary one)")
+    group.addoption("--pictures", type=Path, help="directory for the pictures (default: a temporary one)")
 
 
 @pytest.fixture(scope="session")
@@ -38,39 +38,39 @@ def hub(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder for pictures."""
-    folder = request.config.getoption("--pictures") or tmp_path_factory.mktemp("pictures")
-    folder.mkdir(parents=True, exist_ok=True)
-    return Path(folder)
+    """Give the directory for pictures."""
+    directory = request.config.getoption("--pictures") or tmp_path_factory.mktemp("pictures")
+    directory.mkdir(parents=True, exist_ok=True)
+    return Path(directory)
 
 
 @pytest.fixture(scope="session")
 def passwords(request: pytest.FixtureRequest) -> Path:
-    """Give the folder with people's passwords."""
-    folder = request.config.getoption("--passwords")
-    if not folder:
-        raise pytest.UsageError("whose password? name a folder: --passwords build/passwords/local (docs/verify.md)")
-    return Path(folder)
+    """Give the directory with users' passwords."""
+    directory = request.config.getoption("--passwords")
+    if not directory:
+        raise pytest.UsageError("whose password? name a directory: --passwords build/passwords/local (docs/verify.md)")
+    return Path(directory)
 
 
 @contextmanager
 def browser(hub: str, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """Start a browser of its own: no two people share cookies."""
+    """Start a browser of its own: no two users share cookies."""
     with chromium(hub, tmp_path_factory.mktemp("profile")) as driver:
         yield Page(driver, hub, pictures)
 
 
-def word(folder: Path, name: str) -> str:
+def word(directory: Path, name: str) -> str:
     """Give a password: the first word of the file that is named like the user."""
-    return (folder / name).read_text(encoding="utf-8").split()[0]
+    return (directory / name).read_text(encoding="utf-8").split()[0]
 
 
 @pytest.fixture(scope="session")
 def lab(
     request: pytest.FixtureRequest, hub: str, passwords: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Lab]:
-    """Log in as an ordinary person and wait for JupyterLab; stop the server at the end."""
-    name = request.config.getoption("--person")
+    """Log in as an ordinary user and wait for JupyterLab; stop the server at the end."""
+    name = request.config.getoption("--user")
     with browser(hub, pictures, tmp_path_factory) as page:
         page.open("/")
         page.see("input[name=username]")

@@ -1,4 +1,4 @@
-"""The pages as a person uses them: look, click, type, read. Everything waits for what it needs and for nothing else."""
+"""The pages as a user uses them: look, click, type, read. Everything waits for what it needs and for nothing else."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class NotSeen(Exception):
     """Something did not appear in time."""
 
 
-class LoginRefused(Exception):
-    """The hub did not let the person in."""
+class LoginRejected(Exception):
+    """The hub did not let the user in."""
 
 
 class Page:
-    """A browser and the folder for its pictures."""
+    """A browser and the directory for its pictures."""
 
     def __init__(self, driver: webdriver.Chrome, hub: str, pictures: Path) -> None:
         self.driver, self.hub, self.pictures = driver, hub, pictures
@@ -85,16 +85,16 @@ class Page:
     # --- the hub
 
     def log_in(self, name: str, password: str) -> None:
-        """Fill in the login form; raise LoginRefused when the hub says no."""
+        """Fill in the login form; raise LoginRejected when the hub says no."""
         self.see("input[name=username]").send_keys(name)
         self.see("input[name=password]").send_keys(password)
         self.see("form [type=submit]").click()
         self.until("answer to the login", lambda: self.all(".login_error") or not self.all("input[name=password]"))
         if refused := self.all(".login_error"):
-            raise LoginRefused(f"{name}: {refused[0].text}")
+            raise LoginRejected(f"{name}: {refused[0].text}")
 
     def stop_server(self) -> None:
-        """Stop the person's server as they would, and wait until the hub says that it is gone."""
+        """Stop the user's server as they would, and wait until the hub says that it is gone."""
         self.open("/hub/home")
         self.see("#start")
         for button in self.all("#stop"):
@@ -108,10 +108,10 @@ class Page:
 
 
 class Lab:
-    """A person's JupyterLab, in a workspace of its own so that nobody's open tabs are touched."""
+    """A user's JupyterLab, in a workspace of its own so that nobody's open tabs are touched."""
 
     def __init__(self, page: Page, name: str) -> None:
-        self.page, self.person, self.root = page, name, f"/user/{name}"
+        self.page, self.user, self.root = page, name, f"/user/{name}"
         self.workspace = "gpulab-browser-test"
 
     def wait(self) -> None:
@@ -128,7 +128,7 @@ class Lab:
         return [found.text for found in self.page.all(".Toastify__toast, .jp-Dialog")]
 
     def picture(self, name: str) -> None:
-        """Take a picture; nothing may have popped up that a person has to wave away first."""
+        """Take a picture; nothing may have popped up that a user has to wave away first."""
         self.page.picture(name)
         assert self.notices() == []
 

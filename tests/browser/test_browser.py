@@ -1,4 +1,4 @@
-"""A person uses the lab with a browser, and an administrator looks after it."""
+"""A user uses the lab with a browser, and an administrator looks after it."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_r_cell_sends_a_matrix_to_tensorflow_and_gets_it_back(lab: Lab) -> None:
 
 
 def test_administrator_sees_who_is_there(administrator: Page, lab: Lab) -> None:
-    """The admin page lists the person who is logged in, with the server running."""
+    """The admin page lists the user who is logged in, with the server running."""
     administrator.see("tr.user-row")
-    rows = [row.text for row in administrator.all("tr.user-row") if lab.person in row.text.split()]
+    rows = [row.text for row in administrator.all("tr.user-row") if lab.user in row.text.split()]
     assert len(rows) == 1
     assert "Stop Server" in rows[0]
     administrator.picture("admin")

@@ -82,10 +82,10 @@ class DriverHost(Lab):
 
     def state(self) -> list[str]:
         """List packages and files, so that two moments can be compared."""
-        folders = "/etc /usr /var/lib/dkms /var/lib/gpulab /lib/modules"
+        directories = "/etc /usr /var/lib/dkms /var/lib/gpulab /lib/modules"
         noise = "-not -path '*/__pycache__*' -not -name '*-' -not -path '/etc/ssl/*' -not -name ld.so.cache"
         listed = "dpkg-query --show --showformat '${Package} ${Status}\\n'"
-        text = self.ssh(f"{listed}; find {folders} {noise} \\( -type f -o -type l \\) 2>/dev/null")
+        text = self.ssh(f"{listed}; find {directories} {noise} \\( -type f -o -type l \\) 2>/dev/null")
         return sorted(text.splitlines())
 
 
@@ -128,7 +128,7 @@ def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> Driv
     """Give a Debian 12 with the vendor's repository at hand."""
     repository = vendor.build(tmp_path_factory.mktemp("vendor"), "debian12")
     archive = subprocess.run(
-        ["tar", "-C", str(repository.folder), "-cf", "-", "."], check=True, capture_output=True
+        ["tar", "-C", str(repository.directory), "-cf", "-", "."], check=True, capture_output=True
     ).stdout
     target = Path(ROOT / "build" / "vendor.tar")
     target.write_bytes(archive)

@@ -23,7 +23,7 @@ def test_open_module_fails_in_the_compilers_words(trixie: DriverHost) -> None:
 
 
 def test_proprietary_module_builds_and_is_signed(trixie: DriverHost) -> None:
-    """For the kernel that would boot, with libraries of the same version; the role rebuilds no initramfs beside apt."""
+    """For the kernel that would boot, with libraries of the same version; only apt rebuilds the initramfs."""
     log = "grep --count 'update-initramfs: Generating' /var/log/apt/term.log"
     counted = trixie.rebuilds() - int(trixie.ssh(log))
     done = trixie.apply(**DISTRO)

@@ -41,8 +41,8 @@ def test_plan_is_printed_for_a_host_that_is_only_asked(shop: DriverHost) -> None
     assert shop.state() == before
 
 
-def test_host_without_a_valid_driver_is_refused_before_a_change(shop: DriverHost) -> None:
-    """A Volta beside a Blackwell: the sentence names both and the ways out."""
+def test_host_without_a_valid_driver_is_rejected_before_a_change(shop: DriverHost) -> None:
+    """A Volta next to a Blackwell: the sentence names both and the ways out."""
     before = shop.state()
     done = shop.apply(nvidia_driver_expected_gpus=["1db1", "2901"])
     assert (done.code != 0, done.changed) == (True, 0)
@@ -50,7 +50,7 @@ def test_host_without_a_valid_driver_is_refused_before_a_change(shop: DriverHost
     assert shop.state() == before
 
 
-def test_keyring_that_is_not_the_vendors_is_refused(shop: DriverHost) -> None:
+def test_keyring_that_is_not_the_vendors_is_rejected(shop: DriverHost) -> None:
     """A checksum that does not fit stops before apt has seen the key."""
     done = shop.apply(nvidia_driver_repository_key_sha256="0" * 64)
     assert done.code != 0
@@ -59,7 +59,7 @@ def test_keyring_that_is_not_the_vendors_is_refused(shop: DriverHost) -> None:
     assert shop.facts()["packages"] == {}
 
 
-def test_wished_version_is_installed_whole(shop: DriverHost) -> None:
+def test_requested_version_is_installed_whole(shop: DriverHost) -> None:
     """Module, libraries, pinning and record; the branch was pinned first."""
     counted = shop.rebuilds()
     done = shop.apply(nvidia_driver_version=vendor.GOOD)
@@ -116,8 +116,8 @@ def test_driver_in_use_is_neither_replaced_nor_removed(shop: DriverHost) -> None
     """Who computes is named, with program and process; nothing is changed."""
     with shop.computing() as process:
         before = shop.state()
-        for wishes in ({"nvidia_driver_version": vendor.BETTER}, {"nvidia_driver_state": "absent"}):
-            done = shop.apply(**wishes)
+        for expected in ({"nvidia_driver_version": vendor.BETTER}, {"nvidia_driver_state": "absent"}):
+            done = shop.apply(**expected)
             assert (done.code != 0, done.changed) == (True, 0), done.output[-3000:]
             assert f"ada tail {process}" in done.text
             assert "nvidia_driver_force" in done.text
@@ -149,8 +149,8 @@ def test_upgrade_and_downgrade(shop: DriverHost) -> None:
         assert shop.apply(nvidia_driver_version=version).changed == 0
 
 
-def test_driver_in_use_is_replaced_where_that_is_wished(shop: DriverHost) -> None:
-    """nvidia_driver_force says so; services of people run again afterwards."""
+def test_driver_in_use_is_replaced_where_that_is_requested(shop: DriverHost) -> None:
+    """nvidia_driver_force says so; services of users run again afterwards."""
     unit = "[Service]\\nExecStart=/bin/sleep infinity\\n"
     shop.ssh(f"printf '{unit}' > /etc/systemd/system/gpulab-hub.service; systemctl start gpulab-hub.service")
     first = shop.ssh("systemctl show --value --property=MainPID gpulab-hub.service")
@@ -179,7 +179,7 @@ def test_mismatch_is_told_at_login(shop: DriverHost) -> None:
 
 
 def test_watch_sees_packages_that_change(shop: DriverHost) -> None:
-    """Whoever calls apt: the message is written anew when dpkg's record changes."""
+    """Whoever calls apt: the message is written again when dpkg's record changes."""
     shop.ssh("rm -f /run/motd.d/60-gpulab-driver; cp -p /var/lib/dpkg/status /tmp/s; cat /tmp/s > /var/lib/dpkg/status")
     assert "written" in shop.ssh(
         "for i in $(seq 50); do test -e /run/motd.d/60-gpulab-driver && echo written && break; sleep 0.2; done"
@@ -199,14 +199,14 @@ def test_controller_itself_is_never_restarted(shop: DriverHost) -> None:
 
 
 def test_restart_drains_and_comes_back(shop: DriverHost) -> None:
-    """With `always`, after a change: services of people are stopped first, and the host is there again afterwards."""
+    """With `always`, after a change: services of users are stopped first, and the host is there again afterwards."""
     unit = "[Service]\\nExecStart=/bin/sleep infinity\\nExecStop=/usr/bin/touch /srv/drained\\n"
     shop.ssh(f"printf '{unit}' > /etc/systemd/system/gpulab-hub.service; systemctl start gpulab-hub.service")
     began = shop.began()
     done = shop.apply(nvidia_driver_version=vendor.GOOD, nvidia_driver_reboot="always")
     assert done.code == 0, done.output[-4000:]
     assert shop.began() != began
-    assert "a restart after each change is wished" in done.text
+    assert "a restart after each change is requested" in done.text
     assert "/srv/drained" in shop.ssh("ls /srv/drained")
     shop.ssh("rm /etc/systemd/system/gpulab-hub.service /srv/drained")
     assert shop.apply(nvidia_driver_version=vendor.GOOD, nvidia_driver_reboot="always").changed == 0

@@ -50,7 +50,7 @@ dkms remove -m nvidia -v {version} --all || true
 class Repository:
     """Where it lies, and the checksum of its keyring."""
 
-    folder: Path
+    directory: Path
     sha256: str
 
 
@@ -92,12 +92,12 @@ def driver(pool: Path, version: str) -> None:
     ):
         if version == EMPTY and flavour == "proprietary":
             continue
-        folder = f"usr/src/nvidia-{version}"
+        directory = f"usr/src/nvidia-{version}"
         fault = "#error this version is made not to build" if version == BROKEN else ""
         files = {
-            f"{folder}/nvidia.c": SOURCE.format(version=version, licence=licence, fault=fault),
-            f"{folder}/Makefile": "obj-m := nvidia.o\n",
-            f"{folder}/dkms.conf": DKMS.format(version=version),
+            f"{directory}/nvidia.c": SOURCE.format(version=version, licence=licence, fault=fault),
+            f"{directory}/Makefile": "obj-m := nvidia.o\n",
+            f"{directory}/dkms.conf": DKMS.format(version=version),
             "DEBIAN/postinst": POSTINST.format(version=version),
             "DEBIAN/prerm": PRERM.format(version=version),
         }
@@ -135,9 +135,9 @@ def keyring(pool: Path, home: Path) -> str:
     return hashlib.sha256((pool / "cuda-keyring_1.1-1_all.deb").read_bytes()).hexdigest()
 
 
-def build(folder: Path, system: str) -> Repository:
-    """Build the whole repository for a system (debian12) below a folder."""
-    pool = folder / "repos" / system / "x86_64"
+def build(directory: Path, system: str) -> Repository:
+    """Build the whole repository for a system (debian12) below a directory."""
+    pool = directory / "repos" / system / "x86_64"
     pool.mkdir(parents=True)
     for version in (GOOD, BROKEN, BETTER, EMPTY):
         driver(pool, version)
@@ -145,7 +145,7 @@ def build(folder: Path, system: str) -> Repository:
         pin = f"Package: *nvidia* *cuda-drivers* libcuda1\nPin: version {branch}.*\nPin-Priority: 1000\n"
         name = f"nvidia-driver-pinning-{branch}"
         package(pool, name, f"{branch}-1", files={f"etc/apt/preferences.d/{name}": pin})
-    home = folder / "gnupg"
+    home = directory / "gnupg"
     sha256 = keyring(pool, home)
     entries = []
     for archive in sorted(pool.glob("*.deb")):
@@ -169,4 +169,4 @@ def build(folder: Path, system: str) -> Repository:
         env={**os.environ, "GNUPGHOME": str(home)},
     )
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, capture_output=True)
-    return Repository(folder / "repos", sha256)
+    return Repository(directory / "repos", sha256)

@@ -94,7 +94,7 @@ class Inventory:
         return Loaded(hosts, groups, members, children, list(self.warnings), self._error)
 
     def error(self, options: Mapping[str, Any] | Path) -> str:
-        """Load a file that must be refused; return the one message, which names the file and left no host behind."""
+        """Load a file that must be rejected; return the one message, which names the file and left no host behind."""
         loaded = self.attempt(options)
         assert loaded.error, "there was no error"
         assert loaded.hosts == {}

@@ -310,7 +310,7 @@ def test_unreadable_key_file(cloud: FakeCloud, inventory: Inventory, tmp_path: P
 def test_deleted_key(cloud: FakeCloud, inventory: Inventory, private_key: str, tmp_path: Path) -> None:
     path = _file(tmp_path, _key(cloud, private_key, client_email="disabled@lab-00.iam.gserviceaccount.com"))
     error = inventory.error(_endpoints(cloud, service_account_file=path))
-    assert error.startswith("option 'service_account_file': the key was refused")
+    assert error.startswith("option 'service_account_file': the key was rejected")
     assert private_key.splitlines()[1] not in error
 
 

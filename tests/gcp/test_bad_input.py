@@ -1,4 +1,4 @@
-"""Bad input: one message that names the file, the option and the way out; never a traceback, never a host."""
+"""Bad input: one message that names the file, the option and the fix; never a traceback, never a host."""
 
 from __future__ import annotations
 

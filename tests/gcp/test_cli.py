@@ -77,7 +77,7 @@ def test_shipped_inventory_puts_running_gpu_hosts_into_gpu_hosts(login: FakeClou
 
 @pytest.fixture
 def vaulted(tls_cloud: FakeCloud, tmp_path: Path) -> Path:
-    """Return an inventory file whose access token is vaulted, beside the vault's password."""
+    """Return an inventory file whose access token is vaulted, next to the vault's password."""
     word = tmp_path / "word"
     word.write_text("the vault's password\n")
     done = _run(
@@ -189,7 +189,7 @@ def test_examples_are_accepted(number: int, document: dict[str, Any]) -> None:
         **dict.fromkeys(["compose", "groups", "keyed_groups", "cache"]),
     }
     known |= dict.fromkeys(["cache_plugin", "cache_connection", "cache_timeout"])
-    option_module.refuse_unknown(document, known)
+    option_module.reject_unknown(document, known)
     assert option_module.settings_from(document, document)
 
 

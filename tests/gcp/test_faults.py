@@ -160,7 +160,7 @@ def test_every_style_of_error_body_is_understood(cloud: FakeCloud, inventory: In
     assert "Check the options filters" in error
 
 
-def test_refused_filter_shows_the_services_words(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_rejected_filter_shows_the_services_words(cloud: FakeCloud, inventory: Inventory) -> None:
     assert "'tags.items' cannot be filtered on" in inventory.error(_options(cloud, filters=["tags.items = gpu"]))
 
 
@@ -196,11 +196,11 @@ def test_unreachable_zone_is_heard_of_from_the_list_alone(cloud: FakeCloud, inve
 
 
 def test_service_without_partial_success_is_asked_without_it(cloud: FakeCloud, inventory: Inventory) -> None:
-    cloud.refuse_partial_success = True
+    cloud.reject_partial_success = True
     assert len(inventory.load(_options(cloud)).hosts) == 40
 
 
-def test_service_that_refuses_the_fields_mask_is_asked_without_it(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_service_that_rejects_the_fields_mask_is_asked_without_it(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.faults.append(Fault(LIST, "status", 1, 400, "old", "invalidParameter", "Invalid field selection hostname"))
     loaded = inventory.load(_options(cloud, projects=["lab-00"]))
     assert len(loaded.hosts) == 20

@@ -250,7 +250,7 @@ def test_identity_aware_proxy(cloud: FakeCloud, lab: Project, inventory: Invento
     assert words[3] == "HostKeyAlias=compute.123"
 
 
-def test_identity_aware_proxy_refuses_odd_words(world: Any, inventory: Inventory) -> None:
+def test_identity_aware_proxy_rejects_odd_words(world: Any, inventory: Inventory) -> None:
     world.projects.clear()
     project = world.add(Project("lab", "7"))
     add_instance(project, 'x"; touch owned; "', "us-east1-b")

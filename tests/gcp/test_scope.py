@@ -47,8 +47,8 @@ PROJECTS: dict[str, tuple[dict[str, Any], str]] = {
     "project labels": ({"project_labels": {"team": "vision"}}, "13579"),
     "project labels, all of them, as patterns": ({"project_labels": {"team": "vis*", "stage": "prod-[13]"}}, "13"),
     "labels inside a folder": ({"folders": ["10"], "project_labels": {"team": "speech"}}, "268"),
-    "named beside a folder": ({"folders": ["40"], "projects": ["p-0"]}, "049"),
-    "glob beside a folder": ({"folders": ["40"], "projects": ["p-[12]"]}, "1249"),
+    "named next to a folder": ({"folders": ["40"], "projects": ["p-0"]}, "049"),
+    "glob next to a folder": ({"folders": ["40"], "projects": ["p-[12]"]}, "1249"),
     "exclude": ({"organization": "1", "exclude_projects": ["p-[2-9]"]}, "01"),
     "exclude a named one": ({"projects": ["p-1", "p-2"], "exclude_projects": ["p-2"]}, "1"),
 }

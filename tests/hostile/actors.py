@@ -13,12 +13,12 @@ from typing import Any
 
 import requests
 import websocket
-from hub import CellFailed, Kernel, KernelDied, LoginRefused, Person
+from hub import CellFailed, HubUser, Kernel, KernelDied, LoginRejected
 from world import ACTION, HERE, LOGIN, VICTIM, World
 
 FAILURES = (
     *(requests.RequestException, websocket.WebSocketException, subprocess.TimeoutExpired, OSError, ValueError),
-    *(CellFailed, KernelDied, LoginRefused, RuntimeError),
+    *(CellFailed, KernelDied, LoginRejected, RuntimeError),
 )
 """How an action of a hostile user may fail: it is not to succeed."""
 RUN_PROGRAM = (
@@ -69,9 +69,9 @@ class Victim:
 
     def log_in(self) -> None:
         """Log in at the hub and start a kernel."""
-        self.person = self.world.person(VICTIM)
-        self.person.start_server(LOGIN * 3)
-        self.kernel = self.person.kernel("ml")
+        self.user = self.world.hub_user(VICTIM)
+        self.user.start_server(LOGIN * 3)
+        self.kernel = self.user.kernel("ml")
         self.kernel.socket.settimeout(LOGIN)
 
     def revive(self) -> None:
@@ -91,10 +91,10 @@ class Victim:
         """Log in by SSH and at the hub in time, and compute in a new kernel."""
         assert self.world.shell(VICTIM).run("echo in", LOGIN).stdout == "in\n", "the victim cannot log in over SSH"
         begun = time.monotonic()
-        person = self.world.person(VICTIM)
+        hub_user = self.world.hub_user(VICTIM)
         assert time.monotonic() - begun < LOGIN, "the victim's login at the hub took too long"
-        person.start_server(LOGIN)
-        with person.kernel("ml") as kernel:
+        hub_user.start_server(LOGIN)
+        with hub_user.kernel("ml") as kernel:
             kernel.socket.settimeout(LOGIN)
             assert kernel.run(COMPUTE).strip() == "2"
 
@@ -103,7 +103,7 @@ class Victim:
         self.session.kill()
         self.session.wait(10)
         with contextlib.suppress(*FAILURES):
-            self.person.stop_server()
+            self.user.stop_server()
 
 
 class Attacker:
@@ -113,7 +113,7 @@ class Attacker:
         self.world, self.name = world, name
         self.names = {"name": name, "uid": str(world.uids[name]), "victim": VICTIM, "server": server}
         self.names["victim_uid"] = str(world.uids[VICTIM])
-        self.person: Person | None = None
+        self.user: HubUser | None = None
         self.kernel: Kernel | None = None
 
     def run(self, door: str, primitive: str, **arguments: str) -> str:
@@ -146,10 +146,10 @@ class Attacker:
             self.kernel.socket.settimeout(ACTION)
         return self.kernel
 
-    def web(self) -> Person:
+    def web(self) -> HubUser:
         """Return the login at the hub; log in where there is none."""
-        self.person = self.person or self.world.person(self.name)
-        return self.person
+        self.user = self.user or self.world.hub_user(self.name)
+        return self.user
 
     def request(self, method: str, path: str, body: Any) -> str:
         """Send a request to the hub with the own cookie; return status and text of the answer."""

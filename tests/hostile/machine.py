@@ -248,7 +248,7 @@ class HostileUsers(RuleBasedStateMachine):
         for name in self.gone:
             self.judge(name, Attacker(self.world, name, "").run("ssh", "read"))
             with pytest.raises(FAILURES):
-                self.world.person(name)
+                self.world.hub_user(name)
 
     def teardown(self) -> None:
         """Check once more, and give the host back as it was."""

@@ -29,7 +29,7 @@ CHANGING = [
     "subgid",
     ".pwd.lock",
     "jupyterhub.sqlite",
-    "people.token",
+    "users.token",
     "gpulab-users.json",
 ]
 """Files whose content changes as it should: owner and mode stay."""

@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Any
 
 import requests
-from hub import Person
+from hub import HubUser
 from lab import SUDO, Lab
 from shell import Shell
 
@@ -76,7 +76,7 @@ class World:
         yesterday = (datetime.now(timezone.utc) - timedelta(days=1)).date().isoformat()
         more = {expired: {"expires": yesterday}}
         users = [self.account(name, **more.get(name, {})) for name in (VICTIM, *ATTACKERS) if name not in absent]
-        groups = {GROUP: {"shared_folder": True, "limits": {"memory": "3G", "tasks": 700}}}
+        groups = {GROUP: {"shared_directory": True, "limits": {"memory": "3G", "tasks": 700}}}
         path = self.directory / "users.json"
         path.write_text(json.dumps({"gpulab_users": users, "gpulab_groups": groups, **options}), encoding="utf-8")
         begun = time.monotonic()
@@ -120,9 +120,9 @@ class World:
         """Return a user over SSH."""
         return Shell(self.connection, name, self.key)
 
-    def person(self, name: str) -> Person:
+    def hub_user(self, name: str) -> HubUser:
         """Log a user in at the hub."""
-        return Person(self.base, name, PASSWORD, verify=False)
+        return HubUser(self.base, name, PASSWORD, verify=False)
 
     def collect_secrets(self) -> None:
         """Keep what a hostile user may never print: canaries, passwords, secrets of the hub and of its servers."""

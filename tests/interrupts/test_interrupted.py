@@ -110,7 +110,7 @@ def test_mirror_is_out_of_order(lab: Lab, mirror: Mirror, part: str, words: str,
 
 
 def test_disk_is_full(lab: Lab) -> None:
-    """Lack of space is refused before anything is changed; space that runs out in the middle is said in words."""
+    """Lack of space is rejected before anything is changed; space that runs out in the middle is said in words."""
     lab.shell("mkdir -p /opt/gpulab/envs && mount -t tmpfs -o size=200m tmpfs /opt/gpulab/envs")
     try:
         refused = lab.converge()

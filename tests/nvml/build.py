@@ -20,13 +20,13 @@ def written() -> set[str]:
     return set(re.findall(r"\b(nvml[A-Z]\w+)\([^;]*?\)\s*\{", SOURCE.read_text(encoding="utf-8"), re.DOTALL))
 
 
-def build(program: Path, folder: Path) -> int:
-    """Build libnvidia-ml.so.1 in a folder; give the number of functions that it only declines."""
+def build(program: Path, directory: Path) -> int:
+    """Build libnvidia-ml.so.1 in a directory; give the number of functions that it only declines."""
     stubs = sorted(asked_for(program) - written())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "stubs.h").write_text("".join(f"STUB({name})\n" for name in stubs), encoding="utf-8")
-    library = folder / "libnvidia-ml.so.1"
-    argv = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-I", str(folder), "-o", str(library), str(SOURCE)]
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "stubs.h").write_text("".join(f"STUB({name})\n" for name in stubs), encoding="utf-8")
+    library = directory / "libnvidia-ml.so.1"
+    argv = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-I", str(directory), "-o", str(library), str(SOURCE)]
     subprocess.run(argv, check=True)
     return len(stubs)
 

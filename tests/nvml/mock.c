@@ -42,8 +42,8 @@ static const unsigned long long GIB = 1024ULL * 1024 * 1024;
 
 static unsigned count(void)
 {
-	const char *wish = getenv("GPULAB_MOCK_GPUS");
-	int found = wish ? atoi(wish) : 2;
+	const char *setting = getenv("GPULAB_MOCK_GPUS");
+	int found = setting ? atoi(setting) : 2;
 
 	return found < 0 ? 0 : found > 16 ? 16 : (unsigned)found;
 }
@@ -76,16 +76,16 @@ const char *nvmlErrorString(result code)
 
 result nvmlSystemGetDriverVersion(char *version, unsigned length)
 {
-	const char *wish = getenv("GPULAB_MOCK_DRIVER");
+	const char *setting = getenv("GPULAB_MOCK_DRIVER");
 
-	return text(version, length, wish ? wish : "535.309.01");
+	return text(version, length, setting ? setting : "535.309.01");
 }
 result nvmlSystemGetNVMLVersion(char *version, unsigned length)
 {
 	char own[64];
-	const char *wish = getenv("GPULAB_MOCK_DRIVER");
+	const char *setting = getenv("GPULAB_MOCK_DRIVER");
 
-	snprintf(own, sizeof(own), "12.%s", wish ? wish : "535.309.01");
+	snprintf(own, sizeof(own), "12.%s", setting ? setting : "535.309.01");
 	return text(version, length, own);
 }
 result nvmlSystemGetCudaDriverVersion(int *version) { *version = 12020; return SUCCESS; }
@@ -109,10 +109,10 @@ result nvmlDeviceGetMinorNumber(struct gpu *gpu, unsigned *number) { *number = g
 result nvmlDeviceGetName(struct gpu *gpu, char *name, unsigned length)
 {
 	char own[96];
-	const char *wish = getenv("GPULAB_MOCK_MODEL");
+	const char *setting = getenv("GPULAB_MOCK_MODEL");
 
 	(void)gpu;
-	snprintf(own, sizeof(own), "%s (MOCK)", wish ? wish : "NVIDIA A100");
+	snprintf(own, sizeof(own), "%s (MOCK)", setting ? setting : "NVIDIA A100");
 	return text(name, length, own);
 }
 

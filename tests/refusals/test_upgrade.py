@@ -36,7 +36,7 @@ def test_old_layout_is_upgraded_once(lab: Lab) -> None:
     """Servers of the old layout end and are named; secrets between hub and proxy are new; the database stays."""
     lab.shell(MAKE_TOKEN)
     before = json.loads(printed(lab, READ))
-    secrets = printed(lab, f"cat {STATE}/cookie_secret {STATE}/people.token | sha256sum")
+    secrets = printed(lab, f"cat {STATE}/cookie_secret {STATE}/users.token | sha256sum")
     assert "ada" in before
     assert len(before) > 2, "the database holds no token: nothing would be proven"
     lab.shell(OLD_LAYOUT)
@@ -45,9 +45,9 @@ def test_old_layout_is_upgraded_once(lab: Lab) -> None:
     assert "Ended once by this upgrade: ada." in done.text
     assert printed(lab, "systemctl list-units --plain --no-legend 'gpulab-server-*'").strip() == ""
     assert (
-        printed(lab, f"stat -c %U {STATE} {STATE}/jupyterhub.sqlite {STATE}/people.token").split() == ["gpulab-hub"] * 3
+        printed(lab, f"stat -c %U {STATE} {STATE}/jupyterhub.sqlite {STATE}/users.token").split() == ["gpulab-hub"] * 3
     )
-    assert printed(lab, f"cat {STATE}/cookie_secret {STATE}/people.token | sha256sum") != secrets
+    assert printed(lab, f"cat {STATE}/cookie_secret {STATE}/users.token | sha256sum") != secrets
     assert printed(lab, f"test -e {OLD_SECRET} || echo gone").strip() == "gone"
     assert set(before) <= set(json.loads(printed(lab, READ)))
     again = lab.play("site.yml", "--tags", "jupyterhub")

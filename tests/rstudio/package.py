@@ -31,8 +31,8 @@ FILES = {
 
 def build(target: Path) -> str:
     """Build the package; give its digest."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder, "tree")
+    with tempfile.TemporaryDirectory() as directory:
+        tree = Path(directory, "tree")
         for name, (place, mode) in FILES.items():
             path = tree / place
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,10 +43,10 @@ def build(target: Path) -> str:
             if path.is_dir():
                 path.chmod(0o755)
         environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
-        argv = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), f"{folder}/made.deb"]
+        argv = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), f"{directory}/made.deb"]
         subprocess.run(argv, env=environment, check=True, capture_output=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(f"{folder}/made.deb", target)
+        shutil.move(f"{directory}/made.deb", target)
     return hashlib.sha256(target.read_bytes()).hexdigest()
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A stand-in for RStudio Server: rserver's command line, configuration, refusals and HTTP, and no IDE behind it.
+"""A stand-in for RStudio Server: rserver's command line, configuration, rejections and HTTP, and no IDE behind it.
 
 What it knows of rserver comes from the vendor's sources (src/cpp/server/server-options.json, ServerOptions.cpp,
 SecureKeyFile.cpp, core/system/PosixSystem.cpp, core/http/CSRFToken.cpp) and from jupyter-rsession-proxy.
@@ -63,7 +63,7 @@ DEFAULTS = {
     "monitor-interval-seconds": "60",
 }
 HANDED_ON = ("PATH", "MANPATH", "LANG", "SHELL")
-"""All that a session gets of rserver's environment, beside the account's names and rserver's own variables."""
+"""All that a session gets of rserver's environment, next to the account's names and rserver's own variables."""
 
 
 class Refused(Exception):
@@ -71,7 +71,7 @@ class Refused(Exception):
 
 
 def options(argv: list[str], config: Path = CONFIG) -> dict[str, str]:
-    """Read the configuration and the command line, which wins; what is not known is refused, as rserver does."""
+    """Read the configuration and the command line, which wins; what is not known is rejected, as rserver does."""
     lines = config.read_text(encoding="utf-8").splitlines() if config.is_file() else []
     given = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     found = dict(DEFAULTS)
@@ -83,11 +83,11 @@ def options(argv: list[str], config: Path = CONFIG) -> dict[str, str]:
     return found
 
 
-def key(path: Path, refuse_empty: bool = True) -> str:
+def key(path: Path, reject_empty: bool = True) -> str:
     """Read a secret, or make it, for nobody else to read."""
     if path.exists():
         text = path.read_text(encoding="ascii")
-        if refuse_empty and not text:
+        if reject_empty and not text:
             raise Refused(f"system error 2 (No such file or directory) [path: {path}]")
         return text
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def do_GET(self) -> None:
-        """Give the page; where people must log in, that of the login."""
+        """Give the page; where users must log in, that of the login."""
         if self.settings["auth-none"] != "1" and not self.path.startswith("/auth-sign-in"):
             self.answer(302, "", Location=f"{self.settings['www-root-path']}auth-sign-in")
             return
@@ -208,7 +208,7 @@ def serve(settings: dict[str, str]) -> None:
     Handler.settings, Handler.session = settings, Session(settings)
     if place := settings["www-socket"]:
         server: socketserver.BaseServer = OnSocket(place, Handler)
-        # The worst case: what keeps others away is the folder.
+        # The worst case: what keeps others away is the directory.
         Path(place).chmod(0o777)
     else:
         server = http.server.ThreadingHTTPServer((settings["www-address"], int(settings["www-port"])), Handler)

@@ -15,9 +15,9 @@ from ansible_collections.gpulab.core.plugins.modules import (
     account_state,
     archived_home,
     end_sessions,
-    hub_people,
+    hub_users,
     login_keys,
-    shared_folders,
+    shared_directories,
 )
 
 SHADOW = "ada:$6$x:20000:0:99999:7:::\neve:!:20000:0:99999:7::1:\nnew:*:20000:0:99999:7::21000:\n"
@@ -40,7 +40,7 @@ def test_last_day_is_usable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "differs"),
+    ("setting", "differs"),
     [
         ({}, False),
         ({"groups": ["lab"]}, False),
@@ -48,16 +48,16 @@ def test_last_day_is_usable() -> None:
         ({"expires": "2030-01-01"}, True),
     ],
 )
-def test_account_that_differs_is_named(tmp_path: Path, wish: dict[str, Any], differs: bool) -> None:
+def test_account_that_differs_is_named(tmp_path: Path, setting: dict[str, Any], differs: bool) -> None:
     """Only accounts that differ cost a task."""
     found = account_state.differs(
-        {"name": "ada", **wish}, entry("ada", 1001, tmp_path), None, {"lab": {"ada"}}, "/bin/bash"
+        {"name": "ada", **setting}, entry("ada", 1001, tmp_path), None, {"lab": {"ada"}}, "/bin/bash"
     )
     assert found is differs
 
 
 def test_missing_account_shell_and_home_differ(tmp_path: Path) -> None:
-    """What would not let somebody work is not as wished."""
+    """What would not let somebody work is not as requested."""
     ask = (None, dict[str, set[str]](), "/bin/bash")
     assert account_state.differs({"name": "ada"}, None, *ask)
     assert account_state.differs({"name": "ada"}, entry("ada", 1001, tmp_path, "/bin/false"), *ask)
@@ -101,12 +101,12 @@ def test_keys_of_one_owner_leave_the_others_as_they_are(tmp_path: Path) -> None:
 
 def test_sshd_keeps_reading_what_it_read() -> None:
     """A site's own places of keys stay; ours comes last and once."""
-    folder = Path("/etc/ssh/authorized_keys.d")
+    directory = Path("/etc/ssh/authorized_keys.d")
     assert ".ssh/authorized_keys .ssh/authorized_keys2 /etc/ssh/authorized_keys.d/%u" in login_keys.sshd_setting(
-        "", folder
+        "", directory
     )
     shown = "port 22\nauthorizedkeysfile /site/%u /etc/ssh/authorized_keys.d/%u\n"
-    assert "AuthorizedKeysFile /site/%u /etc/ssh/authorized_keys.d/%u\n" in login_keys.sshd_setting(shown, folder)
+    assert "AuthorizedKeysFile /site/%u /etc/ssh/authorized_keys.d/%u\n" in login_keys.sshd_setting(shown, directory)
 
 
 def test_processes_of_a_person_are_found() -> None:
@@ -225,23 +225,25 @@ def test_program_that_hangs_is_ended(trusted: None) -> None:
         archived_home.run(programs, ["sleep", "30"])
 
 
-def test_shared_folder_is_compared_as_a_whole(tmp_path: Path) -> None:
+def test_shared_directory_is_compared_as_a_whole(tmp_path: Path) -> None:
     """Mode, owner and default list: one that differs in any is made right."""
     gid = os.getgid()
     tmp_path.chmod(0o2770)
-    listed = "\n".join(["user::rwx", *shared_folders.rules("class")])
+    listed = "\n".join(["user::rwx", *shared_directories.rules("class")])
     own = os.getuid() == 0
-    assert shared_folders.fits(tmp_path, "class", gid, listed) is own
-    assert not shared_folders.fits(tmp_path, "class", gid, listed.replace("default:other::---", "default:other::r-x"))
+    assert shared_directories.fits(tmp_path, "class", gid, listed) is own
+    assert not shared_directories.fits(
+        tmp_path, "class", gid, listed.replace("default:other::---", "default:other::r-x")
+    )
     tmp_path.chmod(0o770)
-    assert not shared_folders.fits(tmp_path, "class", gid, listed)
+    assert not shared_directories.fits(tmp_path, "class", gid, listed)
 
 
 def test_hub_forgets_leavers_and_the_expired() -> None:
     """Whoever the hub knows and who is no member, or whose last day is over."""
-    assert hub_people.over(SHADOW, 20999) == {"eve"}
-    assert hub_people.over(SHADOW, 21000) == {"eve", "new"}
-    assert hub_people.leavers(["ada", "eve", "old", "new"], ["ada", "eve", "new"], {"eve"}) == ["eve", "old"]
+    assert hub_users.over(SHADOW, 20999) == {"eve"}
+    assert hub_users.over(SHADOW, 21000) == {"eve", "new"}
+    assert hub_users.leavers(["ada", "eve", "old", "new"], ["ada", "eve", "new"], {"eve"}) == ["eve", "old"]
 
 
 def test_hub_is_asked_page_by_page() -> None:
@@ -252,4 +254,4 @@ def test_hub_is_asked_page_by_page() -> None:
         names, following = pages[int(path.rpartition("=")[2])]
         return {"items": [{"name": name} for name in names], "_pagination": {"next": following}}
 
-    assert hub_people.everybody(ask) == ["a", "b", "c"]
+    assert hub_users.everybody(ask) == ["a", "b", "c"]

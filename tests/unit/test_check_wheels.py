@@ -30,7 +30,7 @@ def test_same_path_with_other_content_is_found(tmp_path: Path) -> None:
 
 
 def test_scripts_of_two_wheels_collide_where_they_are_installed(tmp_path: Path) -> None:
-    """What is in the .data folder of a wheel goes elsewhere than its name says."""
+    """What is in the .data directory of a wheel goes elsewhere than its name says."""
     first = wheel(tmp_path / "a.whl", {"a-1.data/scripts/run": "a", "a-1.data/purelib/m.py": "a"})
     second = wheel(tmp_path / "b.whl", {"b-1.data/scripts/run": "b", "m.py": "b"})
     assert list(check_wheels.collisions({"a": first, "b": second})) == ["bin/run", "site-packages/m.py"]

@@ -1,4 +1,4 @@
-"""A class from a spreadsheet: what is read, and what is refused by the number of its line."""
+"""A class from a spreadsheet: what is read, and what is rejected by the number of its line."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
 
 
 def test_lookup_gives_one_list(tmp_path: Path) -> None:
-    """It can be added to another list, also when it names one person only."""
+    """It can be added to another list, also when it names one user only."""
     (tmp_path / "class.csv").write_text("name\nada\n", encoding="utf-8")
     assert LookupModule().run([str(tmp_path / "class.csv")], {}) == [[{"name": "ada"}]]
     both = LookupModule().run([str(tmp_path / "class.csv")], {}, others=[{"name": "eve"}])

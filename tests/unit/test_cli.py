@@ -1,4 +1,4 @@
-"""The command gpulab: kernels of one's own, archives, what a person is told."""
+"""The command gpulab: kernels of one's own, archives, what a user is told."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROLES / "tools/files/gpulab_cli/src"))
 sys.path.insert(0, str(ROLES / "jupyterhub/files/gpulab_server/src"))
 
 from gpulab_cli import info, kernel, unpack  # noqa: E402
-from gpulab_server.folders import peoples  # noqa: E402
+from gpulab_server.directories import peoples  # noqa: E402
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_conda_environment_is_known(environment: Path) -> None:
     assert "CONDA_PREFIX" in kernel.specification(environment / "bin/python", "x", "/x")["env"]  # type: ignore[operator]
 
 
-def test_what_cannot_be_a_kernel_is_refused(environment: Path, tmp_path: Path) -> None:
-    """One sentence each, with the way out."""
+def test_what_cannot_be_a_kernel_is_rejected(environment: Path, tmp_path: Path) -> None:
+    """One sentence each, with the fix."""
     with pytest.raises(kernel.KernelError, match="python3 -m venv"):
         kernel.add(tmp_path / "nowhere", None, None)
     with pytest.raises(kernel.KernelError, match="--name"):
@@ -72,15 +72,15 @@ def test_environment_without_ipykernel_and_pip_is_told_how(environment: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "folder"),
+    ("name", "directory"),
     [
         *(("a.tar.gz", "a"), ("b.ZIP", "b"), ("c.7z", "c"), ("d.v2.rar", "d.v2")),
         *(("e", "e-unpacked"), ("f.TGZ", "f"), ("g.csv.gz", "g.csv")),
     ],
 )
-def test_archive_goes_into_a_folder_of_its_name(name: str, folder: str) -> None:
+def test_archive_goes_into_a_folder_of_its_name(name: str, directory: str) -> None:
     """Whatever packed it."""
-    assert unpack.target_of(Path("/x") / name) == Path("/x") / folder
+    assert unpack.target_of(Path("/x") / name) == Path("/x") / directory
 
 
 def test_folder_that_is_not_empty_is_not_unpacked_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,13 +96,13 @@ def test_folder_that_is_not_empty_is_not_unpacked_into(tmp_path: Path, capsys: p
     assert command.run(parser.parse_args([str(tmp_path / "gone.zip")])) == 1
 
 
-def test_budget_is_told_in_words() -> None:
+def test_limits_are_printed_in_words() -> None:
     """From what systemd shows of the slice."""
     shown = (
         "MemoryMax=3221225472\nMemoryCurrent=1610612736\nCPUQuotaPerSecUSec=1.500000s\nTasksMax=900\nTasksCurrent=12\n"
     )
-    assert info.budget(shown) == {"cores": "1.5", "memory": "1.5 of 3.0 GB", "tasks": "12 of 900"}
-    assert info.budget("MemoryMax=infinity\nCPUQuotaPerSecUSec=infinity\nTasksMax=infinity\n") == {}
+    assert info.limits(shown) == {"cores": "1.5", "memory": "1.5 of 3.0 GB", "tasks": "12 of 900"}
+    assert info.limits("MemoryMax=infinity\nCPUQuotaPerSecUSec=infinity\nTasksMax=infinity\n") == {}
 
 
 def test_people_at_work_are_those_with_a_slice(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_links_come_from_every_role(tmp_path: Path) -> None:
 
 
 def test_servers_own_kernels_do_not_show(tmp_path: Path) -> None:
-    """People's and the host's folders stay, in order."""
+    """Users' and the host's directories stay, in order."""
     server = tmp_path / "server"
     found = peoples([f"{server}/share/jupyter/kernels", "/home/ada/.local/x", "/usr/local/share/x"], str(server))
     assert found == ["/home/ada/.local/x", "/usr/local/share/x"]

@@ -31,7 +31,7 @@ def test_environment_beats_file(home: Path) -> None:
 
 
 def test_index_on_the_local_disk_is_left_out(home: Path) -> None:
-    """An index in a folder of the controller cannot serve a host."""
+    """An index in a directory of the controller cannot serve a host."""
     (home / "pip.conf").write_text(
         "[global]\nextra-index-url = file:///indexes/simple\n    https://mirror.example/simple\n"
     )
@@ -45,7 +45,7 @@ def test_npm_registry_comes_from_npmrc(home: Path) -> None:
 
 
 def test_extra_authorities_are_listed(home: Path) -> None:
-    """Every .crt file in the administrator's folder is an authority to hand on."""
+    """Every .crt file in the administrator's directory is an authority to hand on."""
     (home / "ca").mkdir()
     (home / "ca" / "lab.crt").write_text("x")
     (home / "ca" / "notes.txt").write_text("x")

@@ -36,7 +36,7 @@ def test_what_cannot_have_quotas_is_named_with_the_way_out() -> None:
 
 
 def test_only_quotas_that_differ_are_set() -> None:
-    """A person without a wish loses an old quota; one without an account is passed over."""
+    """A user without a setting loses an old quota; one without an account is passed over."""
     there = disk_quotas.reported(REPORT)
     assert there == {"0": 0, "1001": 10240, "1002": 0}
     uids = {"ada": 1001, "eve": 1002}

@@ -1,4 +1,4 @@
-"""Packages beside the frameworks: what is judged before any host is asked, and the locks of the sets."""
+"""Packages next to the frameworks: what is judged before any host is asked, and the locks of the sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILES = Path(__file__).resolve().parents[2] / "roles/frameworks/files"
 HASH = "--hash=sha256:" + "a" * 64
 
 
-def test_wrong_names_are_refused_in_one_sentence_with_the_sets_that_there_are() -> None:
+def test_wrong_names_are_rejected_in_one_sentence_with_the_sets_that_there_are() -> None:
     """A file is no name."""
     found = extra_packages.strangers(["geo", "maps", "audio", "files/own.txt", "own.txt"], SETS)
     assert found == [
@@ -52,7 +52,9 @@ def test_file_is_named_with_its_way_out() -> None:
 def test_extras_go_into_every_environment_with_the_lock_of_its_profile() -> None:
     """A set has a lock for each; a file is the same for all; each wants room."""
     cards = [{"address": "0000:01:00.0", "device_id": "ffff", "model": "T4"}]
-    plain, found = (plan(cards, "580.95.05", python="3.12", extras=wished) for wished in ([], ["geo", "/x/own.txt"]))
+    plain, found = (
+        plan(cards, "580.95.05", python="3.12", extras=requested) for requested in ([], ["geo", "/x/own.txt"])
+    )
     assert [each["extras"] for each in found["environments"]] == [
         ("locks/extras/geo-tensorflow-cu12-py312.txt", "/x/own.txt"),
         ("locks/extras/geo-torch-cu13-py312.txt", "/x/own.txt"),

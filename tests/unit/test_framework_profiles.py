@@ -19,8 +19,8 @@ def cards(*models: str) -> list[dict[str, str]]:
 
 
 def chosen(found: dict[str, Any]) -> list[str]:
-    """Give the profiles of a plan; fail where it was refused."""
-    assert found["refusal"] == ""
+    """Give the profiles of a plan; fail where it was rejected."""
+    assert found["rejection"] == ""
     return [each["profile"] for each in found["environments"]]
 
 
@@ -69,10 +69,10 @@ def test_host_gets_what_fits(models: list[str], driver: str, layout: str, wanted
         (["unknown"], NEW, "auto", "frameworks_capability"),
     ],
 )
-def test_what_cannot_work_is_refused_with_the_reason(models: list[str], driver: str, layout: str, words: str) -> None:
+def test_what_cannot_work_is_rejected_with_the_reason(models: list[str], driver: str, layout: str, words: str) -> None:
     """A layout that somebody asked for is never replaced by another one."""
     found = profiles.plan(cards(*models), driver, layout)
-    assert words in found["refusal"]
+    assert words in found["rejection"]
     assert found["environments"] == ()
 
 
@@ -86,9 +86,9 @@ def test_what_cannot_work_is_refused_with_the_reason(models: list[str], driver: 
         ({"layout": "split", "gpu": "none"}, 'gpulab_gpu is "none"'),
     ],
 )
-def test_other_refusals_name_the_reason(arguments: dict[str, Any], words: str) -> None:
+def test_other_rejections_name_the_reason(arguments: dict[str, Any], words: str) -> None:
     """Interpreter, processor, profile by name, and a GPU that is not to be used."""
-    assert words in profiles.plan(**{"gpus": cards("T4"), "driver": NEW, **arguments})["refusal"]
+    assert words in profiles.plan(**{"gpus": cards("T4"), "driver": NEW, **arguments})["rejection"]
 
 
 def test_gpu_that_is_left_alone_leaves_the_cpu_builds() -> None:
@@ -101,10 +101,10 @@ def test_unknown_gpu_is_used_once_its_capability_is_said() -> None:
     assert chosen(profiles.plan(cards("unknown"), NEW, capability="8.9")) == SPLIT
 
 
-def test_what_depends_on_a_driver_that_comes_later_is_not_refused_early() -> None:
+def test_what_depends_on_a_driver_that_comes_later_is_not_rejected_early() -> None:
     """The driver's role may run between the preflight and the installation."""
     assert chosen(profiles.plan(cards("T4"), "", "split", settled=False)) == SPLIT
-    assert profiles.plan(cards("B200"), "", "split", settled=False)["refusal"]
+    assert profiles.plan(cards("B200"), "", "split", settled=False)["rejection"]
 
 
 def test_image_can_be_made_on_a_machine_without_a_gpu() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from gpulab_cli import bench, releases
 from gpulab_cli.bench import Result
-from gpulab_cli.places import Environment
+from gpulab_cli.paths import Environment
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_frameworks_are_found_in_the_environments(tmp_path: Path) -> None:
 def root(tmp_path: Path) -> Path:
     """Make an environment with three releases, the newest in use, and a fourth that was never finished."""
     for number, name in enumerate(["one", "two", "three", "half"]):
-        folder = tmp_path / "releases" / name
-        folder.mkdir(parents=True)
+        directory = tmp_path / "releases" / name
+        directory.mkdir(parents=True)
         if name != "half":
-            (folder / releases.MARKER).write_text(json.dumps({"versions": {"torch": str(number)}}))
+            (directory / releases.MARKER).write_text(json.dumps({"versions": {"torch": str(number)}}))
     for name, when in (("one", 1_700_000_000), ("two", 1_700_000_100)):
         (tmp_path / "releases" / name / releases.REPLACED).touch()
         os.utime(tmp_path / "releases" / name / releases.REPLACED, (when, when))

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from gpulab_cli import doctor, places
-from gpulab_cli.places import Environment
+from gpulab_cli import doctor, paths
+from gpulab_cli.paths import Environment
 
 NEW, OLD = "580.95.05", "535.183.01"
 
@@ -39,11 +39,11 @@ def environment(tmp_path: Path) -> Environment:
     (root / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
     (root / "bin").mkdir()
     (root / "bin" / "python").touch()
-    return places.environments(tmp_path / "envs")[0]
+    return paths.environments(tmp_path / "envs")[0]
 
 
 def site(environment: Environment) -> Path:
-    """Give the folder of its packages."""
+    """Give the directory of its packages."""
     assert environment.site
     return environment.site
 
@@ -111,10 +111,10 @@ def test_full_file_system_is_found(tmp_path: Path, path: str, name: str) -> None
     assert [(finding.name, full in finding.evidence) for finding in found] == [(name, True)]
 
 
-def kernel(folder: Path, name: str, program: str) -> None:
+def kernel(directory: Path, name: str, program: str) -> None:
     """Write a kernel."""
-    (folder / name).mkdir(parents=True)
-    (folder / name / "kernel.json").write_text(f'{{"argv": ["{program}", "-m", "ipykernel_launcher"]}}')
+    (directory / name).mkdir(parents=True)
+    (directory / name / "kernel.json").write_text(f'{{"argv": ["{program}", "-m", "ipykernel_launcher"]}}')
 
 
 def test_kernel_that_starts_nothing_or_hides_the_labs_is_found(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_starved_data_loader_is_found_on_a_running_program(training: int) -> Non
 def test_exit_code_says_whether_something_was_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Scripts read the code, people the text."""
+    """Scripts read the code, users the text."""
     options = SimpleNamespace(json=False, python=None, quick=True)
     monkeypatch.setattr(doctor, "look", lambda *_, **__: [doctor.Finding("disk full", "x has 1 MB", "delete")])
     assert doctor.Doctor().run(options) == 1  # type: ignore[arg-type]

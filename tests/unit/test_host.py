@@ -21,7 +21,7 @@ from ansible_collections.gpulab.core.plugins.modules import host_preflight as pr
 DEBIAN = {"os": "debian", "version": "12", "name": "Debian GNU/Linux 12", "cores": 2, "memory_gb": 8.2, "disk_gb": 30.0}
 
 
-def test_supported_systems_pass_and_others_are_refused_by_name() -> None:
+def test_supported_systems_pass_and_others_are_rejected_by_name() -> None:
     """The message names what the host runs and what would do."""
     assert preflight.system_problems(DEBIAN) == []
     found = preflight.system_problems({**DEBIAN, "os": "fedora", "version": "42", "name": "Fedora Linux 42"})
@@ -29,7 +29,7 @@ def test_supported_systems_pass_and_others_are_refused_by_name() -> None:
     assert "Debian 12, 13; Ubuntu 22.04, 24.04" in found[0]
 
 
-def test_small_host_is_refused_and_the_override_is_named() -> None:
+def test_small_host_is_rejected_and_the_override_is_named() -> None:
     """Every size that is too small is named, with the variable that lowers it."""
     found = preflight.size_problems(DEBIAN, {"cores": 4, "memory_gb": 7.5, "disk_gb": 100}, "gpulab_minimum")
     assert [problem.rpartition("lower ")[2] for problem in found] == [
@@ -39,13 +39,13 @@ def test_small_host_is_refused_and_the_override_is_named() -> None:
 
 
 def test_lack_of_space_names_the_folder(tmp_path: Path) -> None:
-    """A folder that does not exist yet counts as its nearest parent."""
+    """A directory that does not exist yet counts as its nearest parent."""
     assert preflight.space_problems({str(tmp_path / "not" / "yet"): 0}) == []
     assert str(tmp_path) in preflight.space_problems({str(tmp_path): 1e9})[0]
 
 
 def test_what_several_roles_ask_is_asked_at_once() -> None:
-    """Lists and mappings are joined, space in one folder adds up, a plain value is the last one that says something."""
+    """Lists and mappings are joined, space in one directory adds up, of plain values the last one counts."""
     asks: list[dict[str, Any]] = [
         {
             "sources": [{"url": "a", "variable": "x"}],
@@ -101,14 +101,14 @@ def test_port_in_use_names_who_has_it(taken_port: int) -> None:
 
 
 def test_free_port_is_no_problem(taken_port: int) -> None:
-    """A port that nobody listens on passes; so does one that the wished unit has."""
+    """A port that nobody listens on passes; so does one that the requested unit has."""
     own = host_state.listeners(taken_port)[0].unit
     assert preflight.port_problems([{"port": taken_port, "variable": "x", "unit": own}]) == [] or not own
     assert preflight.port_problems([{"port": 1, "variable": "x", "unit": ""}]) == []
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
-    """A source that refuses its front page, and one that is broken."""
+    """A source that rejects its front page, and one that is broken."""
 
     def do_HEAD(self) -> None:
         """Answer by path."""
@@ -135,15 +135,15 @@ def ask(url: str, whole: bool = False) -> list[str]:
 
 
 def test_source_that_answers_is_used(mirror: str, tmp_path: Path) -> None:
-    """Mirrors seldom serve a front page: a refusal of it is an answer too. A folder only has to be there."""
+    """Mirrors seldom serve a front page: a rejection of it is an answer too. A directory only has to be there."""
     assert ask(mirror) == []
     assert ask(str(tmp_path)) == []
 
 
-@pytest.mark.parametrize("kind", ["broken", "dead", "folder"])
+@pytest.mark.parametrize("kind", ["broken", "dead", "directory"])
 def test_source_that_does_not_answer_names_its_variable(mirror: str, tmp_path: Path, kind: str) -> None:
     """The message holds the variable and the address."""
-    url = {"broken": mirror + "/broken", "dead": "http://127.0.0.1:9/", "folder": str(tmp_path / "none")}[kind]
+    url = {"broken": mirror + "/broken", "dead": "http://127.0.0.1:9/", "directory": str(tmp_path / "none")}[kind]
     found = ask(url)
     assert len(found) == 1
     assert found[0].startswith(f"gpulab_sources.pip.index_url: {url}")
@@ -155,17 +155,20 @@ def test_address_of_a_file_must_have_it(mirror: str) -> None:
 
 
 def test_somebody_elses_file_is_never_overwritten(tmp_path: Path) -> None:
-    """A file without our mark, or a link to somewhere else, is refused by name; ours, and none, pass."""
+    """A file without our mark, or a link to somewhere else, is rejected by name; ours, and none, pass."""
     kernel, command = tmp_path / "kernel.json", tmp_path / "gpulab"
-    wishes = [{"path": str(kernel), "mark": "gpulab"}, {"path": str(command), "mark": "/opt/gpulab"}]
-    assert preflight.file_problems(wishes) == []
+    settings = [{"path": str(kernel), "mark": "gpulab"}, {"path": str(command), "mark": "/opt/gpulab"}]
+    assert preflight.file_problems(settings) == []
     kernel.write_text('{"metadata": {"gpulab": true}}')
     command.symlink_to("/opt/gpulab/tools/current/bin/gpulab")
-    assert preflight.file_problems(wishes) == []
+    assert preflight.file_problems(settings) == []
     kernel.write_text("{}")
     command.unlink()
     command.symlink_to("/usr/bin/true")
-    assert [problem.split(" is there")[0] for problem in preflight.file_problems(wishes)] == [str(kernel), str(command)]
+    assert [problem.split(" is there")[0] for problem in preflight.file_problems(settings)] == [
+        str(kernel),
+        str(command),
+    ]
 
 
 def test_os_release_is_read_with_and_without_quotes(tmp_path: Path) -> None:
@@ -203,30 +206,30 @@ def account(name: str, uid: int) -> pwd.struct_passwd:
 
 
 @pytest.mark.parametrize(
-    ("wish", "there", "words"),
+    ("setting", "there", "words"),
     [
         ({"name": "ada", "uid": 2001}, [account("ada", 1500)], "exists with uid 1500, not 2001"),
         ({"name": "ada", "uid": 2001}, [account("grace", 2001)], "belongs to grace"),
         ({"name": "postgres"}, [account("postgres", 104)], "account of the host's system"),
     ],
 )
-def test_account_that_would_be_overwritten_is_refused(
-    tmp_path: Path, wish: dict[str, Any], there: list[pwd.struct_passwd], words: str
+def test_account_that_would_be_overwritten_is_rejected(
+    tmp_path: Path, setting: dict[str, Any], there: list[pwd.struct_passwd], words: str
 ) -> None:
     """The message names the account and what is there."""
-    found = account_preflight.account_problems([wish], there, tmp_path)
+    found = account_preflight.account_problems([setting], there, tmp_path)
     assert len(found) == 1
     assert words in found[0]
 
 
-def test_home_without_its_account_is_refused(tmp_path: Path) -> None:
+def test_home_without_its_account_is_rejected(tmp_path: Path) -> None:
     """Somebody's files are never handed to somebody else."""
     (tmp_path / "ada").mkdir()
     assert "move it away" in account_preflight.account_problems([{"name": "ada"}], [], tmp_path)[0]
 
 
 def test_account_that_fits_is_adopted(tmp_path: Path) -> None:
-    """The same number, or none wished, is no problem."""
+    """The same number, or none requested, is no problem."""
     there = [account("ada", 1500)]
     assert account_preflight.account_problems([{"name": "ada", "uid": 1500}], there, tmp_path) == []
     assert account_preflight.account_problems([{"name": "ada"}], there, tmp_path) == []

@@ -1,4 +1,4 @@
-"""The hub's own package: grants put together, refusals in plain words."""
+"""The hub's own package: grants put together, rejections in plain words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Granter:
         self.answer, self.failure, self.released = grant, release, 0
 
     async def grant(self, account: Account, options: Mapping[str, Any]) -> Grant:  # noqa: ARG002
-        """Grant or refuse."""
+        """Grant or reject."""
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -44,8 +44,8 @@ def test_everything_runs_in_the_slice_of_the_account() -> None:
 
 
 @pytest.mark.parametrize("failure", [Refusal("No GPU is free.", "no_gpu"), RuntimeError("broken")])
-def test_what_was_granted_is_taken_back_when_another_refuses(failure: Exception) -> None:
-    """A refused start leaves nothing held, and the refusal reaches the person."""
+def test_what_was_granted_is_taken_back_when_another_rejects(failure: Exception) -> None:
+    """A rejected start leaves nothing held, and the rejection reaches the user."""
     first = Granter(Grant(environment={"A": "1"}))
     with pytest.raises(type(failure), match=str(failure)):
         asyncio.run(collect({"first": first, "second": Granter(failure)}, ADA, {}))
@@ -60,15 +60,15 @@ def test_one_granter_that_fails_keeps_no_other_from_release() -> None:
     assert good.released == 1
 
 
-def test_host_without_memory_refuses_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_without_memory_rejects_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more server would make the kernel kill somebody's."""
     with pytest.raises(Refusal, match="out of memory") as caught:
-        host.refuse_full_host(least_memory=2**60)
+        host.reject_full_host(least_memory=2**60)
     assert caught.value.reason == "host_out_of_memory"
     with pytest.raises(Refusal, match="disk is full") as caught:
-        host.refuse_full_host(least_memory=0, least_disk=2**60)
+        host.reject_full_host(least_memory=0, least_disk=2**60)
     assert caught.value.reason == "host_disk_full"
-    host.refuse_full_host(0, 0)
+    host.reject_full_host(0, 0)
 
 
 def test_available_memory_is_read() -> None:
@@ -88,24 +88,24 @@ def test_available_memory_is_read() -> None:
     ],
 )
 def test_home_that_takes_nothing_is_told_apart(status: int, state: str) -> None:
-    """Over quota and full: a server to delete files with. Missing or not writable: a refusal."""
+    """Over quota and full: a server to delete files with. Missing or not writable: a rejection."""
     assert host.home_state(status) == state
     if state in host.MESSAGES:
-        host.refuse_home(ADA, state)
+        host.reject_home(ADA, state)
         assert "delete something" in host.MESSAGES[state]
     else:
         with pytest.raises(Refusal, match="/home/ada"):
-            host.refuse_home(ADA, state)
+            host.reject_home(ADA, state)
 
 
-def test_resource_bar_shows_the_budget() -> None:
+def test_resource_bar_shows_the_limits() -> None:
     """What systemd shows of the slice, as JupyterLab reads it; no limit is no figure."""
     shown = {"MemoryMax": "3221225472", "CPUQuotaPerSecUSec": "1s 500ms"}
     assert host.bar_limits(shown) == {"MEM_LIMIT": "3221225472", "CPU_LIMIT": "1.5"}
     assert host.bar_limits({"MemoryMax": "infinity", "CPUQuotaPerSecUSec": "infinity"}) == {}
 
 
-def test_account_that_is_not_there_is_refused() -> None:
+def test_account_that_is_not_there_is_rejected() -> None:
     """In words, not with a KeyError."""
     with pytest.raises(Refusal, match="no account nobody-of-this-name"):
         host.account_of("nobody-of-this-name")

@@ -15,7 +15,7 @@ from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/main.yml"))
-WISHES = yaml.safe_load((ROOT / "playbooks" / "vars" / "wishes.yml").read_text())["__site_wishes"]
+WISHES = yaml.safe_load((ROOT / "playbooks" / "vars" / "site_variables.yml").read_text())["__site_variables"]
 every_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 
 
@@ -29,8 +29,8 @@ def options(role: Path) -> dict[str, Any]:
     return dict(load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"])
 
 
-def without_wishes(value: Any) -> Any:
-    """Evaluate a default on a controller where nothing is wished."""
+def with_no_site_variables(value: Any) -> Any:
+    """Evaluate a default on a controller where nothing is requested."""
     trusted = trust_as_template(value) if isinstance(value, str) else value
     return Templar(loader=DataLoader(), variables={}).template(trusted)
 
@@ -40,7 +40,7 @@ def test_defaults_are_what_the_specification_says(role: Path) -> None:
     """Every optional option has its default, the same in both files, and nothing else does."""
     spec, defaults = options(role), load(role / "defaults" / "main.yml")
     assert set(defaults) == {name for name, option in spec.items() if not option.get("required")}
-    found = {name: without_wishes(value) for name, value in defaults.items()}
+    found = {name: with_no_site_variables(value) for name, value in defaults.items()}
     assert found == {name: option["default"] for name, option in spec.items() if name in defaults}
 
 
@@ -71,7 +71,7 @@ def test_private_names_are_private(role: Path) -> None:
 
 @every_role
 def test_roles_do_not_read_each_others_variables(role: Path) -> None:
-    """Wishes come down from the site, truth comes up from the host; roles do not talk to each other."""
+    """Settings come down from the site, truth comes up from the host; roles do not talk to each other."""
     others = [other.name for other in ROLES if other != role]
     names = {name for other in ROLES if other != role for name in options(other)}
     for path in role.rglob("*"):
@@ -82,8 +82,8 @@ def test_roles_do_not_read_each_others_variables(role: Path) -> None:
 
 
 @every_role
-def test_wishes_are_read_in_defaults_alone(role: Path) -> None:
-    """A role used alone is configured by its own options: wishes are no more than their defaults."""
+def test_settings_are_read_in_defaults_alone(role: Path) -> None:
+    """A role used alone is configured by its own options: settings are no more than their defaults."""
     for path in role.rglob("*.yml"):
         text = re.sub(r"(fail_msg|msg|description|variable):.*(\n\s{6,}.*)*", "", path.read_text(encoding="utf-8"))
         text = "\n".join(line for line in text.splitlines() if "'variable'" not in line and "variable:" not in line)
@@ -166,8 +166,8 @@ def test_question_for_failure_is_recognised(text: str, asks: bool) -> None:
     assert asks_for_failure("__a_b", text) is asks
 
 
-def test_every_wish_is_read_by_a_role() -> None:
-    """A wish that nobody reads, and a role that reads one that is not listed, would both be passed over in silence."""
+def test_every_setting_is_read_by_a_role() -> None:
+    """Every listed variable is read by a role, and every variable that a role reads is listed."""
     text = "".join((role / "defaults" / "main.yml").read_text(encoding="utf-8") for role in ROLES)
     read = set(re.findall(r"\bgpulab_[a-z]+(?:_[a-z]+)*\b", text))
     unbuilt = {"gpulab_conda_channels"}
@@ -175,14 +175,14 @@ def test_every_wish_is_read_by_a_role() -> None:
     assert read | unbuilt | site == set(WISHES)
 
 
-def test_wishes_and_roles_agree_on_types() -> None:
-    """A wish that is a role's option has the same type and choices there."""
+def test_settings_and_roles_agree_on_types() -> None:
+    """A setting that is a role's option has the same type and choices there."""
     for role in ROLES:
         defaults = load(role / "defaults" / "main.yml")
         for name, option in options(role).items():
-            wish = re.fullmatch(r"\{\{ (gpulab_\w+) \| default\(.*\) \}\}", str(defaults.get(name, "")))
-            if wish:
-                listed = WISHES[wish[1]]
+            setting = re.fullmatch(r"\{\{ (gpulab_\w+) \| default\(.*\) \}\}", str(defaults.get(name, "")))
+            if setting:
+                listed = WISHES[setting[1]]
                 assert (option["type"], option.get("choices")) == (listed["type"], listed.get("choices")), name
 
 
@@ -196,7 +196,7 @@ def test_site_applies_every_role_once_with_its_tag() -> None:
 
 
 def test_every_preflight_is_asked_before_the_first_change() -> None:
-    """A role that has something to refuse is asked about all hosts before any host is touched."""
+    """A role that has something to reject is asked about all hosts before any host is touched."""
     text = (ROOT / "playbooks" / "preflight.yml").read_text(encoding="utf-8")
     having = [role.name for role in ROLES if (role / "tasks" / "preflight.yml").is_file()]
     asked = next(task["loop"] for play in yaml.safe_load(text) for task in play["tasks"] if "loop" in task)

@@ -1,4 +1,4 @@
-"""Environments from locks: what goes in decides, errors name the way out, nothing half-made is used."""
+"""Environments from locks: what goes in decides, errors name the fix, nothing half-made is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.gpulab.core.plugins.module_utils import releases as env
 from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
-from ansible_collections.gpulab.core.plugins.module_utils.installer_words import explain
+from ansible_collections.gpulab.core.plugins.module_utils.installer_messages import explain
 from ansible_collections.gpulab.core.plugins.modules.locked_environment import difference
 from ansible_collections.gpulab.core.plugins.plugin_utils.archive import pack
 
@@ -30,7 +30,7 @@ zipp==1 \\
 
 
 def release(path: Path, **changes: Any) -> env.Release:
-    """Make a release of an environment below a folder."""
+    """Make a release of an environment below a directory."""
     params = {"path": str(path), "lock_text": LOCK, "packages_data": [], "node_data": {}, "python": sys.executable}
     rest: dict[str, Any] = {
         "extras_text": [],
@@ -132,11 +132,11 @@ def test_unfinished_release_is_not_complete(tmp_path: Path) -> None:
     assert found.versions_in_use() == {"numpy": "1"}
 
 
-def fake_uv(folder: Path) -> str:
+def fake_uv(directory: Path) -> str:
     """Make a uv that makes empty environments and notes what it is asked."""
-    uv = folder / "uv"
+    uv = directory / "uv"
     script = f"""#!/bin/sh
-echo $1 >>{folder}/asked
+echo $1 >>{directory}/asked
 for last; do :; done
 [ $1 != venv ] || {{ mkdir -p $last/bin $last/lib/python3.11/site-packages; ln -s {sys.executable} $last/bin/python; }}
 """
@@ -198,7 +198,7 @@ def test_bytecode_that_a_killed_run_left_out_is_written_by_the_next(tmp_path: Pa
 
 
 def test_damaged_cache_is_thrown_away_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Environments share files with the cache: what somebody edited in one of them is downloaded anew for the next."""
+    """Environments share files with the cache: what somebody edited in one of them is downloaded again for the next."""
     found = release(tmp_path / "env", uv=fake_uv(tmp_path))
     answers = [["numpy: numpy/version.py has other content"], []]
     monkeypatch.setattr(wheel_records, "problems", lambda *_: answers.pop(0))
@@ -243,12 +243,12 @@ def test_old_releases_go_and_unfinished_ones_go_first(tmp_path: Path) -> None:
     """The newest finished one stays for a rollback; leftovers of interrupted runs never do."""
     found = release(tmp_path)
     for age, name in enumerate(["newer", "older", "unfinished"]):
-        folder = found.path.parent / name
-        folder.mkdir(parents=True)
+        directory = found.path.parent / name
+        directory.mkdir(parents=True)
         if name != "unfinished":
-            (folder / env.MARKER).write_text("{}")
+            (directory / env.MARKER).write_text("{}")
         stamp = 1_700_000_000 - age
-        subprocess.run(["touch", "-d", f"@{stamp}", str(folder)], check=True)
+        subprocess.run(["touch", "-d", f"@{stamp}", str(directory)], check=True)
     found.path.mkdir()
     assert [path.name for path in found.superseded(keep=1)] == ["unfinished", "older"]
 
@@ -361,7 +361,7 @@ def test_environment_files_are_read_as_units_read_them(tmp_path: Path) -> None:
 
 
 def test_packed_folder_is_unpacked_as_it_was(tmp_path: Path) -> None:
-    """Caches stay behind, and the same folder gives the same text."""
+    """Caches stay behind, and the same directory gives the same text."""
     source = tmp_path / "source"
     (source / "src" / "__pycache__").mkdir(parents=True)
     (source / "pyproject.toml").write_text("[project]\n")
@@ -380,7 +380,7 @@ def test_difference_lists_versions() -> None:
 
 
 def test_bytecode_is_written_for_what_people_import(tmp_path: Path) -> None:
-    """Packages' own tests stay without, a file that is not Python stops nothing; a folder `test` above is no matter."""
+    """Packages' own tests have none, a file that is not Python stops nothing, a parent named `test` does not matter."""
     found = release(tmp_path / "test" / "env")
     packages = found.path / "lib" / "python3.11" / "site-packages"
     (found.path / "bin").mkdir(parents=True)

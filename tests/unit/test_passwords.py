@@ -505,7 +505,7 @@ def test_login_from_before_fingerprints_is_adopted(authenticator: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [AccountStatus("new", False, "expired"), None])
-def test_closed_account_is_refused_for_every_kind_of_request(authenticator: Any, status: AccountStatus | None) -> None:
+def test_closed_account_is_rejected_for_every_kind_of_request(authenticator: Any, status: AccountStatus | None) -> None:
     """Expired, or not a member any more: cookies and tokens alike."""
     user = Row({"password": "new"})
     if status:

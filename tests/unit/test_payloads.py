@@ -20,7 +20,7 @@ HOST_FILES = "gpulab.core.host_files"
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give an empty folder to the controller's cache."""
+    """Give an empty directory to the controller's cache."""
     monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     return tmp_path / "ansiballz_cache"
 
@@ -58,7 +58,7 @@ def test_module_that_is_not_there_stops_nothing(cache: Path) -> None:
 
 
 def test_every_module_that_is_made_ahead_is_there(cache: Path) -> None:
-    """A module that was renamed would be left out in silence. They are made beside the run, by a process of its own."""
+    """A module that was renamed would be left out in silence."""
     payloads.begin()
     until = time.monotonic() + 60
     while len(made(cache)) < len(payloads.MODULES) and time.monotonic() < until:

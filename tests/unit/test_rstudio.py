@@ -1,4 +1,4 @@
-"""What is done with RStudio Server on a host, and why; the session's start; the stand-in's own refusals."""
+"""What is done with RStudio Server on a host, and why; the session's start; the stand-in's own rejections."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ OWN = "a" * 64
 FOREIGN = "/etc/rstudio/rserver.conf"
 
 
-def plan(host: dict[str, str] | None = None, **wish: Any) -> dict[str, Any]:
+def plan(host: dict[str, str] | None = None, **setting: Any) -> dict[str, Any]:
     """Decide about a host, with the role's defaults."""
-    wished = {"enabled": "auto", "version": VERSION, "url": "https://vendor.example/server", **wish}
-    return rstudio_plan({**BARE, **(host or {})}, **wished)
+    requested = {"enabled": "auto", "version": VERSION, "url": "https://vendor.example/server", **setting}
+    return rstudio_plan({**BARE, **(host or {})}, **requested)
 
 
 @pytest.mark.parametrize("release", ["bookworm", "trixie", "jammy", "noble"])
@@ -37,7 +37,7 @@ def test_package_is_chosen_for_the_release_with_the_digest_that_is_known(release
 
 
 def test_mirror_may_be_a_folder_or_one_package() -> None:
-    """Whoever keeps one file needs no tree of folders."""
+    """Whoever keeps one file needs no tree of directories."""
     assert plan(url="https://mirror.example/r/")["address"].startswith("https://mirror.example/r/jammy/amd64/rstudio")
     assert plan(url="file:///srv/rstudio.deb")["address"] == "file:///srv/rstudio.deb"
 
@@ -49,24 +49,28 @@ def test_what_is_installed_needs_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "wish", "words"),
+    ("host", "setting", "words"),
     [
-        ({}, {"unreachable": ["gpulab_sources.rstudio: https://x cannot be used from the host: refused."]}, "refused"),
+        (
+            {},
+            {"unreachable": ["gpulab_sources.rstudio: https://x cannot be used from the host: rejected."]},
+            "rejected",
+        ),
         ({"release": "focal"}, {}, "no package for focal on x86_64"),
         ({"machine": "riscv64"}, {}, "no package for bookworm on riscv64"),
         ({"foreign": FOREIGN}, {}, "an RStudio Server that is not gpulab's (/etc/rstudio/rserver.conf)"),
     ],
 )
-def test_what_cannot_be_had_is_left_out_or_refused_as_wished(
-    host: dict[str, str], wish: dict[str, Any], words: str
+def test_what_cannot_be_had_is_left_out_or_rejected_as_requested(
+    host: dict[str, str], setting: dict[str, Any], words: str
 ) -> None:
-    """With auto the reason is told; with true it is a refusal that names the way out."""
-    found = plan(host, **wish)
-    assert (found["action"], found["refusal"]) == ("leave", "")
+    """With auto the reason is told; with true it is a rejection that names the fix."""
+    found = plan(host, **setting)
+    assert (found["action"], found["rejection"]) == ("leave", "")
     assert words in found["reason"]
-    refused = plan(host, **wish, enabled="true")
-    assert words in refused["refusal"]
-    assert "choose gpulab_rstudio auto or false" in refused["refusal"]
+    refused = plan(host, **setting, enabled="true")
+    assert words in refused["rejection"]
+    assert "choose gpulab_rstudio auto or false" in refused["rejection"]
 
 
 def test_older_one_stays_while_the_newer_cannot_be_had() -> None:
@@ -77,7 +81,7 @@ def test_older_one_stays_while_the_newer_cannot_be_had() -> None:
 
 @pytest.mark.parametrize("enabled", ["auto", "true"])
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("setting", "words"),
     [
         ({"version": "2026.10.0+1"}, "no digest is known of RStudio Server 2026.10.0+1 for jammy on amd64"),
         ({"sha256": "168bc5"}, "rstudio_sha256 168bc5 is no SHA-256"),
@@ -91,9 +95,9 @@ def test_older_one_stays_while_the_newer_cannot_be_had() -> None:
         ),
     ],
 )
-def test_mistake_in_the_wish_is_refused(wish: dict[str, Any], words: str, enabled: str) -> None:
-    """Whatever is wished, a wish that cannot be right is told."""
-    assert words in plan(**wish, enabled=enabled)["refusal"]
+def test_mistake_in_the_setting_is_rejected(setting: dict[str, Any], words: str, enabled: str) -> None:
+    """Whatever is requested, a setting that cannot be right is told."""
+    assert words in plan(**setting, enabled=enabled)["rejection"]
 
 
 def test_file_of_the_controller_does_for_any_release() -> None:
@@ -103,9 +107,9 @@ def test_file_of_the_controller_does_for_any_release() -> None:
     assert (found["action"], found["address"], found["sha256"]) == ("install", "r.deb", OWN)
 
 
-def test_what_is_not_wished_any_more_is_removed_and_nothing_else() -> None:
-    """Only what the role installed; a mistake in options of something that is not wished is nobody's trouble."""
-    assert plan({"installed": OWN}, enabled="false", sha256="x")["action"] == "withdraw"
+def test_what_is_not_requested_any_more_is_removed_and_nothing_else() -> None:
+    """Only what the role installed; a mistake in options of something that is not requested is nobody's trouble."""
+    assert plan({"installed": OWN}, enabled="false", sha256="x")["action"] == "revoke"
     assert plan({"foreign": FOREIGN}, enabled="false")["action"] == "leave"
 
 
@@ -141,7 +145,7 @@ def rserver() -> ModuleType:
     return module
 
 
-def test_stand_in_refuses_what_rserver_refuses(rserver: ModuleType, tmp_path: Path) -> None:
+def test_stand_in_rejects_what_rserver_rejects(rserver: ModuleType, tmp_path: Path) -> None:
     """An option that it does not know, on the command line or in its configuration; the line wins over the file."""
     config = tmp_path / "rserver.conf"
     config.write_text("# no\nwww-port=1\n")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gpulab.core.plugins.modules import hub_people
+from ansible_collections.gpulab.core.plugins.modules import hub_users
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -353,10 +353,10 @@ def test_token_of_the_hub_is_read_and_nothing_else(tmp_path: Path) -> None:
     token, secret = tmp_path / "token", tmp_path / "secret"
     token.write_text("ab" * 32)
     secret.write_text("root:$y$secret")
-    assert hub_people.read_token(token) == "ab" * 32
+    assert hub_users.read_token(token) == "ab" * 32
     link, pipe = tmp_path / "link", tmp_path / "pipe"
     link.symlink_to(token)
     os.mkfifo(pipe)
     for path in (link, secret, pipe, tmp_path / "missing"):
         with pytest.raises(OSError, match=r"token|link|No such file"):
-            hub_people.read_token(path)
+            hub_users.read_token(path)

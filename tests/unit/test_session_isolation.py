@@ -50,7 +50,7 @@ def modules_run(lines: list[str], member: bool, root: bool) -> list[str]:
         jump = re.search(rf"{'success' if success else 'default'}=(\w+)", line)
         assert jump
         position += int(jump[1]) if jump[1].isdecimal() else 0
-    assert position == len(lines), "a jump led beyond the last line: PAM would refuse the login"
+    assert position == len(lines), "a jump led beyond the last line: PAM would reject the login"
     return found
 
 
@@ -71,7 +71,7 @@ def test_commands_over_ssh_get_the_session_environment() -> None:
 
 @pytest.mark.parametrize("service", ["cron", "crond", "atd"])
 def test_jobs_of_members_run_in_their_slices(service: str) -> None:
-    """Outside, a job would know no budget."""
+    """Outside, a job would know no limit."""
     assert modules_run(LINES[service], member=True, root=False)[0] == "pam_systemd"
     assert "pam_systemd" not in modules_run(LINES[service], member=False, root=True)
 
@@ -80,7 +80,7 @@ def test_jobs_of_members_run_in_their_slices(service: str) -> None:
 @pytest.mark.parametrize("service", ["login", "cron", "crond", "atd", "sshd"])
 def test_sessions_of_members_run_in_their_slice_or_not_at_all(service: str, walls: bool) -> None:
     """Root and members of the group sudo always come in, so that the host can be repaired."""
-    lines = rendered("pam-session.j2", pam_service=service, users_session_walls=walls).splitlines()
+    lines = rendered("pam-session.j2", pam_service=service, users_session_isolation_enabled=walls).splitlines()
     check = (
         "pam_systemd.so class=background" if service == "atd" else "pam_exec.so quiet stdout /etc/security/gpulab-slice"
     )

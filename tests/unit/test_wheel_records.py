@@ -39,7 +39,7 @@ def test_overwritten_and_missing_files_are_named_with_their_package(tmp_path: Pa
 
 
 def test_bytecode_is_the_installers_own(tmp_path: Path) -> None:
-    """A wheel that carries bytecode by mistake is whole when the installer has compiled it anew."""
+    """A wheel that carries bytecode by mistake is whole when the installer has compiled it again."""
     package(tmp_path, "numpy", "numpy/__pycache__/x.cpython-311.pyc", "old")
     (tmp_path / "numpy/__pycache__/x.cpython-311.pyc").write_text("new")
     assert wheel_records.damaged(distributions(path=[str(tmp_path)])) == []
@@ -58,10 +58,10 @@ LIBRARY = "int ncclGetVersion(int *version) { *version = 23007; return 0; }"
 @pytest.mark.parametrize(("pin", "wrong"), [("2.30.7", 0), ("2.32.3", 1)])
 def test_library_that_is_loaded_is_asked_for_its_version(tmp_path: Path, pin: str, wrong: int) -> None:
     """Names of files say nothing: the library itself is asked."""
-    folder = tmp_path / "nvidia" / "nccl" / "lib"
-    folder.mkdir(parents=True)
+    directory = tmp_path / "nvidia" / "nccl" / "lib"
+    directory.mkdir(parents=True)
     subprocess.run(
-        ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(folder / "libnccl.so.2")],
+        ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(directory / "libnccl.so.2")],
         input=LIBRARY, text=True, check=True,
     )  # fmt: skip
     found = wheel_records.wrong_libraries(Path(sys.executable), tmp_path, {"nvidia-nccl-cu13": pin, "numpy": "2.4.6"})

@@ -1,4 +1,4 @@
-"""The cells that a person runs: small computations whose right answers are computed in another way beside them."""
+"""The cells that a user runs: small computations whose right answers are computed in another way next to them."""
 
 PYTHON = '''
 import json

@@ -1,4 +1,4 @@
-"""One suite for molecule, for `make lab` and for live hosts: what is wished, compared with what is there."""
+"""One suite for molecule, for `make lab` and for live hosts: what is requested, compared with what is there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hub import Person, tunnel
+from expected import Expected, password, read
+from hub import HubUser, tunnel
 from shell import Shell, admitted
-from wishes import Wishes, password, read
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,16 +24,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--passwords",
         type=Path,
         default=os.environ.get("GPULAB_PASSWORDS"),
-        help="folder with one file per user, the password its first word; without it nobody can log in as a person",
+        help="directory with one file per user, the password its first word; without it nobody can log in as a user",
     )
 
 
 @pytest.fixture(scope="session")
-def all_wishes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Wishes]:
-    """Ask Ansible what is wished: it alone knows how variables are merged."""
-    folder = tmp_path_factory.mktemp("wishes")
-    folder.chmod(0o700)
-    argv = ["ansible-playbook", str(ROOT / "playbooks" / "wishes.yml"), "--extra-vars", f"wishes_folder={folder}"]
+def expected_states(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Expected]:
+    """Ask Ansible what is requested: it alone knows how variables are merged."""
+    directory = tmp_path_factory.mktemp("expected")
+    directory.chmod(0o700)
+    argv = [
+        "ansible-playbook",
+        str(ROOT / "playbooks" / "site_variables.yml"),
+        "--extra-vars",
+        f"expected_state_directory={directory}",
+    ]
     if inventory := request.config.getoption("--ansible-inventory"):
         argv += ["--inventory", inventory]
     # Other hosts' variables may need what is not there, such as files on the controller.
@@ -41,20 +46,20 @@ def all_wishes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         argv += ["--limit", ",".join(urlsplit(each).netloc for each in hosts.split(","))]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"playbooks/wishes.yml failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-    return read(folder)
+    assert done.returncode == 0, f"playbooks/expected_state.yml failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return read(directory)
 
 
 @pytest.fixture(scope="module")
-def wishes(host: Any, all_wishes: dict[str, Wishes]) -> Wishes:
-    """Give what is wished for this host."""
-    return all_wishes[host.backend.host]
+def expected(host: Any, expected_states: dict[str, Expected]) -> Expected:
+    """Give what is requested for this host."""
+    return expected_states[host.backend.host]
 
 
 @pytest.fixture(scope="module")
-def certificate(host: Any, wishes: Wishes, tmp_path_factory: pytest.TempPathFactory) -> str | bool:
+def certificate(host: Any, expected: Expected, tmp_path_factory: pytest.TempPathFactory) -> str | bool:
     """Give what the hub's certificate is checked against: itself, when it was generated on the host."""
-    if wishes.hub["tls"] != "generated":
+    if expected.hub["tls"] != "generated":
         return False
     path = tmp_path_factory.mktemp("tls") / "certificate.pem"
     path.write_text(host.file("/etc/gpulab/tls/certificate.pem").content_string)
@@ -69,15 +74,15 @@ def until_end() -> Iterator[ExitStack]:
 
 
 @pytest.fixture(scope="session")
-def hub_urls(until_end: ExitStack) -> Callable[[str, Wishes], str]:
+def hub_urls(until_end: ExitStack) -> Callable[[str, Expected], str]:
     """Return a function for the address of a host's hub, reached through SSH wherever it listens."""
     urls: dict[str, str] = {}
 
-    def hub_url_of(host: str, wishes: Wishes) -> str:
+    def hub_url_of(host: str, expected: Expected) -> str:
         if host not in urls:
-            hub = wishes.hub
+            hub = expected.hub
             address = "127.0.0.1" if hub["address"] in ("0.0.0.0", "::") else hub["address"]
-            port = until_end.enter_context(tunnel(wishes.connection, address, hub["port"]))
+            port = until_end.enter_context(tunnel(expected.connection, address, hub["port"]))
             urls[host] = f"{'http' if hub['tls'] == 'none' else 'https'}://127.0.0.1:{port}"
         return urls[host]
 
@@ -85,24 +90,24 @@ def hub_urls(until_end: ExitStack) -> Callable[[str, Wishes], str]:
 
 
 @pytest.fixture(scope="module")
-def hub_url(host: Any, wishes: Wishes, hub_urls: Callable[[str, Wishes], str]) -> str:
+def hub_url(host: Any, expected: Expected, hub_urls: Callable[[str, Expected], str]) -> str:
     """Return the address of the host's hub."""
-    return hub_urls(host.backend.host, wishes)
+    return hub_urls(host.backend.host, expected)
 
 
-Working = Callable[[str, tuple[str, str], str | bool], Person]
+Working = Callable[[str, tuple[str, str], str | bool], HubUser]
 """Gives a user with a running server, by the hub's address, name and password, and the certificate."""
 
 
 @pytest.fixture(scope="session")
 def working(until_end: ExitStack) -> Working:
     """Return a function that logs a user in and starts the server, once for all modules: a start takes seconds."""
-    users: dict[tuple[str, str], Person] = {}
+    users: dict[tuple[str, str], HubUser] = {}
 
-    def working_user(hub_url: str, login: tuple[str, str], certificate: str | bool) -> Person:
+    def working_user(hub_url: str, login: tuple[str, str], certificate: str | bool) -> HubUser:
         key = hub_url, login[0]
         if key not in users or not users[key].is_logged_in():
-            users[key] = Person(hub_url, *login, certificate)
+            users[key] = HubUser(hub_url, *login, certificate)
             until_end.callback(users[key].stop_server)
         users[key].start_server()
         return users[key]
@@ -111,33 +116,33 @@ def working(until_end: ExitStack) -> Working:
 
 
 @pytest.fixture(scope="module")
-def login(request: pytest.FixtureRequest, wishes: Wishes) -> tuple[str, str]:
+def login(request: pytest.FixtureRequest, expected: Expected) -> tuple[str, str]:
     """Give somebody whose password is known: name and password."""
-    folder = request.config.getoption("--passwords")
-    known = [(name, word) for name in wishes.present if (word := password(folder, name))]
+    directory = request.config.getoption("--passwords")
+    known = [(name, word) for name in expected.present if (word := password(directory, name))]
     if not known:
-        pytest.skip("nobody's password is known: name a folder with --passwords (docs/verify.md)")
+        pytest.skip("nobody's password is known: name a directory with --passwords (docs/verify.md)")
     return known[-1]
 
 
 @pytest.fixture(scope="module")
-def person(hub_url: str, certificate: str | bool, login: tuple[str, str], working: Working) -> Person:
+def hub_user(hub_url: str, certificate: str | bool, login: tuple[str, str], working: Working) -> HubUser:
     """Return a user who is logged in and has a running server."""
     return working(hub_url, login, certificate)
 
 
 @pytest.fixture(scope="module")
-def neighbour_login(request: pytest.FixtureRequest, wishes: Wishes, login: tuple[str, str]) -> tuple[str, str]:
+def neighbour_login(request: pytest.FixtureRequest, expected: Expected, login: tuple[str, str]) -> tuple[str, str]:
     """Give somebody else whose password is known."""
-    folder = request.config.getoption("--passwords")
-    known = [(name, word) for name in wishes.present if (word := password(folder, name)) and name != login[0]]
+    directory = request.config.getoption("--passwords")
+    known = [(name, word) for name in expected.present if (word := password(directory, name)) and name != login[0]]
     if not known:
-        pytest.skip("the password of only one person is known: nothing was proven about walls between two")
+        pytest.skip("the password of only one user is known: nothing was proven about walls between two")
     return known[0]
 
 
 @pytest.fixture(scope="module")
-def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str, str], working: Working) -> Person:
+def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str, str], working: Working) -> HubUser:
     """Return a second user who is logged in and has a running server."""
     return working(hub_url, neighbour_login, certificate)
 
@@ -151,24 +156,24 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ssh(host: Any, wishes: Wishes, key: Path, login: tuple[str, str]) -> Iterator[Shell]:
-    """Let the person in over SSH, by a key that is taken away at the end; only on a host that may be thrown away."""
-    if not wishes.disposable:
+def ssh(host: Any, expected: Expected, key: Path, login: tuple[str, str]) -> Iterator[Shell]:
+    """Let the user in over SSH, by a key that is taken away at the end; only on a host that may be thrown away."""
+    if not expected.disposable:
         pytest.skip("this is a live host: nobody's keys are changed on it")
-    with admitted(host, wishes, login[0], key) as shell:
+    with admitted(host, expected, login[0], key) as shell:
         yield shell
 
 
 @pytest.fixture(scope="module")
 def slice_name(host: Any, login: tuple[str, str]) -> str:
-    """Name the slice of the person."""
+    """Name the slice of the user."""
     return f"user-{host.user(login[0]).uid}.slice"
 
 
 @pytest.fixture
-def small(host: Any, wishes: Wishes, slice_name: str) -> Iterator[Any]:
-    """Lower a limit of the person's slice until the end of the test; on disposable hosts alone."""
-    if not wishes.disposable:
+def small(host: Any, expected: Expected, slice_name: str) -> Iterator[Any]:
+    """Lower a limit of the user's slice until the end of the test; on disposable hosts alone."""
+    if not expected.disposable:
         pytest.skip("this is a live host: nobody's limits are lowered on it")
 
     def lower(limit: str) -> None:

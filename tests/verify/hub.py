@@ -1,4 +1,4 @@
-"""A person at the hub, without the browser: the same pages and the same kernel channels over HTTP and WebSocket."""
+"""A user at the hub, without the browser: the same pages and the same kernel channels over HTTP and WebSocket."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import requests
 import websocket
 
 
-class LoginRefused(Exception):
-    """The hub did not let the person in."""
+class LoginRejected(Exception):
+    """The hub did not let the user in."""
 
 
 class KernelDied(Exception):
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @contextmanager
 def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]:
-    """Reach a port of the host through SSH, as a person behind a firewall does; give the local port."""
+    """Reach a port of the host through SSH, as a user behind a firewall does; give the local port."""
     local = free_port()
     argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", "-o", "ControlPath=none"]
     argv += [
@@ -75,7 +75,7 @@ def server_unit(host: Any, name: str) -> str:
     return f"gpulab-server@{host.user(name).uid}.service"
 
 
-class Person:
+class HubUser:
     """Somebody who is logged in. `base` is the hub's address, `verify` what its certificate is checked against."""
 
     def __init__(self, base: str, name: str, password: str, verify: str | bool) -> None:
@@ -94,7 +94,7 @@ class Person:
         form = {"username": self.name, "password": password, "_xsrf": token[1] if token else ""}
         answer = self.web.post(f"{self.base}/hub/login", data=form, allow_redirects=False, timeout=60)
         if answer.status_code != 302 or not any("jupyterhub" in name for name in self.web.cookies.keys()):  # noqa: SIM118
-            raise LoginRefused(f"{self.name}: HTTP {answer.status_code}")
+            raise LoginRejected(f"{self.name}: HTTP {answer.status_code}")
 
     def is_logged_in(self) -> bool:
         """Return whether the hub still accepts the login; one request, 60 s at most."""
@@ -107,10 +107,10 @@ class Person:
         return {"X-XSRFToken": str(paths.get("/hub/") or tokens[-1])}
 
     def start_server(self, timeout: float = 240) -> None:
-        """Start the person's server and wait until it answers; raise TimeoutError when it does not."""
+        """Start the user's server and wait until it answers; raise TimeoutError when it does not."""
         until = time.monotonic() + timeout
         url = f"{self.base}/hub/api/users/{self.name}/server"
-        # The one before is still being stopped: people wait for that, too.
+        # The one before is still being stopped: users wait for that, too.
         while "pending stop" in (answer := self.web.post(url, headers=self._xsrf(), timeout=120)).text:
             if time.monotonic() > until:
                 raise TimeoutError(f"{self.name}: the server before was not stopped after {timeout:.0f} s")
@@ -129,7 +129,7 @@ class Person:
         raise TimeoutError(f"{self.name}: the server was not ready after {timeout:.0f} s")
 
     def stop_server(self) -> None:
-        """Stop the person's server."""
+        """Stop the user's server."""
         self.web.delete(f"{self.base}/hub/api/users/{self.name}/server", headers=self._xsrf(), timeout=60)
 
     def kernel(self, name: str, path: str = "") -> Kernel:
@@ -138,25 +138,25 @@ class Person:
 
 
 class Kernel:
-    """A running kernel of a person, for use in a `with` block."""
+    """A running kernel of a user, for use in a `with` block."""
 
-    def __init__(self, person: Person, name: str, path: str = "") -> None:
-        self.person = person
-        self.root = f"{person.base}/user/{person.name}"
-        tokens = {cookie.path: cookie.value for cookie in person.web.cookies if cookie.name == "_xsrf"}
-        self.headers = {"X-XSRFToken": str(tokens.get(f"/user/{person.name}/"))}
-        answer = person.web.post(
+    def __init__(self, hub_user: HubUser, name: str, path: str = "") -> None:
+        self.hub_user = hub_user
+        self.root = f"{hub_user.base}/user/{hub_user.name}"
+        tokens = {cookie.path: cookie.value for cookie in hub_user.web.cookies if cookie.name == "_xsrf"}
+        self.headers = {"X-XSRFToken": str(tokens.get(f"/user/{hub_user.name}/"))}
+        answer = hub_user.web.post(
             f"{self.root}/api/kernels", json={"name": name, "path": path}, headers=self.headers, timeout=120
         )
         answer.raise_for_status()
         self.id = answer.json()["id"]
-        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.web.cookies)
-        options = {"ca_certs": person.verify} if isinstance(person.verify, str) else {"cert_reqs": ssl.CERT_NONE}
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in hub_user.web.cookies)
+        options = {"ca_certs": hub_user.verify} if isinstance(hub_user.verify, str) else {"cert_reqs": ssl.CERT_NONE}
         self.socket = websocket.create_connection(
             self.root.replace("http", "ws", 1) + f"/api/kernels/{self.id}/channels",
             cookie=cookies,
-            origin=person.base,
-            sslopt=options if person.base.startswith("https") else None,
+            origin=hub_user.base,
+            sslopt=options if hub_user.base.startswith("https") else None,
             timeout=300,
         )
 
@@ -169,7 +169,7 @@ class Kernel:
     ) -> None:
         """End the kernel."""
         self.socket.close()
-        self.person.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)
+        self.hub_user.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)
 
     def message(self, code: str, number: str = "nobody-waits") -> str:
         """Write the message that runs a cell."""

@@ -1,4 +1,4 @@
-"""A person over SSH: real logins through sshd and PAM."""
+"""A user over SSH: real logins through sshd and PAM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wishes import Wishes
+from expected import Expected
 
 FOLDER = "/etc/ssh/authorized_keys.d"
 
@@ -38,12 +38,12 @@ class Shell:
 
 
 @contextmanager
-def admitted(host: Any, wishes: Wishes, name: str, key: Path) -> Iterator[Shell]:
-    """Put a key beside the wished ones of a person, in a part of the file that belongs to nobody else."""
+def admitted(host: Any, expected: Expected, name: str, key: Path) -> Iterator[Shell]:
+    """Put a key next to the requested ones of a user, in a part of the file that belongs to nobody else."""
     line = key.with_suffix(".pub").read_text(encoding="utf-8").strip()
     path = f"{FOLDER}/{name}"
     host.check_output("mkdir -p %s && printf '%%s\\n' '# begin verify' %s '# end verify' >> %s", FOLDER, line, path)
     try:
-        yield Shell(wishes.connection, name, key)
+        yield Shell(expected.connection, name, key)
     finally:
         host.check_output("sed -i '/^# begin verify$/,/^# end verify$/d' %s && find %s -empty -delete", path, path)

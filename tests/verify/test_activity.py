@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hub import Kernel, Person
+from expected import Expected
+from hub import HubUser, Kernel
 from shell import Shell
-from wishes import Wishes
 
 SECRET = "activity-secret-4711"
 """Stands on the command line of a neighbour's process."""
@@ -37,9 +37,9 @@ REPORT = (
 
 
 @pytest.fixture(scope="module")
-def victim(neighbour: Person, wishes: Wishes, host: Any) -> Iterator[dict[str, str]]:
+def victim(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, str]]:
     """Let the neighbour run a process with a secret argument; give the units that hold it."""
-    with neighbour.kernel(wishes.kernels["python"]) as kernel:
+    with neighbour.kernel(expected.kernels["python"]) as kernel:
         process = kernel.run(SHOW).strip()
         uid = str(host.user(neighbour.name).uid)
         paths = host.check_output("cat /proc/%s/cgroup", process)
@@ -51,9 +51,9 @@ def victim(neighbour: Person, wishes: Wishes, host: Any) -> Iterator[dict[str, s
 
 
 @pytest.fixture(scope="module")
-def kernel(person: Person, wishes: Wishes) -> Iterator[Kernel]:
+def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
     """Give the user's kernel."""
-    with person.kernel(wishes.kernels["python"]) as started:
+    with hub_user.kernel(expected.kernels["python"]) as started:
         yield started
 
 
@@ -199,11 +199,11 @@ def test_jobs_are_isolated(host: Any, ssh: Shell, marker: str, program: str) -> 
     assert f"user-{host.user(ssh.name).uid}.slice" in ssh.run("cat ~/activity-cgroup; rm ~/activity-cgroup").stdout
 
 
-def test_files_in_memory_are_private(door: Door, neighbour: Person, wishes: Wishes) -> None:
+def test_files_in_memory_are_private(door: Door, neighbour: HubUser, expected: Expected) -> None:
     """/dev/shm is each user's own: what one puts there, another does not even see."""
     door("echo secret >/dev/shm/activity-private")
     try:
-        with neighbour.kernel(wishes.kernels["python"]) as other:
+        with neighbour.kernel(expected.kernels["python"]) as other:
             shown = other.run(RUN.format(command="cat /dev/shm/activity-private; ls -l /dev/shm/activity-private"))
     finally:
         door("rm -f /dev/shm/activity-private")

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hub import Kernel, Person, server_unit
+from expected import Expected
+from hub import HubUser, Kernel, server_unit
 from shell import Shell
-from wishes import Wishes
 
 NAMESPACE = "gpulab-users"
 """Journal of what users' sessions and servers log."""
@@ -89,16 +89,16 @@ for _ in range(30):
 
 
 @pytest.fixture(scope="module")
-def kernel(person: Person, wishes: Wishes) -> Iterator[Kernel]:
+def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
     """Return the user's kernel."""
-    with person.kernel(wishes.kernels["python"]) as started:
+    with hub_user.kernel(expected.kernels["python"]) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def other(neighbour: Person, wishes: Wishes) -> Iterator[Kernel]:
+def other(neighbour: HubUser, expected: Expected) -> Iterator[Kernel]:
     """Return the kernel of another user."""
-    with neighbour.kernel(wishes.kernels["python"]) as started:
+    with neighbour.kernel(expected.kernels["python"]) as started:
         yield started
 
 
@@ -115,7 +115,7 @@ def in_mounts_of_server(host: Any, name: str, command: str) -> None:
     host.check_output(f"nsenter --target {pid} --mount {command}")
 
 
-def test_memory_of_all_users_leaves_the_host_some(host: Any, wishes: Wishes) -> None:
+def test_memory_of_all_users_leaves_the_host_some(host: Any, expected: Expected) -> None:
     """user.slice, which all slices of users are in, has a limit below the memory of the host."""
     limit, tasks = (
         host.check_output("systemctl show --property %s --value user.slice", name) for name in ("MemoryMax", "TasksMax")
@@ -125,9 +125,9 @@ def test_memory_of_all_users_leaves_the_host_some(host: Any, wishes: Wishes) -> 
     assert tasks != "infinity"
 
 
-def test_limit_of_all_users_holds(host: Any, ssh: Shell, wishes: Wishes) -> None:
+def test_limit_of_all_users_holds(host: Any, ssh: Shell, expected: Expected) -> None:
     """Who stays below the own limit, but goes over that of all, loses the process; root's login stays."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: no limit is lowered on it")
     groups = host.check_output("cat /proc/1/cgroup")
     file, field = ("memory/user.slice", "total_rss") if ":memory:" in groups else ("user.slice", "anon")
@@ -165,19 +165,19 @@ def test_shared_memory_is_each_users_own(host: Any, kernel: Kernel, other: Kerne
 
 
 def test_full_shared_memory_stops_nobody_else(
-    host: Any, person: Person, kernel: Kernel, other: Kernel, wishes: Wishes
+    host: Any, hub_user: HubUser, kernel: Kernel, other: Kernel, expected: Expected
 ) -> None:
     """A notebook fills its own, here a small one; another user's takes data as before."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: nobody's memory is made small on it")
-    in_mounts_of_server(host, person.name, "mount -o remount,size=20M /dev/shm")
+    in_mounts_of_server(host, hub_user.name, "mount -o remount,size=20M /dev/shm")
     try:
         assert kernel.run(FILL.format(megabytes=40)).strip() == "No space left on device"
         assert other.run(FILL.format(megabytes=40)).strip() == "all"
     finally:
         for each in (kernel, other):
             each.run("import os; os.path.exists('/dev/shm/bounds') and os.unlink('/dev/shm/bounds')")
-        in_mounts_of_server(host, person.name, "mount -o remount,size=50% /dev/shm")
+        in_mounts_of_server(host, hub_user.name, "mount -o remount,size=50% /dev/shm")
 
 
 def test_sessions_of_one_user_share_memory(host: Any, ssh: Shell) -> None:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 import websocket
-from hub import Person
-from wishes import Wishes
+from expected import Expected
+from hub import HubUser
 
 UNIT = "verify-proxy"
 TOTAL = 40
@@ -95,26 +95,26 @@ def test_bodies_without_a_length_are_cut(hub_url: str) -> None:
 )
 @pytest.mark.parametrize("framing", [{"Content-Length": str(50 << 20)}, {"Transfer-Encoding": "chunked"}])
 def test_strangers_bodies_do_not_reach_servers(
-    person: Person, headers: dict[str, str], framing: dict[str, str]
+    hub_user: HubUser, headers: dict[str, str], framing: dict[str, str]
 ) -> None:
     """Neither without a login nor with one that is not known; the answer comes before the body."""
-    path = f"/user/{person.name}/api/contents/verify-front"
+    path = f"/user/{hub_user.name}/api/contents/verify-front"
     for query in ("", "?token=of-nobody"):
-        assert Raw(person.base).ask(f"PUT {path}{query}", {**headers, **framing}) == 403
+        assert Raw(hub_user.base).ask(f"PUT {path}{query}", {**headers, **framing}) == 403
 
 
 @pytest.fixture
-def saved(person: Person) -> Iterator[str]:
-    """Give the address of a file in the person's home, which is removed at the end."""
-    url = f"{person.base}/user/{person.name}/api/contents/verify-front.txt"
+def saved(hub_user: HubUser) -> Iterator[str]:
+    """Give the address of a file in the user's home, which is removed at the end."""
+    url = f"{hub_user.base}/user/{hub_user.name}/api/contents/verify-front.txt"
     yield url
-    person.web.delete(url, headers=server_headers(person), timeout=60)
+    hub_user.web.delete(url, headers=server_headers(hub_user), timeout=60)
 
 
-def server_headers(person: Person) -> dict[str, str]:
+def server_headers(hub_user: HubUser) -> dict[str, str]:
     """Return the header by which the server's own pages prove themselves."""
-    tokens = {cookie.path: str(cookie.value) for cookie in person.web.cookies if cookie.name == "_xsrf"}
-    return {"X-XSRFToken": tokens[f"/user/{person.name}/"]}
+    tokens = {cookie.path: str(cookie.value) for cookie in hub_user.web.cookies if cookie.name == "_xsrf"}
+    return {"X-XSRFToken": tokens[f"/user/{hub_user.name}/"]}
 
 
 def content(size: int) -> dict[str, str]:
@@ -122,40 +122,40 @@ def content(size: int) -> dict[str, str]:
     return {"type": "file", "format": "text", "content": "x" * size}
 
 
-def test_users_save_large_files_in_their_browser(person: Person, saved: str) -> None:
+def test_users_save_large_files_in_their_browser(hub_user: HubUser, saved: str) -> None:
     """In one request, as a notebook with pictures is."""
-    answer = person.web.put(saved, json=content(20 << 20), headers=server_headers(person), timeout=120)
+    answer = hub_user.web.put(saved, json=content(20 << 20), headers=server_headers(hub_user), timeout=120)
     assert answer.status_code in (200, 201), answer.text[:300]
 
 
-def test_users_upload_by_chunks_as_jupyterlab_does(person: Person, saved: str) -> None:
+def test_users_upload_by_chunks_as_jupyterlab_does(hub_user: HubUser, saved: str) -> None:
     """Larger files come in pieces, each a request of its own."""
     for chunk in (1, 2, -1):
-        answer = person.web.put(
-            saved, json={**content(1 << 20), "chunk": chunk}, headers=server_headers(person), timeout=120
+        answer = hub_user.web.put(
+            saved, json={**content(1 << 20), "chunk": chunk}, headers=server_headers(hub_user), timeout=120
         )
         assert answer.status_code in (200, 201), answer.text[:300]
 
 
-def test_programs_with_a_token_save_files(person: Person, saved: str) -> None:
+def test_programs_with_a_token_save_files(hub_user: HubUser, saved: str) -> None:
     """Without a browser and its cookies, with a length and without."""
-    url = f"{person.base}/hub/api/users/{person.name}/tokens"
-    token = person.web.post(url, json={"expires_in": 300}, headers=person._xsrf(), timeout=60).json()
+    url = f"{hub_user.base}/hub/api/users/{hub_user.name}/tokens"
+    token = hub_user.web.post(url, json={"expires_in": 300}, headers=hub_user._xsrf(), timeout=60).json()
     try:
         program = {"Authorization": f"token {token['token']}"}
         for data in (json.dumps(content(1 << 20)).encode(), iter([json.dumps(content(10)).encode()])):
-            answer = requests.put(saved, data=data, headers=program, verify=person.verify, timeout=60)
+            answer = requests.put(saved, data=data, headers=program, verify=hub_user.verify, timeout=60)
             assert answer.status_code in (200, 201), answer.text[:300]
     finally:
-        person.web.delete(f"{url}/{token['id']}", headers=person._xsrf(), timeout=60)
+        hub_user.web.delete(f"{url}/{token['id']}", headers=hub_user._xsrf(), timeout=60)
 
 
-def test_more_than_the_limit_is_rejected_for_users_too(host: Any, person: Person) -> None:
+def test_more_than_the_limit_is_rejected_for_users_too(host: Any, hub_user: HubUser) -> None:
     """What a server would keep in memory is bounded, and the server itself has the same bound."""
-    path = f"/user/{person.name}/api/contents/verify-front"
-    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in person.web.cookies)
+    path = f"/user/{hub_user.name}/api/contents/verify-front"
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in hub_user.web.cookies)
     length = {"Content-Length": str(limits(host)["upload"] + 1), "Cookie": cookies}
-    assert Raw(person.base).ask(f"PUT {path}", length) == 413
+    assert Raw(hub_user.base).ask(f"PUT {path}", length) == 413
     config = host.file("/etc/gpulab/jupyterhub/jupyterhub_config.py").content_string
     for option in ("max_body_size", "max_buffer_size"):
         assert f"--ServerApp.{option}={limits(host)['upload']}" in config
@@ -176,9 +176,9 @@ def test_memory_of_the_proxy_is_bounded(host: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def second_proxy(host: Any, wishes: Wishes) -> Iterator[Callable[[str], str]]:
+def second_proxy(host: Any, expected: Expected) -> Iterator[Callable[[str], str]]:
     """Start a second proxy with low limits, and return what runs a client's program on the host."""
-    if not wishes.disposable or wishes.hub["tls"] == "none":
+    if not expected.disposable or expected.hub["tls"] == "none":
         pytest.skip("this host is live or has no TLS: no second proxy is started on it")
     text = host.file("/etc/gpulab/jupyterhub/proxy.mjs").content_string
     for pattern, new in (
@@ -277,7 +277,7 @@ def test_clients_do_not_choose_the_address_in_the_log(host: Any, hub_url: str, c
     assert "192.0.2.7" not in logged
 
 
-def test_port_80_redirects_to_https_alone(second_proxy: Callable[[str], str], wishes: Wishes) -> None:
+def test_port_80_redirects_to_https_alone(second_proxy: Callable[[str], str], expected: Expected) -> None:
     """To the host that the browser named; nothing else is answered there."""
     code = f"""
 for line, name in (("GET /hub/login?next=x", "lab.example:80"), ("GET //evil.example", "[::1]"),
@@ -288,7 +288,7 @@ for line, name in (("GET /hub/login?next=x", "lab.example:80"), ("GET //evil.exa
     text = c.recv(65536).decode().split("\\r\\n\\r\\n")[0]
     print(text.split()[1], *[each[10:] for each in text.split("\\r\\n") if each.lower().startswith("location")])
 """
-    port = "" if wishes.hub["port"] == 443 else f":{wishes.hub['port']}"
+    port = "" if expected.hub["port"] == 443 else f":{expected.hub['port']}"
     assert second_proxy(code).splitlines() == [
         f"308 https://lab.example{port}/hub/login?next=x",
         f"308 https://[::1]{port}//evil.example",
@@ -297,13 +297,13 @@ for line, name in (("GET /hub/login?next=x", "lab.example:80"), ("GET //evil.exa
 
 
 def test_hsts_is_sent_with_a_real_certificate_alone(
-    second_proxy: Callable[[str], str], hub_url: str, certificate: str | bool, wishes: Wishes
+    second_proxy: Callable[[str], str], hub_url: str, certificate: str | bool, expected: Expected
 ) -> None:
     """Where a browser once accepted a generated one, it would lock its user out."""
     code = 'c = client()\nc.sendall(b"GET /hub/login HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")\nprint(c.recv(65536).decode())'
     assert "Strict-Transport-Security: max-age=31536000" in second_proxy(code)
     answer = requests.get(f"{hub_url}/hub/login", verify=certificate, timeout=60)
-    assert ("Strict-Transport-Security" in answer.headers) == (wishes.hub["tls"] == "own")
+    assert ("Strict-Transport-Security" in answer.headers) == (expected.hub["tls"] == "own")
 
 
 PAGES = (
@@ -319,26 +319,26 @@ PAGES = (
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_headers_of_pages(person: Person, wishes: Wishes, page: str) -> None:
+def test_headers_of_pages(hub_user: HubUser, expected: Expected, page: str) -> None:
     """For users and strangers, redirects and errors too: no versions, no guessed types, cookies for this host alone."""
-    url = f"{person.base}/{page.format(name=person.name)}"
+    url = f"{hub_user.base}/{page.format(name=hub_user.name)}"
     browser = {"Accept": "text/html"}
     for answer in (
-        person.web.get(url, allow_redirects=False, headers=browser, timeout=60),
-        requests.get(url, allow_redirects=False, headers=browser, verify=person.verify, timeout=60),
-        requests.post(url, allow_redirects=False, headers=browser, verify=person.verify, timeout=60),
+        hub_user.web.get(url, allow_redirects=False, headers=browser, timeout=60),
+        requests.get(url, allow_redirects=False, headers=browser, verify=hub_user.verify, timeout=60),
+        requests.post(url, allow_redirects=False, headers=browser, verify=hub_user.verify, timeout=60),
     ):
         assert not {"Server", "X-Powered-By", "X-JupyterHub-Version"} & set(answer.headers), answer.headers
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "Referrer-Policy" in answer.headers
         for cookie in answer.raw.headers.getlist("Set-Cookie"):
             assert "samesite=" in cookie.lower()
-            assert "secure" in cookie.lower() or wishes.hub["tls"] == "none"
+            assert "secure" in cookie.lower() or expected.hub["tls"] == "none"
 
 
-def test_headers_of_rejected_websockets(person: Person) -> None:
+def test_headers_of_rejected_websockets(hub_user: HubUser) -> None:
     """They are written by another part of the proxy."""
-    url = f"{person.base}/user/{person.name}/api/kernels/0/channels".replace("http", "ws", 1)
+    url = f"{hub_user.base}/user/{hub_user.name}/api/kernels/0/channels".replace("http", "ws", 1)
     with pytest.raises(websocket.WebSocketBadStatusException) as rejected:
         websocket.create_connection(url, timeout=60, sslopt={"cert_reqs": 0}, suppress_origin=True)
     assert rejected.value.status_code in (403, 404)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hub import Kernel, Person
+from expected import Expected
+from hub import HubUser, Kernel
 from shell import Shell
-from wishes import Wishes
 
 SECRET = "isolation-secret-4711"
 """What the neighbour keeps in a file, on a command line, in an environment and in a running kernel."""
@@ -82,23 +82,23 @@ for path in {paths!r}:
 BOMB = """
 import os, time
 until = time.monotonic() + 4
-refused = 0
+rejected = 0
 while time.monotonic() < until:
     try:
         if os.fork() == 0:
             time.sleep(max(0, until - time.monotonic()))
             os._exit(0)
     except OSError:
-        refused += 1
+        rejected += 1
         time.sleep(0.001)
-print("refused", refused > 0)
+print("rejected", rejected > 0)
 """
 
 
 @pytest.fixture(scope="module")
-def ambush(host: Any, login: tuple[str, str], wishes: Wishes) -> Iterator[str]:
+def ambush(host: Any, login: tuple[str, str], expected: Expected) -> Iterator[str]:
     """Put a server configuration into the hostile user's own home before the server starts; give what it would make."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: nobody's files are changed on it")
     home, name = host.user(login[0]).home, login[0]
     mark = f"{home}/.server-read-my-configuration"
@@ -110,9 +110,9 @@ def ambush(host: Any, login: tuple[str, str], wishes: Wishes) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def prey(neighbour: Person, wishes: Wishes, host: Any) -> Iterator[dict[str, Any]]:
+def prey(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, Any]]:
     """Let the neighbour work: a kernel with a secret in every place that a kernel has; say where."""
-    with neighbour.kernel(wishes.kernels["python"]) as kernel:
+    with neighbour.kernel(expected.kernels["python"]) as kernel:
         kernel.run(KEEP)
         places = json.loads(kernel.run(CHANNELS))
         home = host.user(neighbour.name).home
@@ -132,11 +132,11 @@ def prey(neighbour: Person, wishes: Wishes, host: Any) -> Iterator[dict[str, Any
 
 
 @pytest.fixture(scope="module")
-def kernel(ambush: str, person: Person, wishes: Wishes) -> Iterator[Kernel]:
+def kernel(ambush: str, hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
     """Return the hostile user's kernel, in a server that started after the configuration was put there."""
-    person.stop_server()
-    person.start_server()
-    with person.kernel(wishes.kernels["python"]) as started:
+    hub_user.stop_server()
+    hub_user.start_server()
+    with hub_user.kernel(expected.kernels["python"]) as started:
         yield started
 
 
@@ -159,7 +159,7 @@ def door(request: pytest.FixtureRequest) -> Door:
 def test_neighbours_files_and_the_hubs_secrets_cannot_be_read(door: Door, prey: dict[str, Any]) -> None:
     """A world-readable file in another's home, the database, every token and key, what a server was started with."""
     paths = [prey["file"], prey["connection"], prey["environment"], "/etc/shadow"]
-    paths += [f"/var/lib/gpulab/jupyterhub/{name}" for name in ("jupyterhub.sqlite", "cookie_secret", "people.token")]
+    paths += [f"/var/lib/gpulab/jupyterhub/{name}" for name in ("jupyterhub.sqlite", "cookie_secret", "users.token")]
     paths += [
         "/etc/gpulab/jupyterhub/proxy_token",
         "/etc/gpulab/jupyterhub/jupyterhub_config.py",
@@ -210,24 +210,24 @@ def test_socket_of_the_hub_requires_a_login(door: Door, prey: dict[str, Any]) ->
     assert [line for line in answers if not line.startswith(("302", "403", "401"))] == []
 
 
-def test_ones_own_server_is_no_bridge_into_anothers(person: Person, kernel: Kernel, prey: dict[str, Any]) -> None:
+def test_ones_own_server_is_no_bridge_into_anothers(hub_user: HubUser, kernel: Kernel, prey: dict[str, Any]) -> None:
     """jupyter-server-proxy reaches another's port, and that port does not take one's own login for the other's."""
     port = prey["server"].rpartition(":")[2].partition("/")[0]
     for path in ("api/contents", "api/kernels", "api/sessions"):
-        url = f"{person.base}/user/{person.name}/proxy/{port}/user/{prey['name']}/{path}"
-        assert person.web.get(url, timeout=60, allow_redirects=False).status_code in (302, 403, 404, 503)
+        url = f"{hub_user.base}/user/{hub_user.name}/proxy/{port}/user/{prey['name']}/{path}"
+        assert hub_user.web.get(url, timeout=60, allow_redirects=False).status_code in (302, 403, 404, 503)
 
 
-def test_pages_of_others_are_closed(person: Person, prey: dict[str, Any]) -> None:
+def test_pages_of_others_are_closed(hub_user: HubUser, prey: dict[str, Any]) -> None:
     """A login of one's own opens no server and no account of anybody else's."""
     for path in (f"user/{prey['name']}/api/contents", f"hub/api/users/{prey['name']}", "hub/api/users", "hub/admin"):
-        answer = person.web.get(f"{person.base}/{path}", timeout=60, allow_redirects=False)
+        answer = hub_user.web.get(f"{hub_user.base}/{path}", timeout=60, allow_redirects=False)
         assert answer.status_code in (302, 403, 404), path
         assert SECRET not in answer.text
 
 
 def test_no_way_to_become_root(kernel: Kernel, ssh: Shell) -> None:
-    """In a notebook no program can give privileges; over SSH sudo does not know the person."""
+    """In a notebook no program can give privileges; over SSH sudo does not know the user."""
     assert "NoNewPrivs:\t1" in kernel.run("print(open('/proc/self/status').read())")
     assert ssh.run("sudo -n true").returncode != 0
     assert ssh.run("systemctl stop gpulab-hub </dev/null").returncode != 0
@@ -250,17 +250,17 @@ def test_server_environment_is_read_only(door: Door) -> None:
 
 @pytest.mark.parametrize("name", ["protected_symlinks", "protected_hardlinks", "protected_fifos", "protected_regular"])
 def test_kernel_follows_no_strangers_links(host: Any, name: str) -> None:
-    """In folders that many may write, root and others follow nobody else's links."""
+    """In directories that many may write, root and others follow nobody else's links."""
     assert int(host.file(f"/proc/sys/fs/{name}").content_string) >= 1
 
 
 def test_fork_bomb_leaves_the_neighbour_working(
     ssh: Shell, prey: dict[str, Any], host: Any, small: Any, slice_name: str
 ) -> None:
-    """While a bomb is refused at the budget of one person, another's kernel answers."""
+    """While a bomb is rejected at the limit of one user, another's kernel answers."""
     tasks = int(host.check_output("systemctl show --property TasksCurrent --value %s", slice_name))
     small(f"TasksMax={tasks + 150}")
     with ssh.start(f"exec /usr/bin/python3 -c '{BOMB}'") as bomb:
         assert prey["kernel"].run("print(6 * 7)").strip() == "42"
         assert host.run("true").rc == 0
-        assert bomb.communicate(timeout=60)[0].strip().endswith("refused True")
+        assert bomb.communicate(timeout=60)[0].strip().endswith("rejected True")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from wishes import Wishes
+from expected import Expected
 
 EAT = "x = bytearray(400 * 2**20); print(len(x))"
 NODE = "/dev/gpulab-verify"
@@ -26,16 +26,16 @@ def test_memory_limit_kills(host: Any) -> None:
     assert transient(host, ["MemoryMax=2G"], EAT).rc == 0
 
 
-def test_task_limit_refuses(host: Any) -> None:
-    """A unit that starts more tasks than it may is refused; without the limit it runs."""
+def test_task_limit_rejects(host: Any) -> None:
+    """A unit that starts more tasks than it may is rejected; without the limit it runs."""
     assert "Resource temporarily unavailable" in transient(host, ["TasksMax=10"], FORK).stderr
     assert transient(host, ["TasksMax=200"], FORK).rc == 0
 
 
 @pytest.fixture
-def node(host: Any, wishes: Wishes) -> Iterator[str]:
+def node(host: Any, expected: Expected) -> Iterator[str]:
     """Make a device node of NVIDIA's major number that no driver serves."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: no device node is made on it")
     host.check_output("mknod --mode=666 %s c 195 250", NODE)
     yield NODE

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from wishes import Wishes
+from expected import Expected
 
 READ = """
 import json, os, re
@@ -19,7 +19,7 @@ print(json.dumps({
 
 
 @pytest.mark.parametrize("size", ["cores", "memory_gb", "disk_gb"])
-def test_host_has_the_least_size(host: Any, wishes: Wishes, size: str) -> None:
-    """Cores, memory and disk are at least what is wished (25 GB, 2 cores and 7.5 GB unless lowered)."""
+def test_host_has_the_least_size(host: Any, expected: Expected, size: str) -> None:
+    """Cores, memory and disk are at least what is requested (25 GB, 2 cores and 7.5 GB unless lowered)."""
     found = json.loads(host.check_output("python3 -c %s", READ))
-    assert found[size] >= wishes.minimum[size]
+    assert found[size] >= expected.minimum[size]

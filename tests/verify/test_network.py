@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from expected import Expected
 from shell import Shell
-from wishes import Wishes
 
 METADATA = "169.254.169.254"
 LISTEN = """
@@ -41,9 +41,9 @@ print(len(kept), error, flush=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rules(host: Any, wishes: Wishes) -> str:
+def rules(host: Any, expected: Expected) -> str:
     """Return the loaded rules; skip where a site has switched them off."""
-    if not wishes.hub["network_rules"]:
+    if not expected.hub["network_rules"]:
         pytest.skip("gpulab_network_rules_enabled is false for this host: nothing was proven about its network")
     return str(host.check_output("nft list table inet gpulab"))
 
@@ -73,9 +73,9 @@ def connect(host: Any, name: str, address: str, port: int, number: int = 1) -> s
 
 
 @pytest.fixture(scope="module")
-def metadata(host: Any, wishes: Wishes) -> Iterator[None]:
+def metadata(host: Any, expected: Expected) -> Iterator[None]:
     """Give the host itself the address of the metadata, on loopback; on disposable hosts alone."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: it gets no address of a cloud")
     host.check_output("ip address add %s/32 dev lo", METADATA)
     yield
@@ -83,9 +83,9 @@ def metadata(host: Any, wishes: Wishes) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("metadata")
-def test_metadata_is_closed_to_users_and_open_to_the_system(host: Any, ssh: Shell, wishes: Wishes) -> None:
+def test_metadata_is_closed_to_users_and_open_to_the_system(host: Any, ssh: Shell, expected: Expected) -> None:
     """By uid: over SSH as in every other process of the user; name service and time stay open."""
-    if wishes.hub["cloud_metadata"]:
+    if expected.hub["cloud_metadata"]:
         pytest.skip("gpulab_cloud_metadata_enabled is true for this host")
     with listener(host, METADATA, 80), listener(host, METADATA, 53):
         for name in ("root", "gpulab-hub"):
@@ -100,40 +100,40 @@ def test_metadata_is_closed_to_users_and_open_to_the_system(host: Any, ssh: Shel
 
 
 @pytest.mark.parametrize("address", ["fd00:ec2::254", "fd20:ce::254", "169.254.170.2", "168.63.129.16"])
-def test_addresses_of_other_clouds_are_closed_too(rules: str, wishes: Wishes, address: str) -> None:
+def test_addresses_of_other_clouds_are_closed_too(rules: str, expected: Expected, address: str) -> None:
     """As the kernel has them."""
-    if wishes.hub["cloud_metadata"]:
+    if expected.hub["cloud_metadata"]:
         pytest.skip("gpulab_cloud_metadata_enabled is true for this host")
     assert address in rules
 
 
-def test_connections_to_services_are_limited_per_user(host: Any, ssh: Shell, wishes: Wishes, rules: str) -> None:
+def test_connections_to_services_are_limited_per_user(host: Any, ssh: Shell, expected: Expected, rules: str) -> None:
     """One user's connections end at the limit; another user and root connect meanwhile."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: its services are not flooded")
     limits = re.findall(r"ct count over (\d+)", rules)
     most = int(limits[0])
-    other = next(name for name in wishes.present if name != ssh.name)
+    other = next(name for name in expected.present if name != ssh.name)
     address = host.interface("eth0").addresses[0] if host.interface("eth0").exists else "127.0.0.1"
     for target in ("127.0.0.1", address):
-        code = CONNECT.format(address=target, port=wishes.hub["port"], number=most + 50, hold="sys.stdin.read()")
+        code = CONNECT.format(address=target, port=expected.hub["port"], number=most + 50, hold="sys.stdin.read()")
         with ssh.start("/usr/bin/python3 -c '" + code.replace("'", '"') + "'") as held:
             assert held.stdout
             number, error = held.stdout.readline().split()
             assert most <= int(number) <= most + 1
             assert error == "ConnectionRefusedError"
             for name in (other, "root"):
-                assert connect(host, name, target, wishes.hub["port"]) == "1"
+                assert connect(host, name, target, expected.hub["port"]) == "1"
             held.communicate(timeout=30)
-        assert connect(host, ssh.name, target, wishes.hub["port"]) == "1"
+        assert connect(host, ssh.name, target, expected.hub["port"]) == "1"
 
 
-def test_all_connections_are_limited_per_user(host: Any, wishes: Wishes, rules: str) -> None:
+def test_all_connections_are_limited_per_user(host: Any, expected: Expected, rules: str) -> None:
     """Also those to programs of other users, and packets without connections; shown with a lower limit."""
     assert re.findall(r"ct count over (\d+)", rules) == ["200", "16384"]
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: its limits are not lowered")
-    one, other = wishes.present[:2]
+    one, other = expected.present[:2]
     host.check_output("sed 's/over 16384/over 40/' /etc/gpulab/network.nft | nft -f -")
     try:
         with listener(host, "127.0.0.1", 45678):
@@ -146,20 +146,20 @@ def test_all_connections_are_limited_per_user(host: Any, wishes: Wishes, rules: 
         host.check_output("systemctl reload gpulab-network")
 
 
-def test_addresses_of_servers_are_closed_to_users(host: Any, wishes: Wishes) -> None:
+def test_addresses_of_servers_are_closed_to_users(host: Any, expected: Expected) -> None:
     """So that a user cannot hold a neighbour's server's connections, or time its answers."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: no program is started on it")
     with listener(host, "127.0.3.240", 45679):
-        assert connect(host, wishes.present[0], "127.0.3.240", 45679) == "0 ConnectionRefusedError"
+        assert connect(host, expected.present[0], "127.0.3.240", 45679) == "0 ConnectionRefusedError"
         for name in ("gpulab-hub", "gpulab-proxy"):
             assert connect(host, name, "127.0.3.240", 45679) == "1"
 
 
 @pytest.mark.parametrize("action", ["restart", "reload", "stop"])
-def test_rules_stay_when_nftables_is_used_too(host: Any, wishes: Wishes, action: str) -> None:
+def test_rules_stay_when_nftables_is_used_too(host: Any, expected: Expected, action: str) -> None:
     """Its unit removes the tables of everyone; and ours leaves other tables alone."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: its firewall is not restarted")
     host.check_output("systemctl start nftables && nft add table inet verify-other")
     host.check_output("systemctl %s nftables", action)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import requests
-from hub import Person, server_unit
+from expected import Expected
+from hub import HubUser, server_unit
 from shell import Shell
-from wishes import Wishes
 
 SOCKET = "/run/gpulab/password.sock"
 EXPOSURE = 2.5
@@ -50,13 +50,13 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def account(host: Any, wishes: Wishes, hub_url: str, certificate: str | bool) -> Iterator[Account]:
+def account(host: Any, expected: Expected, hub_url: str, certificate: str | bool) -> Iterator[Account]:
     """Make a member of the users' group; only where the host may be thrown away."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: no account is made on it")
     name = "verify-password"
     host.run("userdel --remove %s", name)
-    host.check_output("useradd --create-home --shell /bin/bash --groups %s %s", wishes.users_group, name)
+    host.check_output("useradd --create-home --shell /bin/bash --groups %s %s", expected.users_group, name)
     uid = str(host.user(name).uid)
     # As the role users lists it.
     host.check_output("touch /etc/gpulab/users/%s.verify", uid)
@@ -66,7 +66,7 @@ def account(host: Any, wishes: Wishes, hub_url: str, certificate: str | bool) ->
     )
     host.check_output("userdel --remove %s 2>/dev/null", name)
     # The hub must not know the account either, or the next converge would change something.
-    token = host.file("/var/lib/gpulab/jupyterhub/people.token").content_string.strip()
+    token = host.file("/var/lib/gpulab/jupyterhub/users.token").content_string.strip()
     headers = {"Authorization": f"token {token}"}
     answer = requests.delete(f"{hub_url}/hub/api/users/{name}", headers=headers, verify=certificate, timeout=60)
     assert answer.status_code in (204, 404), answer.text
@@ -86,16 +86,16 @@ def attempt(hub_url: str, certificate: str | bool, name: str, word: str) -> tupl
     return answer.status_code, message[1].strip() if message else "", taken
 
 
-def logged_in(person: Person) -> bool:
+def logged_in(hub_user: HubUser) -> bool:
     """Return whether the hub takes the cookies of a login."""
-    home = person.web.get(f"{person.base}/hub/home", allow_redirects=False, timeout=60)
+    home = hub_user.web.get(f"{hub_user.base}/hub/home", allow_redirects=False, timeout=60)
     return home.status_code == 200
 
 
-def ended(person: Person, seconds: float = REFRESH + 15) -> bool:
+def ended(hub_user: HubUser, seconds: float = REFRESH + 15) -> bool:
     """Wait until the hub takes the cookies no longer; return whether that happened in time."""
     until = time.monotonic() + seconds
-    while logged_in(person):
+    while logged_in(hub_user):
         if time.monotonic() > until:
             return False
         time.sleep(1)
@@ -128,7 +128,7 @@ def test_helper_has_no_capability_and_a_time_limit(host: Any) -> None:
     }
 
 
-def test_nobody_but_the_hub_reaches_the_helper(host: Any, wishes: Wishes, ssh: Shell) -> None:
+def test_nobody_but_the_hub_reaches_the_helper(host: Any, expected: Expected, ssh: Shell) -> None:
     """The socket is the hub's account's alone; neither a user nor another system account connects."""
     file = host.file(SOCKET)
     assert (file.user, file.mode) == ("gpulab-hub", 0o600)
@@ -137,7 +137,7 @@ def test_nobody_but_the_hub_reaches_the_helper(host: Any, wishes: Wishes, ssh: S
     for name in ("nobody", "gpulab-proxy"):
         assert host.check_output("runuser -u %s -- python3 -c %s", name, CONNECT) == "PermissionError"
     answer = json.loads(host.check_output("runuser -u gpulab-hub -- python3 -c %s", CONNECT))
-    assert set(wishes.present) <= set(answer["accounts"])
+    assert set(expected.present) <= set(answer["accounts"])
 
 
 def test_socket_opened_too_far_still_serves_the_hub_alone(host: Any, ssh: Shell) -> None:
@@ -158,7 +158,7 @@ def test_password_of_every_kind_is_checked(
 ) -> None:
     """A right password logs in, a wrong, an empty and another user's name do not."""
     account.set_word(method)
-    Person(hub_url, account.name, account.word, certificate)
+    HubUser(hub_url, account.name, account.word, certificate)
     for name, word in ((account.name, account.word + "x"), (account.name, ""), ("verify-nobody", account.word)):
         status, message, _ = attempt(hub_url, certificate, name, word)
         assert (status, message) == (403, "Invalid username or password")
@@ -166,7 +166,7 @@ def test_password_of_every_kind_is_checked(
 
 def test_name_in_capitals_is_the_same_account(hub_url: str, certificate: str | bool, account: Account) -> None:
     """The hub knows names in lower case: the password that is checked is that account's."""
-    assert Person(hub_url, account.name.upper(), account.word, certificate)
+    assert HubUser(hub_url, account.name.upper(), account.word, certificate)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_reason_is_told_after_a_right_password_alone(
         assert (status, message) == (403, "Invalid username or password")
     finally:
         host.check_output(undo, account.name)
-    Person(hub_url, account.name, account.word, certificate)
+    HubUser(hub_url, account.name, account.word, certificate)
 
 
 def test_known_and_unknown_names_take_the_same_time(hub_url: str, certificate: str | bool, account: Account) -> None:
@@ -226,7 +226,7 @@ def test_cookie_ends_with_the_password_and_the_server_goes_on(
     host: Any, hub_url: str, certificate: str | bool, account: Account
 ) -> None:
     """A changed password ends the hub's cookies and the server's, for good; other changes and the server do not."""
-    old = Person(hub_url, account.name, account.word, certificate)
+    old = HubUser(hub_url, account.name, account.word, certificate)
     old.start_server()
     lab = f"{hub_url}/user/{account.name}/api/contents"
     assert old.web.get(lab, timeout=60).status_code == 200
@@ -236,7 +236,7 @@ def test_cookie_ends_with_the_password_and_the_server_goes_on(
     assert not ended(old, REFRESH)
     account.set_word()
     # A login with the new password must not make the old cookies good again.
-    new = Person(hub_url, account.name, account.word, certificate)
+    new = HubUser(hub_url, account.name, account.word, certificate)
     assert not logged_in(old)
     assert ended(old)
     until = time.monotonic() + REFRESH
@@ -254,7 +254,7 @@ def test_cookie_ends_with_the_password_and_the_server_goes_on(
     account.set_word()
     assert ended(new)
     assert host.check_output("systemctl show --property=MainPID --value %s", unit) == main
-    last = Person(hub_url, account.name, account.word, certificate)
+    last = HubUser(hub_url, account.name, account.word, certificate)
     assert last.web.get(f"{hub_url}/hub/api/users/{account.name}", timeout=60).json()["servers"][""]["ready"]
     last.stop_server()
 
@@ -265,7 +265,7 @@ def test_journal_holds_no_password(host: Any, hub_url: str, certificate: str | b
     attempt(hub_url, certificate, account.name, words[0])
     attempt(hub_url, certificate, "verify-nobody", words[1])
     attempt(hub_url, certificate, account.name, words[2] + "\n" + "x" * 9000)
-    Person(hub_url, account.name, account.word, certificate)
+    HubUser(hub_url, account.name, account.word, certificate)
     field = host.check_output("getent shadow %s", account.name).split(":")[1]
     journal = host.check_output("journalctl --no-pager --output=cat --since=-15min")
     leaked = [word for word in [*words, account.word, field] if word in journal]

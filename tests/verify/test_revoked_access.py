@@ -6,25 +6,25 @@ import json
 from typing import Any
 
 import pytest
-from wishes import Wishes
+from expected import Expected
 
 RECORDS = "/var/lib/gpulab/users"
 
 
-def test_record_of_memberships_is_roots(host: Any, wishes: Wishes) -> None:
+def test_record_of_memberships_is_roots(host: Any, expected: Expected) -> None:
     """It names the members that the role requested, and holds digests of 64 digits in place of hashes."""
-    directory, file = host.file(RECORDS), host.file(f"{RECORDS}/{wishes.users_group}.json")
+    directory, file = host.file(RECORDS), host.file(f"{RECORDS}/{expected.users_group}.json")
     assert (directory.user, directory.mode) == ("root", 0o700)
     assert (file.user, file.mode) == ("root", 0o600)
     record = json.loads(file.content_string)
-    assert set(record["members"].get(wishes.users_group, [])) == set(wishes.present)
+    assert set(record["members"].get(expected.users_group, [])) == set(expected.present)
     assert {len(digest) for digest in record["passwords"].values()} <= {64}
     assert "$" not in file.content_string
 
 
-def test_groups_of_the_role_have_the_requested_members_alone(host: Any, wishes: Wishes) -> None:
+def test_groups_of_the_role_have_the_requested_members_alone(host: Any, expected: Expected) -> None:
     """Nobody else is in a group that the role made."""
-    record = json.loads(host.file(f"{RECORDS}/{wishes.users_group}.json").content_string)
+    record = json.loads(host.file(f"{RECORDS}/{expected.users_group}.json").content_string)
     for group in record["made"]:
         entry = host.run("getent group %s", group).stdout.strip()
         assert set(entry.split(":")[3].split(",")) - {""} == set(record["members"].get(group, [])), group

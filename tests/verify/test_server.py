@@ -1,4 +1,4 @@
-"""The hub and people's servers run as they should, seen on the running things."""
+"""The hub and users' servers run as they should, seen on the running things."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hub import Person, server_unit
-from wishes import Wishes
+from expected import Expected
+from hub import HubUser, server_unit
 
 
 @pytest.fixture(scope="module")
-def unit(host: Any, person: Person) -> dict[str, str]:
-    """Give the properties of the person's running unit."""
-    shown = host.check_output("systemctl show %s", server_unit(host, person.name))
+def unit(host: Any, hub_user: HubUser) -> dict[str, str]:
+    """Give the properties of the user's running unit."""
+    shown = host.check_output("systemctl show %s", server_unit(host, hub_user.name))
     return dict(line.partition("=")[::2] for line in shown.splitlines())
 
 
@@ -49,14 +49,14 @@ def test_secrets_are_private(host: Any, path: str, user: str, mode: int) -> None
     assert (host.file(path).user, host.file(path).group, host.file(path).mode) == (user, "gpulab-hub", mode)
 
 
-def test_server_runs_as_the_person(unit: dict[str, str], person: Person, host: Any) -> None:
-    """The unit belongs to the person's own account."""
+def test_server_runs_as_the_person(unit: dict[str, str], hub_user: HubUser, host: Any) -> None:
+    """The unit belongs to the user's own account."""
     assert unit["ActiveState"] == "active"
-    assert host.user(person.name).uid == int(host.check_output("id -u %s", unit["User"] or unit["UID"]))
+    assert host.user(hub_user.name).uid == int(host.check_output("id -u %s", unit["User"] or unit["UID"]))
 
 
 def test_server_is_walled_in(unit: dict[str, str]) -> None:
-    """A private /tmp, no new privileges, other people's processes invisible."""
+    """A private /tmp, no new privileges, other users' processes invisible."""
     assert unit["PrivateTmp"] == "yes"
     assert unit["NoNewPrivileges"] == "yes"
     assert unit["ProtectProc"] == "invisible"
@@ -68,7 +68,7 @@ def test_server_outlives_a_kernel_that_took_too_much(unit: dict[str, str]) -> No
 
 
 def test_server_that_hangs_is_ended_soon(unit: dict[str, str]) -> None:
-    """Until then its person cannot start another one."""
+    """Until then its user cannot start another one."""
     assert unit["TimeoutStopUSec"] == "30s"
 
 
@@ -80,9 +80,9 @@ print(json.dumps({"transport": app.transport, "sockets": [f"{app.ip}-{p}" for p 
 """
 
 
-def test_kernel_channels_are_out_of_others_reach(host: Any, person: Person, wishes: Wishes) -> None:
+def test_kernel_channels_are_out_of_others_reach(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """A kernel's channels are sockets that others cannot reach: over TCP, anybody on the host could read along."""
-    with person.kernel(wishes.kernels["python"]) as kernel:
+    with hub_user.kernel(expected.kernels["python"]) as kernel:
         channels = json.loads(kernel.run(CHANNELS))
         assert channels["transport"] == "ipc"
         for path in channels["sockets"]:

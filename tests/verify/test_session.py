@@ -1,4 +1,4 @@
-"""A person logs in, starts a server and computes, in Python and in R."""
+"""A user logs in, starts a server and computes, in Python and in R."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import cells
 import pytest
-from hub import Kernel, Person
+from expected import Expected
+from hub import HubUser, Kernel
 from shell import Shell
-from wishes import Wishes
 
 TOLERANCE = 1e-4
 """Single precision, sums of at most 48 products of numbers of size 1: rounding stays below 48 * 2**-24 * 10."""
@@ -31,25 +31,25 @@ def offered(host: Any) -> dict[str, dict[str, Any]]:
 
 
 class Kernels:
-    """Python kernels of a person, started when they are needed first."""
+    """Python kernels of a user, started when they are needed first."""
 
-    def __init__(self, person: Person, stack: ExitStack) -> None:
-        self.person, self.stack = person, stack
+    def __init__(self, hub_user: HubUser, stack: ExitStack) -> None:
+        self.hub_user, self.stack = hub_user, stack
         self.running: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
         """Give a kernel in which the right answers are computed already."""
         if name not in self.running:
-            self.running[name] = self.stack.enter_context(self.person.kernel(name))
+            self.running[name] = self.stack.enter_context(self.hub_user.kernel(name))
             self.running[name].run(cells.PYTHON)
         return self.running[name]
 
 
 @pytest.fixture(scope="module")
-def kernels(person: Person) -> Iterator[Kernels]:
+def kernels(hub_user: HubUser) -> Iterator[Kernels]:
     """Give the kernels; end them with the module."""
     with ExitStack() as stack:
-        yield Kernels(person, stack)
+        yield Kernels(hub_user, stack)
 
 
 def compute(kernel: Kernel, cell: str, device: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def test_framework_computes_in_a_persons_session(
 )
 def test_framework_computes_on_the_gpu(
     gpus: list[str],
-    wishes: Wishes,
+    expected: Expected,
     offered: dict[str, dict[str, Any]],
     kernels: Kernels,
     framework: str,
@@ -86,7 +86,7 @@ def test_framework_computes_on_the_gpu(
     device: str,
 ) -> None:
     """The framework lists every GPU, and what it computes on the first agrees with the CPU."""
-    if wishes.gpu == "none":
+    if expected.gpu == "none":
         pytest.skip('gpulab_gpu is "none": the GPU is not used')
     having = [name for name, said in offered.items() if framework in said["gpulab_on_gpu"]]
     if not having:
@@ -98,10 +98,10 @@ def test_framework_computes_on_the_gpu(
         assert max(report["off"].values()) < TOLERANCE * 10, (name, report)  # TF32 may be on
 
 
-def judge_r(host: Any, wishes: Wishes, printed: str) -> None:
-    """Judge what the cell for R printed: the wished environment, a matrix there and back, a model that was fitted."""
+def check_r(host: Any, expected: Expected, printed: str) -> None:
+    """Check what the cell for R printed: the environment, a matrix there and back, a fitted model."""
     report = json.loads(printed.strip().splitlines()[-1])
-    release = host.check_output("realpath %s", str(Path(wishes.interpreter).parents[1]))
+    release = host.check_output("realpath %s", str(Path(expected.interpreter).parents[1]))
     assert report["python"] == f"{release}/bin/python"
     assert report["devices"] >= 1
     assert report["back"]
@@ -112,31 +112,31 @@ def judge_r(host: Any, wishes: Wishes, printed: str) -> None:
     assert abs(report["weights"][1] - 1) < 0.05, report
 
 
-def test_r_kernel_and_python_share_tensorflow(host: Any, person: Person, wishes: Wishes) -> None:
+def test_r_kernel_and_python_share_tensorflow(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """In the R kernel a matrix becomes a tensor and comes back, and a Keras model learns a line."""
-    with person.kernel(wishes.kernels["r"]) as kernel:
-        judge_r(host, wishes, kernel.run(cells.R))
+    with hub_user.kernel(expected.kernels["r"]) as kernel:
+        check_r(host, expected, kernel.run(cells.R))
 
 
 @pytest.mark.parametrize("options", ["-l", ""], ids=["login shell", "command"])
-def test_rscript_of_a_person_does_the_same(host: Any, wishes: Wishes, options: str) -> None:
-    """In a person's login shell, and without one, as cron starts it."""
-    user = wishes.present[-1]
-    judge_r(host, wishes, host.check_output(f"runuser {options} {user} -c %s", f"cd / && {RSCRIPT}"))
+def test_rscript_of_a_person_does_the_same(host: Any, expected: Expected, options: str) -> None:
+    """In a user's login shell, and without one, as cron starts it."""
+    user = expected.present[-1]
+    check_r(host, expected, host.check_output(f"runuser {options} {user} -c %s", f"cd / && {RSCRIPT}"))
 
 
-def test_rscript_over_ssh_does_the_same(host: Any, ssh: Shell, wishes: Wishes) -> None:
-    """Through sshd and PAM, in the person's budget and behind their walls."""
+def test_rscript_over_ssh_does_the_same(host: Any, ssh: Shell, expected: Expected) -> None:
+    """Through sshd and PAM, in the user's limit and behind their walls."""
     done = ssh.run(RSCRIPT, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    judge_r(host, wishes, done.stdout)
+    check_r(host, expected, done.stdout)
 
 
-def test_session_environment_sets_no_library_path(host: Any, wishes: Wishes) -> None:
+def test_session_environment_sets_no_library_path(host: Any, expected: Expected) -> None:
     """It names the interpreter, lets TensorFlow share GPUs, and no library path of ours is set anywhere."""
     lines = host.check_output("grep -v ^# /etc/gpulab/session.env").splitlines()
     wanted = dict(line.partition("=")[::2] for line in lines)
     assert wanted["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
-    assert wanted["RETICULATE_PYTHON"] == wishes.interpreter
+    assert wanted["RETICULATE_PYTHON"] == expected.interpreter
     assert "LD_LIBRARY_PATH" not in wanted
     assert host.run("grep -rl gpulab /etc/ld.so.conf.d").stdout == ""

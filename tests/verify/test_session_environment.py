@@ -8,36 +8,36 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hub import Kernel, Person
+from expected import Expected
+from hub import HubUser, Kernel
 from shell import Shell
-from wishes import Wishes
 
 NAMES = ("PATH", "RETICULATE_PYTHON", "TF_FORCE_GPU_ALLOW_GROWTH")
 SHOW = "import os; print([os.environ.get(name) for name in {names!r}])"
 
 
 @pytest.fixture(scope="module")
-def kernel(person: Person, wishes: Wishes) -> Iterator[Kernel]:
-    """Give a kernel in the person's server."""
-    with person.kernel(wishes.kernels["python"]) as started:
+def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
+    """Give a kernel in the user's server."""
+    with hub_user.kernel(expected.kernels["python"]) as started:
         yield started
 
 
-def specs(person: Person) -> dict[str, Any]:
-    """Ask the person's server which kernels it offers."""
-    answer = person.web.get(f"{person.base}/user/{person.name}/api/kernelspecs", timeout=60)
+def specs(hub_user: HubUser) -> dict[str, Any]:
+    """Ask the user's server which kernels it offers."""
+    answer = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/api/kernelspecs", timeout=60)
     answer.raise_for_status()
     return dict(answer.json())
 
 
 @pytest.mark.parametrize("way", ["command", "terminal", "remote-interpreter"])
-def test_ssh_has_the_environment_of_notebooks(kernel: Kernel, ssh: Shell, wishes: Wishes, way: str) -> None:
+def test_ssh_has_the_environment_of_notebooks(kernel: Kernel, ssh: Shell, expected: Expected, way: str) -> None:
     """A plain command, a login shell, and the interpreter that PyCharm and VS Code start over SSH."""
     code = shlex.quote(SHOW.format(names=NAMES))
     command = {
         "command": f"/usr/bin/python3 -c {code}",
         "terminal": f"bash --login -c {shlex.quote(f'/usr/bin/python3 -c {code}')}",
-        "remote-interpreter": f"{wishes.interpreter} -c {code}",
+        "remote-interpreter": f"{expected.interpreter} -c {code}",
     }[way]
     wanted = kernel.run(SHOW.format(names=NAMES)).strip()
     done = ssh.run(command)
@@ -45,23 +45,23 @@ def test_ssh_has_the_environment_of_notebooks(kernel: Kernel, ssh: Shell, wishes
     assert "None" not in wanted
 
 
-def test_terminal_in_jupyter_has_it_too(person: Person, kernel: Kernel) -> None:
+def test_terminal_in_jupyter_has_it_too(hub_user: HubUser, kernel: Kernel) -> None:
     """What a notebook starts as a shell sees the same PATH."""
     assert kernel.run("import os; print(os.popen('echo $PATH').read().strip() == os.environ['PATH'])").strip() == "True"
 
 
-def test_python_is_the_environments(ssh: Shell, wishes: Wishes, host: Any) -> None:
+def test_python_is_the_environments(ssh: Shell, expected: Expected, host: Any) -> None:
     """Who types python gets the one with the frameworks."""
     found = ssh.run("readlink -f $(command -v python)").stdout.strip()
-    assert found == host.check_output("readlink -f %s", wishes.interpreter)
-    assert ssh.run("command -v python").stdout.strip() == wishes.interpreter
+    assert found == host.check_output("readlink -f %s", expected.interpreter)
+    assert ssh.run("command -v python").stdout.strip() == expected.interpreter
 
 
-def test_servers_own_kernel_does_not_show(person: Person, wishes: Wishes) -> None:
+def test_servers_own_kernel_does_not_show(hub_user: HubUser, expected: Expected) -> None:
     """The launcher offers the host's kernels, and new notebooks begin with the one that has the frameworks."""
-    found = specs(person)
-    assert found["default"] == wishes.kernels["python"]
-    assert {wishes.kernels["python"], wishes.kernels["r"]} <= set(found["kernelspecs"])
+    found = specs(hub_user)
+    assert found["default"] == expected.kernels["python"]
+    assert {expected.kernels["python"], expected.kernels["r"]} <= set(found["kernelspecs"])
     for name, spec in found["kernelspecs"].items():
         assert not spec["spec"]["argv"][0].startswith("/opt/gpulab/server"), name
     assert "python3" not in found["kernelspecs"]
@@ -85,17 +85,17 @@ def test_environments_of_the_hub_are_roots(host: Any, name: str) -> None:
 
 @pytest.fixture
 def own(ssh: Shell) -> Iterator[str]:
-    """Make an environment of the person's own, with the ipykernel that the host has; remove it at the end."""
+    """Make an environment of the user's own, with the ipykernel that the host has; remove it at the end."""
     made = ssh.run("python -m venv --system-site-packages ~/verify-own && gpulab kernel add ~/verify-own")
     assert made.returncode == 0, made.stderr
     yield "verify-own"
     ssh.run("gpulab kernel remove verify-own; rm -rf ~/verify-own")
 
 
-def test_person_adds_a_kernel_with_one_command(own: str, person: Person) -> None:
-    """The kernel runs the person's own environment, whose programs come first."""
-    assert own in specs(person)["kernelspecs"]
-    with person.kernel(own) as kernel:
+def test_person_adds_a_kernel_with_one_command(own: str, hub_user: HubUser) -> None:
+    """The kernel runs the user's own environment, whose programs come first."""
+    assert own in specs(hub_user)["kernelspecs"]
+    with hub_user.kernel(own) as kernel:
         code = "import json, os, sys; print(json.dumps([sys.prefix, os.environ['PATH'].split(':')[0]]))"
         prefix, first = json.loads(kernel.run(code))
     assert prefix.endswith("/verify-own")
@@ -103,11 +103,11 @@ def test_person_adds_a_kernel_with_one_command(own: str, person: Person) -> None
 
 
 def test_links_limits_and_people_are_told(ssh: Shell, host: Any) -> None:
-    """`gpulab info` says where the hub is, what the budget is and who is at work."""
+    """`gpulab info` says where the hub is, what the limit is and who is at work."""
     told = json.loads(ssh.run("gpulab info --json").stdout)
     assert told["links"]["JupyterHub"].startswith("http")
-    assert ssh.name in told["people"]
-    assert "tasks" in told["budget"]
+    assert ssh.name in told["users"]
+    assert "tasks" in told["limit"]
 
 
 def test_greeting_comes_at_an_interactive_login(ssh: Shell) -> None:

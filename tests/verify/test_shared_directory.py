@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hub import Person
+from expected import Expected
+from hub import HubUser
 from shell import Shell
-from wishes import Wishes
 
 MODULES = [
     *("ipykernel_launcher", "ipykernel", "IPython", "runpy", "json", "asyncio", "socket", "typing", "logging", "site"),
@@ -41,16 +41,16 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(host: Any, wishes: Wishes, person: Person, neighbour: Person) -> Iterator[Place]:
+def place(host: Any, expected: Expected, hub_user: HubUser, neighbour: HubUser) -> Iterator[Place]:
     """Let the neighbour fill a directory of the user's group with files that leave a mark when they run."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: nothing is put into its shared directories")
-    groups = next(user.get("groups", []) for user in wishes.users if user["name"] == person.name)
-    shared = [group for group in wishes.shared["groups"] if group in groups]
+    groups = next(user.get("groups", []) for user in expected.users if user["name"] == hub_user.name)
+    shared = [group for group in expected.shared["groups"] if group in groups]
     if not shared:
-        pytest.skip(f"{person.name} has no shared directory: nothing was proven about them")
-    home, link = host.user(person.name).home, "verify-shared"
-    path = f"{wishes.shared['path']}/{shared[0]}/verify-open"
+        pytest.skip(f"{hub_user.name} has no shared directory: nothing was proven about them")
+    home, link = host.user(hub_user.name).home, "verify-shared"
+    path = f"{expected.shared['path']}/{shared[0]}/verify-open"
     mark = f"{path}/MARK"
     files = {f"{name}.py": f"open({mark!r}, 'a').write('{name} ')\n" for name in MODULES}
     files |= {f"{LOCAL}.py": "VALUE = 6 * 7\n", ".Renviron": "VERIFY_FOREIGN=.Renviron\n"}
@@ -73,27 +73,27 @@ def test_marks_are_left_by_what_runs(host: Any, place: Place) -> None:
 
 
 @pytest.fixture(scope="module")
-def registered(host: Any, person: Person, wishes: Wishes) -> Iterator[str]:
+def registered(host: Any, hub_user: HubUser, expected: Expected) -> Iterator[str]:
     """Register a kernel as `ipython kernel install --user` does."""
-    home, name = host.user(person.name).home, "verify-own"
+    home, name = host.user(hub_user.name).home, "verify-own"
     spec = {
-        "argv": [wishes.interpreter, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": [expected.interpreter, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": name,
         "language": "python",
     }
     path = f"{home}/.local/share/jupyter/kernels/{name}"
     write = f"mkdir -p {path} && printf %s {shlex.quote(json.dumps(spec))} > {path}/kernel.json"
-    host.check_output("runuser -u %s -- sh -c %s", person.name, write)
+    host.check_output("runuser -u %s -- sh -c %s", hub_user.name, write)
     yield name
     host.check_output("rm -rf %s", path)
 
 
 @pytest.mark.parametrize("which", ["lab", "own"])
 def test_notebook_opens_without_running_foreign_code(
-    person: Person, place: Place, wishes: Wishes, registered: str, which: str
+    hub_user: HubUser, place: Place, expected: Expected, registered: str, which: str
 ) -> None:
     """Also with a kernel that the user registered; cells still import from their directory."""
-    with person.kernel(registered if which == "own" else wishes.kernels["python"], place.link) as kernel:
+    with hub_user.kernel(registered if which == "own" else expected.kernels["python"], place.link) as kernel:
         assert kernel.run("print(6 * 7)").strip() == "42"
         assert place.ran() == ""
         assert kernel.run(f"import os, {LOCAL}; print({LOCAL}.VALUE, os.getcwd())").split() == ["42", place.path]
@@ -102,13 +102,13 @@ def test_notebook_opens_without_running_foreign_code(
     assert place.ran() == ""
 
 
-def test_own_directory_comes_first_in_notebooks(host: Any, person: Person, wishes: Wishes) -> None:
+def test_own_directory_comes_first_in_notebooks(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """Where no other user can write, a module of one's own may replace an installed one, as in IPython everywhere."""
-    home = host.user(person.name).home
+    home = host.user(hub_user.name).home
     make = "mkdir -p ~/verify-first && echo 'VALUE = 1' > ~/verify-first/psutil.py"
-    host.check_output("runuser -u %s -- sh -c %s", person.name, make)
+    host.check_output("runuser -u %s -- sh -c %s", hub_user.name, make)
     try:
-        with person.kernel(wishes.kernels["python"], "verify-first") as kernel:
+        with hub_user.kernel(expected.kernels["python"], "verify-first") as kernel:
             assert kernel.run("import psutil, sys; print(psutil.VALUE, sys.path.index('') > 0)").split() == [
                 "1",
                 "True",
@@ -121,11 +121,13 @@ R = "cat(Sys.getenv('VERIFY_FOREIGN', 'none'), exists('.First'), basename(getwd(
 OPENED = "none FALSE verify-open"
 
 
-def test_r_notebook_opens_without_running_foreign_code(person: Person, place: Place, wishes: Wishes, host: Any) -> None:
+def test_r_notebook_opens_without_running_foreign_code(
+    hub_user: HubUser, place: Place, expected: Expected, host: Any
+) -> None:
     """Neither .Rprofile nor .Renviron nor .RData of the directory."""
     if not host.exists("R"):
         pytest.skip("there is no R on this host")
-    with person.kernel(wishes.kernels["r"], place.link) as kernel:
+    with hub_user.kernel(expected.kernels["r"], place.link) as kernel:
         assert kernel.run(R).strip() == OPENED
     assert place.ran() == ""
 
@@ -154,9 +156,11 @@ def test_r_reads_the_files_of_own_projects(ssh: Shell, host: Any) -> None:
         ssh.run("rm -rf verify-project")
 
 
-def test_kernel_is_registered_from_there_without_running_foreign_code(ssh: Shell, place: Place, wishes: Wishes) -> None:
+def test_kernel_is_registered_from_there_without_running_foreign_code(
+    ssh: Shell, place: Place, expected: Expected
+) -> None:
     """`gpulab kernel add` asks the environment for ipykernel; what it registers names a file."""
-    environment = wishes.interpreter.removesuffix("/bin/python")
+    environment = expected.interpreter.removesuffix("/bin/python")
     try:
         done = ssh.run(f"cd {place.path} && gpulab kernel add {environment} --name verify-added")
         assert done.returncode == 0, done.stderr
@@ -168,41 +172,41 @@ def test_kernel_is_registered_from_there_without_running_foreign_code(ssh: Shell
 
 
 @pytest.fixture(scope="module")
-def repository(host: Any, person: Person, place: Place) -> Iterator[str]:
+def repository(host: Any, hub_user: HubUser, place: Place) -> Iterator[str]:
     """Let the user clone into the shared directory, and the neighbour change what git runs there."""
     path = f"{place.path}-repository"
     group = host.file(path.rpartition("/")[0]).group
     host.check_output("rm -rf %s", path)
-    host.check_output("runuser -u %s -- git init --quiet %s", person.name, path)
+    host.check_output("runuser -u %s -- git init --quiet %s", hub_user.name, path)
     run = f"printf 'git ' >> {place.mark}; false"
     host.check_output("git config --file %s core.fsmonitor %s", f"{path}/.git/config", run)
-    host.check_output("chown -R %s:%s %s && chmod -R g+w %s", person.name, group, path, path)
-    link = f"{host.user(person.name).home}/verify-repository"
+    host.check_output("chown -R %s:%s %s && chmod -R g+w %s", hub_user.name, group, path, path)
+    link = f"{host.user(hub_user.name).home}/verify-repository"
     host.check_output("ln -sfn %s %s", path, link)
     yield "verify-repository"
     host.check_output("rm -rf %s %s", path, link)
 
 
-def git_status(person: Person, path: str) -> int:
+def git_status(hub_user: HubUser, path: str) -> int:
     """Request the status of a repository, as JupyterLab does for every opened directory; give the HTTP status."""
-    tokens = {cookie.path: str(cookie.value) for cookie in person.web.cookies if cookie.name == "_xsrf"}
-    headers = {"X-XSRFToken": tokens[f"/user/{person.name}/"]}
-    url = f"{person.base}/user/{person.name}/git/{path}/status"
-    return int(person.web.post(url, json={}, headers=headers, timeout=60).status_code)
+    tokens = {cookie.path: str(cookie.value) for cookie in hub_user.web.cookies if cookie.name == "_xsrf"}
+    headers = {"X-XSRFToken": tokens[f"/user/{hub_user.name}/"]}
+    url = f"{hub_user.base}/user/{hub_user.name}/git/{path}/status"
+    return int(hub_user.web.post(url, json={}, headers=headers, timeout=60).status_code)
 
 
-def test_git_runs_nothing_where_others_change_the_repository(person: Person, place: Place, repository: str) -> None:
+def test_git_runs_nothing_where_others_change_the_repository(hub_user: HubUser, place: Place, repository: str) -> None:
     """The user owns it, so git's own check lets it pass."""
-    assert git_status(person, repository) == 404
+    assert git_status(hub_user, repository) == 404
     assert place.ran() == ""
 
 
-def test_git_works_in_own_repositories(host: Any, person: Person) -> None:
+def test_git_works_in_own_repositories(host: Any, hub_user: HubUser) -> None:
     """As before."""
-    home = host.user(person.name).home
-    host.check_output("runuser -u %s -- git init --quiet %s/verify-git", person.name, home)
+    home = host.user(hub_user.name).home
+    host.check_output("runuser -u %s -- git init --quiet %s/verify-git", hub_user.name, home)
     try:
-        assert git_status(person, "verify-git") == 200
+        assert git_status(hub_user, "verify-git") == 200
     finally:
         host.check_output("rm -rf %s/verify-git", home)
 
@@ -210,18 +214,18 @@ def test_git_works_in_own_repositories(host: Any, person: Person) -> None:
 PACK = "import zipfile; zipfile.ZipFile('{home}/verify.zip', 'w').writestr('.verify-hidden', 'x')"
 
 
-def test_archive_is_unpacked_into_a_directory_of_its_own(host: Any, person: Person) -> None:
+def test_archive_is_unpacked_into_a_directory_of_its_own(host: Any, hub_user: HubUser) -> None:
     """Hidden names in it would else be files of the home, such as .bashrc."""
-    home = host.user(person.name).home
-    host.check_output("runuser -u %s -- /usr/bin/python3 -c %s", person.name, PACK.format(home=home))
-    tokens = {cookie.path: str(cookie.value) for cookie in person.web.cookies if cookie.name == "_xsrf"}
-    url = f"{person.base}/user/{person.name}/extract-archive/verify.zip"
+    home = host.user(hub_user.name).home
+    host.check_output("runuser -u %s -- /usr/bin/python3 -c %s", hub_user.name, PACK.format(home=home))
+    tokens = {cookie.path: str(cookie.value) for cookie in hub_user.web.cookies if cookie.name == "_xsrf"}
+    url = f"{hub_user.base}/user/{hub_user.name}/extract-archive/verify.zip"
     try:
-        assert person.web.get(url, timeout=60).status_code == 403
-        headers = {"X-XSRFToken": tokens[f"/user/{person.name}/"]}
-        assert person.web.get(url, headers=headers, timeout=60).status_code == 200
+        assert hub_user.web.get(url, timeout=60).status_code == 403
+        headers = {"X-XSRFToken": tokens[f"/user/{hub_user.name}/"]}
+        assert hub_user.web.get(url, headers=headers, timeout=60).status_code == 200
         assert host.file(f"{home}/verify/.verify-hidden").exists
         assert not host.file(f"{home}/.verify-hidden").exists
-        assert person.web.get(url, headers=headers, timeout=60).status_code == 400
+        assert hub_user.web.get(url, headers=headers, timeout=60).status_code == 400
     finally:
         host.check_output("rm -rf %s/verify.zip %s/verify %s/.verify-hidden", home, home, home)

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from hub import Person
+from expected import Expected
+from hub import HubUser
 from shell import Shell
 from test_passwords import Account, account  # noqa: F401  # a fixture
-from wishes import Wishes
 
 FLOOD = Path(__file__).with_name("flood.py")
 SOCKET = "/run/gpulab-hub/hub.sock"
@@ -50,11 +50,11 @@ def other_work(host: Any) -> float:
 
 
 @pytest.fixture(scope="module")
-def port(wishes: Wishes) -> int:
+def port(expected: Expected) -> int:
     """Give the hub's port, where it is open to all loopback addresses and the host may be thrown away."""
-    if not wishes.disposable or wishes.hub["address"] != "0.0.0.0" or wishes.hub["tls"] == "none":
+    if not expected.disposable or expected.hub["address"] != "0.0.0.0" or expected.hub["tls"] == "none":
         pytest.skip("needs a host that may be thrown away, whose hub listens on all addresses with TLS")
-    return int(wishes.hub["port"])
+    return int(expected.hub["port"])
 
 
 @pytest.mark.parametrize("number", [1, 50], ids=["one address", "fifty addresses"])
@@ -240,24 +240,26 @@ def test_answers_have_safe_headers_and_no_version(hub_url: str, certificate: str
         assert "version" not in (answer.json() if page == "api/" else {})
 
 
-def test_every_cookie_is_kept_from_other_sites(hub_url: str, person: Person) -> None:
+def test_every_cookie_is_kept_from_other_sites(hub_url: str, hub_user: HubUser) -> None:
     """Secure, SameSite, and for logins HttpOnly: of the hub, of the server and of the way between them."""
     fresh = requests.Session()
-    fresh.verify, fresh.trust_env = person.verify, False
+    fresh.verify, fresh.trust_env = hub_user.verify, False
     fresh.headers["Connection"] = "close"
-    fresh.cookies.update(person.web.cookies)
+    fresh.cookies.update(hub_user.web.cookies)
     lines: list[str] = []
-    url = f"{hub_url}/user/{person.name}/lab"
+    url = f"{hub_url}/user/{hub_user.name}/lab"
     for domain, path, name in [(each.domain, each.path, each.name) for each in fresh.cookies]:
         if path.startswith("/user/"):
             fresh.cookies.clear(domain, path, name)
     pages = ["/hub/login", "/hub/home"]
-    answers = [requests.get(hub_url + page, verify=person.verify, timeout=60, allow_redirects=False) for page in pages]
+    answers = [
+        requests.get(hub_url + page, verify=hub_user.verify, timeout=60, allow_redirects=False) for page in pages
+    ]
     final = fresh.get(url, headers={"Accept": "text/html"}, timeout=60)
     for answer in [*answers, *final.history, final]:
         lines += answer.raw.headers.getlist("Set-Cookie")
     names = {line.partition("=")[0] for line in lines}
-    assert {"_xsrf", f"jupyterhub-user-{person.name}"} <= names, names
+    assert {"_xsrf", f"jupyterhub-user-{hub_user.name}"} <= names, names
     set_now = [line.lower() for line in lines if "expires=" not in line.lower() or '=""' not in line]
     for line in set_now:
         assert "samesite=" in line, line
@@ -265,18 +267,18 @@ def test_every_cookie_is_kept_from_other_sites(hub_url: str, person: Person) -> 
         assert "httponly" in line or line.startswith(("_xsrf", "jupyterhub-session-id")), line
 
 
-def test_pages_carry_no_token(hub_url: str, host: Any, person: Person) -> None:
+def test_pages_carry_no_token(hub_url: str, host: Any, hub_user: HubUser) -> None:
     """JupyterLab's page and Jupyter's own: neither the server's token nor the browser's."""
-    uid = host.user(person.name).uid
+    uid = host.user(hub_user.name).uid
     environment = host.check_output(
         "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID gpulab-server@%s)/environ", str(uid)
     )
     secret = dict(line.split("=", 1) for line in environment.splitlines() if "=" in line)["JUPYTERHUB_API_TOKEN"]
     for page in ("lab", "no-such-page", "tree", "api/status"):
-        text = person.web.get(f"{hub_url}/user/{person.name}/{page}", timeout=60).text
+        text = hub_user.web.get(f"{hub_url}/user/{hub_user.name}/{page}", timeout=60).text
         assert secret not in text, page
         assert "data-jupyter-api-token" not in text, page
-    config = person.web.get(f"{hub_url}/user/{person.name}/lab", timeout=60).text
+    config = hub_user.web.get(f"{hub_url}/user/{hub_user.name}/lab", timeout=60).text
     data = json.loads(config.split('id="jupyter-config-data" type="application/json">')[1].split("</script>")[0])
     assert data["token"] == ""
-    assert data["hubUser"] == person.name
+    assert data["hubUser"] == hub_user.name

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import requests
-from hub import Kernel, Person, server_unit
+from expected import Expected
+from hub import HubUser, Kernel, server_unit
 from shell import Shell
-from wishes import Wishes
 
 SERVICES = ("gpulab-hub", "gpulab-proxy", "gpulab-certificates", "gpulab-launcher@1-1-1")
 LIMITS = {
@@ -60,7 +60,7 @@ OWN_PLACES = (
     "/var/lib/gpulab/sessions",
     "/var/lib/gpulab/servers",
 )
-"""Where users may write beside their homes: bounded, their own, or sticky and read by no service."""
+"""Where users may write next to their homes: bounded, their own, or sticky and read by no service."""
 
 WATCH = """
 import glob, os, signal, time
@@ -169,9 +169,9 @@ for root, directories, _ in os.walk("/"):
 
 
 @pytest.fixture
-def kernel(person: Person, wishes: Wishes) -> Iterator[Kernel]:
+def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
     """Return the hostile user's kernel."""
-    with person.kernel(wishes.kernels["python"]) as started:
+    with hub_user.kernel(expected.kernels["python"]) as started:
         yield started
 
 
@@ -214,19 +214,19 @@ def target(host: Any, name: str) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
-def test_nothing_runs_with_a_users_uid_outside_of_the_users_slice(ssh: Shell, person: Person) -> None:
+def test_nothing_runs_with_a_users_uid_outside_of_the_users_slice(ssh: Shell, hub_user: HubUser) -> None:
     """While a server starts, its user reads every own process: none is the hub's child, none has a token."""
-    person.stop_server()
+    hub_user.stop_server()
     with in_background(ssh, WATCH.format(seconds=12, stop=False)) as watch:
         time.sleep(2)
-        person.start_server()
+        hub_user.start_server()
         assert watch.communicate(timeout=60)[0].strip() == "[]"
 
 
 @pytest.fixture
-def short_limits(host: Any, wishes: Wishes) -> Iterator[None]:
+def short_limits(host: Any, expected: Expected) -> Iterator[None]:
     """Lower the time limits of servers until the end of the test; on disposable hosts alone."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: no time limit is lowered on it")
     drop_in = "/run/systemd/system/gpulab-server@.service.d"
     text = "[Service]\\nTimeoutStartSec=5\\nTimeoutStopSec=5\\n"
@@ -236,21 +236,21 @@ def short_limits(host: Any, wishes: Wishes) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short_limits")
-def test_stopped_home_check_ends_and_holds_nobody_up(ssh: Shell, person: Person, neighbour: Person) -> None:
+def test_stopped_home_check_ends_and_holds_nobody_up(ssh: Shell, hub_user: HubUser, neighbour: HubUser) -> None:
     """The user's own start fails at the unit's time limit; meanwhile a neighbour's server starts."""
-    person.stop_server()
+    hub_user.stop_server()
     neighbour.stop_server()
     try:
         with in_background(ssh, WATCH.format(seconds=15, stop=True)) as watch:
             time.sleep(2)
             began = time.monotonic()
             with pytest.raises(RuntimeError, match="HTTP 500"):
-                person.start_server(60)
+                hub_user.start_server(60)
             assert time.monotonic() - began < 20
             neighbour.start_server()
             assert "stopped" in watch.communicate(timeout=60)[0]
     finally:
-        person.start_server()
+        hub_user.start_server()
 
 
 def test_secrets_are_in_no_environment(host: Any) -> None:
@@ -267,28 +267,28 @@ def test_users_can_write_nowhere_else(host: Any, door: Callable[[str], str], pre
 
 
 @pytest.fixture(scope="module")
-def prey(neighbour: Person) -> str:
+def prey(neighbour: HubUser) -> str:
     """Return the name of a neighbour whose server runs."""
     neighbour.start_server()
     return neighbour.name
 
 
 @pytest.mark.usefixtures("short_limits")
-def test_old_processes_are_gone_before_a_server_starts_again(host: Any, person: Person, wishes: Wishes) -> None:
+def test_old_processes_are_gone_before_a_server_starts_again(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """A child that ignores SIGTERM does not live on into the next server."""
     code = (
         "import subprocess\nargv = ['sh', '-c', \"trap '' TERM; sleep 300; sleep 300\"]\n"
         "print(subprocess.Popen(argv, start_new_session=True).pid)"
     )
-    with person.kernel(wishes.kernels["python"]) as started:
+    with hub_user.kernel(expected.kernels["python"]) as started:
         pid = started.run(code).strip()
     assert host.run("test -d /proc/%s", pid).rc == 0
-    person.stop_server()
-    person.start_server()
+    hub_user.stop_server()
+    hub_user.start_server()
     assert host.run("test -d /proc/%s", pid).rc == 1
 
 
-def test_hub_and_proxy_listen_on_no_port_of_their_own(host: Any, wishes: Wishes) -> None:
+def test_hub_and_proxy_listen_on_no_port_of_their_own(host: Any, expected: Expected) -> None:
     """What is not there cannot be taken: one public port, everything else is a unix socket."""
     ports = set()
     for unit in ("gpulab-hub", "gpulab-proxy"):
@@ -296,12 +296,12 @@ def test_hub_and_proxy_listen_on_no_port_of_their_own(host: Any, wishes: Wishes)
             "cat $(find /sys/fs/cgroup -path '*%s.service/cgroup.procs' | head -1)", unit
         ).split():
             ports |= set(re.findall(rf":(\d+)\s[^\n]*pid={pid},", host.check_output("ss -Hltunp")))
-    assert ports == {str(wishes.hub["port"])}
+    assert ports == {str(expected.hub["port"])}
 
 
-def test_sockets_of_hub_and_proxy_cannot_be_taken(host: Any, ssh: Shell, person: Person, wishes: Wishes) -> None:
+def test_sockets_of_hub_and_proxy_cannot_be_taken(host: Any, ssh: Shell, hub_user: HubUser, expected: Expected) -> None:
     """Not even while hub and proxy restart; and users' servers go on."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: the hub is not restarted on it")
     places = [
         "/run/gpulab-hub/hub.sock",
@@ -309,7 +309,7 @@ def test_sockets_of_hub_and_proxy_cannot_be_taken(host: Any, ssh: Shell, person:
         "/run/gpulab/launcher.sock",
         "/run/gpulab/password.sock",
     ]
-    pid = host.check_output("systemctl show --property MainPID --value %s", server_unit(host, person.name))
+    pid = host.check_output("systemctl show --property MainPID --value %s", server_unit(host, hub_user.name))
     with in_background(
         ssh, BIND.format(seconds=15, places=[*places, ["127.0.0.1", 8001], ["127.0.0.1", 8081]])
     ) as taker:
@@ -317,8 +317,8 @@ def test_sockets_of_hub_and_proxy_cannot_be_taken(host: Any, ssh: Shell, person:
         host.check_output("systemctl restart gpulab-hub gpulab-proxy")
         taken = taker.communicate(timeout=60)[0].strip()
     assert not [place for place in places if place in taken]
-    wait_for(lambda: person.web.get(f"{person.base}/user/{person.name}/api", timeout=20).status_code == 200)
-    assert host.check_output("systemctl show --property MainPID --value %s", server_unit(host, person.name)) == pid
+    wait_for(lambda: hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/api", timeout=20).status_code == 200)
+    assert host.check_output("systemctl show --property MainPID --value %s", server_unit(host, hub_user.name)) == pid
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -339,11 +339,11 @@ def test_sockets_of_helpers_are_the_hubs_alone(host: Any, door: Callable[[str], 
     assert door(code.format(paths)).split() == ["PermissionError"] * 2
 
 
-def test_proxy_that_cannot_listen_ends_and_comes_back(host: Any, wishes: Wishes) -> None:
+def test_proxy_that_cannot_listen_ends_and_comes_back(host: Any, expected: Expected) -> None:
     """While another program has its port it is not called active, and nobody has to restart it afterwards."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: the proxy is not stopped on it")
-    port = str(wishes.hub["port"])
+    port = str(expected.hub["port"])
     host.check_output("systemctl stop gpulab-proxy")
     try:
         host.check_output(
@@ -360,7 +360,7 @@ def test_proxy_that_cannot_listen_ends_and_comes_back(host: Any, wishes: Wishes)
     wait_for(lambda: host.run("ss -Hltnp | grep -q ':%s .*MainThread\\|:%s .*node'", port, port).rc == 0, 30)
 
 
-def test_other_user_cannot_serve_a_users_route(host: Any, kernel: Kernel, neighbour: Person, prey: str) -> None:
+def test_other_user_cannot_serve_a_users_route(host: Any, kernel: Kernel, neighbour: HubUser, prey: str) -> None:
     """On the very address and port, with a genuine certificate of an own server: the proxy accepts it not."""
     address, port = target(host, prey)
     host.check_output("systemctl kill --kill-whom=all --signal=KILL %s", server_unit(host, prey))
@@ -392,20 +392,20 @@ print(connection.getresponse().status)
 """
 
 
-def test_pages_of_other_users_are_not_opened(host: Any, kernel: Kernel, person: Person, neighbour: Person) -> None:
+def test_pages_of_other_users_are_not_opened(host: Any, kernel: Kernel, hub_user: HubUser, neighbour: HubUser) -> None:
     """A user's own program in the place of the server gets its own user's visits alone, whatever a link says."""
-    address, port = target(host, person.name)
+    address, port = target(host, hub_user.name)
     assert kernel.run(SQUAT.format(address=address, port=port + 1 if port < 60000 else port - 1)).strip() == "listening"
-    page, url = f"/user/{person.name}/own-page", f"https://{address}:{port + 1 if port < 60000 else port - 1}"
+    page, url = f"/user/{hub_user.name}/own-page", f"https://{address}:{port + 1 if port < 60000 else port - 1}"
     assert as_hub(host, ROUTE.format(method="POST", path=page, target=url)).strip() == "201"
     try:
-        assert "SQUATTE" in person.web.get(f"{person.base}{page}", timeout=60).text
+        assert "SQUATTE" in hub_user.web.get(f"{hub_user.base}{page}", timeout=60).text
         answer = neighbour.web.get(f"{neighbour.base}{page}", timeout=60)
         assert answer.status_code == 403
         assert "another user" in answer.text
         stranger = {"Sec-Fetch-Mode": "navigate"}
         for browser in (stranger, {"Accept": "text/html,*/*"}):
-            answer = requests.get(f"{person.base}{page}", headers=browser, verify=person.verify, timeout=60)
+            answer = requests.get(f"{hub_user.base}{page}", headers=browser, verify=hub_user.verify, timeout=60)
             assert "/hub/login" in answer.url
         script = {**stranger, "Sec-Fetch-Mode": "cors"}
         assert neighbour.web.get(f"{neighbour.base}{page}", headers=script, timeout=60).status_code == 403
@@ -497,13 +497,13 @@ def test_isolation_is_in_force(host: Any, unit: str) -> None:
     assert dict(line.partition("=")[::2] for line in shown.splitlines()) == wanted
 
 
-def test_renewed_certificates_end_running_servers(host: Any, person: Person, wishes: Wishes) -> None:
+def test_renewed_certificates_end_running_servers(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """A server that trusts the authority before is stopped by the hub, and its user starts another one."""
-    if not wishes.disposable:
+    if not expected.disposable:
         pytest.skip("this is a live host: nobody's server is ended on it")
-    person.start_server()
+    hub_user.start_server()
     host.check_output("rm /var/lib/gpulab/jupyterhub/tls/authority.key && systemctl restart gpulab-proxy gpulab-hub")
     wait_for(lambda: host.file("/run/gpulab-hub/hub.sock").exists)
-    wait_for(lambda: host.run("systemctl is-active %s", server_unit(host, person.name)).rc != 0, 90)
-    person.start_server()
-    assert person.web.get(f"{person.base}/user/{person.name}/api", timeout=60).status_code == 200
+    wait_for(lambda: host.run("systemctl is-active %s", server_unit(host, hub_user.name)).rc != 0, 90)
+    hub_user.start_server()
+    assert hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/api", timeout=60).status_code == 200

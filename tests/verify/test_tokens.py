@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-from hub import Person
+from hub import HubUser
 from test_passwords import REFRESH, Account, account  # noqa: F401  # a fixture
 
 DAY = 86400
@@ -21,33 +21,33 @@ TOKENS, NOTE = 50, 255
 
 
 @pytest.fixture
-def user(hub_url: str, certificate: str | bool, account: Account) -> Iterator[Person]:  # noqa: F811
+def user(hub_url: str, certificate: str | bool, account: Account) -> Iterator[HubUser]:  # noqa: F811
     """Log a user in; delete all tokens in the end."""
-    found = Person(hub_url, account.name, account.word, certificate)
+    found = HubUser(hub_url, account.name, account.word, certificate)
     yield found
-    again = Person(hub_url, account.name, account.word, certificate)
+    again = HubUser(hub_url, account.name, account.word, certificate)
     for token in call(again, "GET", "tokens").json()["api_tokens"]:
         call(again, "DELETE", f"tokens/{token['id']}")
 
 
-def call(person: Person, method: str, path: str, body: Any = None) -> requests.Response:
+def call(hub_user: HubUser, method: str, path: str, body: Any = None) -> requests.Response:
     """Send a request about the user to the hub's API, with the browser's cookie."""
     data = json.dumps(body) if body is not None else None
-    headers = {**person._xsrf(), "Content-Type": "application/json"}
-    url = f"{person.base}/hub/api/users/{person.name}/{path}"
-    return person.web.request(method, url, data=data, headers=headers, timeout=60)
+    headers = {**hub_user._xsrf(), "Content-Type": "application/json"}
+    url = f"{hub_user.base}/hub/api/users/{hub_user.name}/{path}"
+    return hub_user.web.request(method, url, data=data, headers=headers, timeout=60)
 
 
-def copy_of(person: Person) -> requests.Session:
+def copy_of(hub_user: HubUser) -> requests.Session:
     """Return a browser with the same cookies, as somebody has it who has copied them."""
     copied = requests.Session()
-    copied.verify, copied.trust_env = person.verify, False
+    copied.verify, copied.trust_env = hub_user.verify, False
     copied.headers["Connection"] = "close"
-    copied.cookies.update(person.web.cookies)
+    copied.cookies.update(hub_user.web.cookies)
     return copied
 
 
-def test_logout_ends_copied_cookies(hub_url: str, certificate: str | bool, user: Person) -> None:
+def test_logout_ends_copied_cookies(hub_url: str, certificate: str | bool, user: HubUser) -> None:
     """The hub's at once, the server's within the time for which it remembers a login; the server itself goes on."""
     user.start_server()
     copied = copy_of(user)
@@ -63,7 +63,7 @@ def test_logout_ends_copied_cookies(hub_url: str, certificate: str | bool, user:
         time.sleep(1)
 
 
-def test_tokens_have_an_end(user: Person) -> None:
+def test_tokens_have_an_end(user: HubUser) -> None:
     """Also when none is requested; a longer life is rejected."""
     made = call(user, "POST", "tokens", {"note": "verify"}).json()
     lifetime = time.mktime(time.strptime(made["expires_at"][:19], "%Y-%m-%dT%H:%M:%S")) - time.mktime(time.gmtime())
@@ -73,7 +73,7 @@ def test_tokens_have_an_end(user: Person) -> None:
     assert "must not exceed" in answer.text
 
 
-def test_tokens_are_few_and_notes_are_short(user: Person) -> None:
+def test_tokens_are_few_and_notes_are_short(user: HubUser) -> None:
     """The hub's database does not grow with what a user writes into it."""
     answer = call(user, "POST", "tokens", {"note": "x" * (NOTE + 1)})
     assert (answer.status_code, f"{NOTE} characters" in answer.text) == (400, True)
@@ -100,7 +100,7 @@ def test_password_makes_no_token(hub_url: str, certificate: str | bool, account:
         ("PATCH", "servers/", {"user_options": {"unknown": 1}}),
     ],
 )
-def test_unknown_options_of_a_server_are_rejected(user: Person, method: str, path: str, body: dict[str, Any]) -> None:
+def test_unknown_options_of_a_server_are_rejected(user: HubUser, method: str, path: str, body: dict[str, Any]) -> None:
     """Before they are kept, and before a granter sees them; the message names them."""
     answer = call(user, method, path, body)
     assert answer.status_code == 400, answer.text

@@ -1,4 +1,4 @@
-"""What people expect to find in a notebook server: each answers in the person's own, running server."""
+"""What users expect to find in a notebook server: each answers in the user's own, running server."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ import zlib
 from typing import Any
 
 import pytest
-from hub import Person
+from hub import HubUser
 from shell import Shell
 
 LISTENING = "0A"
 """State of a listening socket in /proc/net/tcp (Linux: include/net/tcp_states.h)."""
 
 
-def get(person: Person, path: str, **options: Any) -> Any:
-    """Ask the person's server."""
-    answer = person.web.get(f"{person.base}/user/{person.name}/{path}", timeout=150, **options)
+def get(hub_user: HubUser, path: str, **options: Any) -> Any:
+    """Ask the user's server."""
+    answer = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/{path}", timeout=150, **options)
     assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
     return answer
 
 
-def test_resource_bar_shows_the_budget(host: Any, person: Person) -> None:
+def test_resource_bar_shows_the_limits(host: Any, hub_user: HubUser) -> None:
     """Memory in use, and the limit of the slice as the limit."""
-    found = get(person, "api/metrics/v1").json()
+    found = get(hub_user, "api/metrics/v1").json()
     limit = host.check_output(
-        "systemctl show --property MemoryMax --value user-%s.slice", str(host.user(person.name).uid)
+        "systemctl show --property MemoryMax --value user-%s.slice", str(host.user(hub_user.name).uid)
     )
     assert found["rss"] > 0
     assert found["limits"]["memory"]["rss"] == int(limit)
 
 
-def test_language_server_is_there(person: Person) -> None:
+def test_language_server_is_there(hub_user: HubUser) -> None:
     """Completion and diagnostics for Python."""
-    assert "pylsp" in str(get(person, "lsp/status").json())
+    assert "pylsp" in str(get(hub_user, "lsp/status").json())
 
 
-def test_git_is_there(person: Person) -> None:
+def test_git_is_there(hub_user: HubUser) -> None:
     """The side bar for git."""
-    get(person, "git/settings")
+    get(hub_user, "git/settings")
 
 
 @pytest.fixture
-def folder(host: Any, person: Person) -> Any:
-    """Make a folder with a file in the person's home."""
-    home = host.user(person.name).home
-    host.check_output("runuser -u %s -- sh -c 'mkdir -p ~/verify-pack && echo packed > ~/verify-pack/x'", person.name)
+def directory(host: Any, hub_user: HubUser) -> Any:
+    """Make a directory with a file in the user's home."""
+    home = host.user(hub_user.name).home
+    host.check_output("runuser -u %s -- sh -c 'mkdir -p ~/verify-pack && echo packed > ~/verify-pack/x'", hub_user.name)
     yield "verify-pack"
     host.check_output("rm -rf %s/verify-pack %s/verify-unpack*", home, home)
 
 
-def test_folder_is_downloaded_as_an_archive(person: Person, folder: str) -> None:
-    """A right click on a folder gives a zip file with what is in it."""
+def test_folder_is_downloaded_as_an_archive(hub_user: HubUser, directory: str) -> None:
+    """A right click on a directory gives a zip file with what is in it."""
     answer = get(
-        person, f"directories/{folder}?archiveToken=1&archiveFormat=zip&followSymlinks=false&downloadHidden=false"
+        hub_user, f"directories/{directory}?archiveToken=1&archiveFormat=zip&followSymlinks=false&downloadHidden=false"
     )
     with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
-        assert packed.read(f"{folder}/x") == b"packed\n"
+        assert packed.read(f"{directory}/x") == b"packed\n"
 
 
 def rar(name: str, content: bytes) -> bytes:
@@ -76,30 +76,30 @@ def rar(name: str, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["zip", "7z", "tar", "tar.gz", "rar"])
-def test_upload_is_unpacked_by_one_command(ssh: Shell, folder: str, kind: str) -> None:
+def test_upload_is_unpacked_by_one_command(ssh: Shell, directory: str, kind: str) -> None:
     """Whatever packed it."""
-    pack = f"bsdtar -c -a -f verify-unpack.{kind} {folder}"
+    pack = f"bsdtar -c -a -f verify-unpack.{kind} {directory}"
     if kind == "rar":
-        packed = base64.b64encode(rar(f"{folder}/x", b"packed\n")).decode()
+        packed = base64.b64encode(rar(f"{directory}/x", b"packed\n")).decode()
         pack = f"echo {packed} | base64 -d > verify-unpack.rar"
     made = ssh.run(f"{pack} && gpulab unpack verify-unpack.{kind}")
     assert made.returncode == 0, made.stderr
-    assert ssh.run(f"cat verify-unpack/{folder}/x; rm -r verify-unpack").stdout == "packed\n"
+    assert ssh.run(f"cat verify-unpack/{directory}/x; rm -r verify-unpack").stdout == "packed\n"
 
 
-def test_one_packed_file_is_unpacked_too(ssh: Shell, folder: str) -> None:
+def test_one_packed_file_is_unpacked_too(ssh: Shell, directory: str) -> None:
     """A file.gz is no archive; it comes out under its own name."""
-    made = ssh.run(f"gzip < {folder}/x > verify-unpack.csv.gz && gpulab unpack verify-unpack.csv.gz")
+    made = ssh.run(f"gzip < {directory}/x > verify-unpack.csv.gz && gpulab unpack verify-unpack.csv.gz")
     assert made.returncode == 0, made.stderr
     assert ssh.run("cat verify-unpack.csv/verify-unpack.csv; rm -r verify-unpack.csv").stdout == "packed\n"
 
 
-def test_tensorboard_answers_on_no_port(host: Any, person: Person) -> None:
-    """It comes through the person's own server, on a socket; nobody else on the host reaches it."""
-    uid = str(host.user(person.name).uid)
+def test_tensorboard_answers_on_no_port(host: Any, hub_user: HubUser) -> None:
+    """It comes through the user's own server, on a socket; nobody else on the host reaches it."""
+    uid = str(host.user(hub_user.name).uid)
     lines = host.check_output("cat /proc/net/tcp /proc/net/tcp6").splitlines()
     before = {line.split()[1] for line in lines if line.split()[3] == LISTENING and line.split()[7] == uid}
-    page = get(person, "tensorboard/")
+    page = get(hub_user, "tensorboard/")
     assert "TensorBoard" in page.text
     lines = host.check_output("cat /proc/net/tcp /proc/net/tcp6").splitlines()
     after = {line.split()[1] for line in lines if line.split()[3] == LISTENING and line.split()[7] == uid}

@@ -21,7 +21,7 @@ def test_no_wheel_overwrites_another(lock: Path) -> None:
 
 @pytest.mark.parametrize("extra", sorted(check_wheels.LOCKS.glob("extras/*-py3*.txt")), ids=lambda lock: lock.stem)
 def test_no_set_overwrites_a_profile(extra: Path) -> None:
-    """What may be wished beside a profile leaves the profile's files alone."""
+    """What may be requested next to a profile leaves the profile's files alone."""
     profile = check_wheels.LOCKS / f"{extra.stem.partition('-')[2]}.txt"
     count, _, bad = check_wheels.check(profile, check_wheels.python_of(extra), extra)
     assert count > 50

@@ -1,4 +1,4 @@
-"""What the role left behind: a module that was really built, beside its libraries, and kept at its version."""
+"""What the role left behind: a module that was really built, next to its libraries, and kept at its version."""
 
 from __future__ import annotations
 
@@ -123,17 +123,17 @@ def test_no_unit_failed(host: Any) -> None:
 
 def test_unmodified_nvidia_smi_speaks_with_the_mock(host: Any) -> None:
     """Debian's own binary, our library below it: what it lists is called (MOCK)."""
-    folder = "/tmp/nvml"  # noqa: S108
-    host.check_output(f"mkdir -p {folder}")
+    directory = "/tmp/nvml"  # noqa: S108
+    host.check_output(f"mkdir -p {directory}")
     for name in ("mock.c", "build.py"):
         text = (ROOT / "tests" / "nvml" / name).read_text(encoding="utf-8")
-        host.check_output("printf '%%s' %s > %s", text, f"{folder}/{name}")
+        host.check_output("printf '%%s' %s > %s", text, f"{directory}/{name}")
     program = host.check_output("readlink -f /usr/bin/nvidia-smi")
     assert host.run(f"dpkg --verify $(dpkg -S {program} | cut -d: -f1)").stdout == ""
     with borrowed(host, "libc6-dev"):
-        host.check_output(f"python3 {folder}/build.py {program} {folder}/lib")
-    listed = host.check_output(f"LD_LIBRARY_PATH={folder}/lib GPULAB_MOCK_GPUS=3 {program} -L").splitlines()
-    host.check_output(f"rm -r {folder}")
+        host.check_output(f"python3 {directory}/build.py {program} {directory}/lib")
+    listed = host.check_output(f"LD_LIBRARY_PATH={directory}/lib GPULAB_MOCK_GPUS=3 {program} -L").splitlines()
+    host.check_output(f"rm -r {directory}")
     assert len(listed) == 3
     assert all("(MOCK)" in line for line in listed)
 

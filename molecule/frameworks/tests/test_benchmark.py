@@ -15,7 +15,7 @@ SMALL = {"benchmark_images": 256, "benchmark_epochs": 2}
 
 @pytest.fixture
 def broken(host: Any) -> Iterator[None]:
-    """Put an environment beside whose PyTorch cannot be imported."""
+    """Put an environment next to whose PyTorch cannot be imported."""
     site = f"{BROKEN}/current/lib/python3.11/site-packages"
     host.check_output(f"mkdir -p {BROKEN}/current/bin {site}/torch-2.13.0.dist-info {site}/torch")
     host.check_output(f"printf 'Name: torch\\nVersion: 2.13.0\\n' > {site}/torch-2.13.0.dist-info/METADATA")

@@ -1,4 +1,4 @@
-"""Packages beside the frameworks: they are part of the release, and what does not fit is refused."""
+"""Packages next to the frameworks: they are part of the release, and what does not fit is rejected."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import json, tempfile
 import geopandas, numpy, rasterio
 from rasterio.transform import from_origin
 from shapely.geometry import Point
-with tempfile.TemporaryDirectory() as folder:
+with tempfile.TemporaryDirectory() as directory:
     place = {"driver": "GTiff", "width": 4, "height": 2, "count": 1, "dtype": "int32", "crs": "EPSG:32632"}
-    with rasterio.open(f"{folder}/a.tif", "w", transform=from_origin(500000, 5600000, 10, 10), **place) as picture:
+    with rasterio.open(f"{directory}/a.tif", "w", transform=from_origin(500000, 5600000, 10, 10), **place) as picture:
         picture.write(numpy.arange(8, dtype="int32").reshape(1, 2, 4))
-    with rasterio.open(f"{folder}/a.tif") as picture:
+    with rasterio.open(f"{directory}/a.tif") as picture:
         total, corner = int(picture.read(1).sum()), picture.bounds.top
     places = geopandas.GeoDataFrame({"n": [1]}, geometry=[Point(9, 50)], crs="EPSG:4326").to_crs("EPSG:32632")
-    places.to_file(f"{folder}/b.gpkg")
-    back = geopandas.read_file(f"{folder}/b.gpkg")
+    places.to_file(f"{directory}/b.gpkg")
+    back = geopandas.read_file(f"{directory}/b.gpkg")
 print(json.dumps({"gdal": rasterio.__gdal_version__, "sum": total, "top": corner, "x": round(back.geometry[0].x)}))
 """
 
@@ -43,9 +43,9 @@ def test_set_is_part_of_the_release(host: Any) -> None:
     assert {"torch", "rasterio", "geopandas"} <= set(versions)
 
 
-def refuse(lab: Lab, *wished: str) -> str:
-    """Converge with a wish that cannot be met; give what was said."""
-    outcome = lab.play("molecule/frameworks/extras.yml", wished_packages=wished)
+def refuse(lab: Lab, *requested: str) -> str:
+    """Converge with a setting that cannot be met; give what was said."""
+    outcome = lab.play("molecule/frameworks/extras.yml", requested_packages=requested)
     said = outcome.text
     assert outcome.code != 0, said[-2000:]
     assert "changed=0" in said
@@ -54,16 +54,16 @@ def refuse(lab: Lab, *wished: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("wished", "words"),
+    ("requested", "words"),
     [
         ("maps", "there is no set maps; there are geo, nlp, vision"),
         ("/nonexistent/own.txt", "/nonexistent/own.txt is not on the controller"),
         (str(LOCKS / "unhashed.txt"), "unhashed.txt, line 5: idna==3.10 has no hash"),
     ],
 )
-def test_wish_that_cannot_be_met_is_refused_before_anything_changes(lab: Lab, wished: str, words: str) -> None:
-    """One message that names the thing and the way out."""
-    assert words in refuse(lab, wished)
+def test_setting_that_cannot_be_met_is_rejected_before_anything_changes(lab: Lab, requested: str, words: str) -> None:
+    """One message that names the thing and the fix."""
+    assert words in refuse(lab, requested)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_wish_that_cannot_be_met_is_refused_before_anything_changes(lab: Lab, wi
         ("needs", "The package `python-dateutil` requires `six>=1.5`, but it's not installed"),
     ],
 )
-def test_what_does_not_fit_the_lock_is_refused_in_uvs_words(lab: Lab, extra: str, words: str) -> None:
+def test_what_does_not_fit_the_lock_is_rejected_in_uvs_words(lab: Lab, extra: str, words: str) -> None:
     """Another version of a package that is locked, and one whose needs nobody meets; nothing becomes current."""
     path = "/opt/gpulab/envs/misfit"
     lock = LOCKS / ("first.txt" if extra == "second" else "other.txt")

@@ -50,7 +50,7 @@ def test_jax_computes_on_the_processor(host: Any) -> None:
 
 
 def test_kernel_says_what_it_is(host: Any) -> None:
-    """People choose by name."""
+    """Users choose by name."""
     kernel = json.loads(host.file("/usr/local/share/jupyter/kernels/gpu/kernel.json").content_string)
     assert kernel["display_name"] == "Python (PyTorch, JAX; GPU)"
     assert kernel["metadata"]["gpulab_on_gpu"] == ["torch", "jax"]
@@ -71,7 +71,7 @@ def test_doctor_finds_an_overwritten_library(host: Any) -> None:
         host.check_output("mv /root/victim %s", victim)
 
 
-def test_known_bad_pair_is_refused_after_the_installation(lab: Lab) -> None:
+def test_known_bad_pair_is_rejected_after_the_installation(lab: Lab) -> None:
     """Installed all the same, the two NCCLs are found to have overwritten each other, and nothing becomes current."""
     path = "/opt/gpulab/envs/bad-pair"
     lock = Path(__file__).resolve().parents[3] / "tests" / "wheels" / "bad-pair-nccl.txt"

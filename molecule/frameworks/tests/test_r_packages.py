@@ -16,7 +16,7 @@ from lab import Lab
 LIBRARY = "/usr/local/lib/R/site-library"
 
 
-def package(folder: Path, name: str) -> Path:
+def package(directory: Path, name: str) -> Path:
     """Make a source package of R with one function."""
     texts = {
         "DESCRIPTION": f"Package: {name}\nVersion: 1.0\nTitle: T\nDescription: D.\nLicense: GPL-3\n"
@@ -24,7 +24,7 @@ def package(folder: Path, name: str) -> Path:
         "NAMESPACE": "export(answer)\n",
         "R/answer.R": "answer <- function() 42L\n",
     }
-    path = folder / f"{name}_1.0.tar.gz"
+    path = directory / f"{name}_1.0.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         for place, text in texts.items():
             entry = tarfile.TarInfo(f"{name}/{place}")
@@ -49,33 +49,33 @@ def clean(lab: Lab) -> Iterator[None]:
 
 @pytest.mark.usefixtures("clean")
 def test_file_with_the_digest_that_is_named_is_installed_once(lab: Lab, host: Any, tmp_path: Path) -> None:
-    """Another file is refused before anything is changed; the second run changes nothing; a person can use it."""
+    """Another file is rejected before anything is changed; the second run changes nothing; a user can use it."""
     path = package(tmp_path, "gpulabtest")
-    wish = {"name": "gpulabtest", "src": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    code, said = apply(lab, extra_source="tarballs", tarballs=[{**wish, "sha256": "0" * 64}])
+    setting = {"name": "gpulabtest", "src": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    code, said = apply(lab, extra_source="tarballs", tarballs=[{**setting, "sha256": "0" * 64}])
     assert code != 0
-    assert f"has the SHA-256 {wish['sha256']}" in said
+    assert f"has the SHA-256 {setting['sha256']}" in said
     assert not host.file(f"{LIBRARY}/gpulabtest").exists
-    code, said = apply(lab, extra_source="tarballs", tarballs=[wish])
+    code, said = apply(lab, extra_source="tarballs", tarballs=[setting])
     assert code == 0, said[-2000:]
     assert host.check_output("runuser nobody -s /bin/sh -c \"Rscript -e 'cat(gpulabtest::answer())'\"") == "42"
-    code, said = apply(lab, extra_source="tarballs", tarballs=[wish])
+    code, said = apply(lab, extra_source="tarballs", tarballs=[setting])
     assert (code, "changed=0" in said) == (0, True)
 
 
 @pytest.mark.usefixtures("clean")
 def test_mirror_is_a_variable(lab: Lab, host: Any, tmp_path: Path) -> None:
-    """A mirror in a folder of the host serves as well as one on the network; one that is not there is refused."""
+    """A mirror in a directory of the host serves as well as one on the network; one that is not there is rejected."""
     path = package(tmp_path, "gpulabmirror")
     lab.shell("mkdir -p /srv/cran/src/contrib")
     lab.ansible(
         "ansible", lab.host, "-m", "ansible.builtin.copy", "-a", f"src={path} dest=/srv/cran/src/contrib/ mode=0644"
     )
     lab.shell("Rscript -e 'tools::write_PACKAGES(\"/srv/cran/src/contrib\")'")
-    wish = {"extra_source": "cran", "extra_packages": ["gpulabmirror"]}
-    code, said = apply(lab, **wish, cran="file:///srv/none")
+    setting = {"extra_source": "cran", "extra_packages": ["gpulabmirror"]}
+    code, said = apply(lab, **setting, cran="file:///srv/none")
     assert code != 0
     assert "gpulab_sources.cran: file:///srv/none cannot be used" in said
-    code, said = apply(lab, **wish, cran="file:///srv/cran")
+    code, said = apply(lab, **setting, cran="file:///srv/cran")
     assert code == 0, said[-2000:]
     assert host.check_output("Rscript -e 'cat(gpulabmirror::answer())'") == "42"

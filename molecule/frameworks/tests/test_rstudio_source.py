@@ -22,10 +22,10 @@ def apply(lab: Lab, **options: Any) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def digest(lab: Lab) -> Iterator[str]:
     """Serve the stand-in's package on the host as the vendor serves the real one; give its digest."""
-    folder = "/srv/mirror/server/jammy/amd64"
+    directory = "/srv/mirror/server/jammy/amd64"
     package = ROOT / "build" / "rstudio-server.deb"
-    lab.shell(f"mkdir -p {folder}")
-    where = f"src={package} dest={folder}/rstudio-server-2026.09.0-174-amd64.deb mode=0644"
+    lab.shell(f"mkdir -p {directory}")
+    where = f"src={package} dest={directory}/rstudio-server-2026.09.0-174-amd64.deb mode=0644"
     lab.ansible("ansible", lab.host, "-m", "ansible.builtin.copy", "-a", where)
     lab.shell("systemd-run --quiet --unit=mirror --working-directory=/srv/mirror python3 -m http.server 8999")
     yield (ROOT / "build" / "rstudio-server.deb.sha256").read_text(encoding="ascii").strip()
@@ -43,12 +43,12 @@ def test_package_that_is_not_the_one_named_is_not_installed(lab: Lab, host: Any)
 
 
 def test_mirror_without_the_package_is_no_source(lab: Lab, host: Any, digest: str) -> None:
-    """Wished, it is a refusal; welcome, it is left out, and the reason is told."""
-    wish = {"rstudio_version": "2026.10.0+1", "rstudio_sha256": digest}
-    code, said = apply(lab, **wish, gpulab_rstudio="true")
+    """Requested, it is a rejection; welcome, it is left out, and the reason is told."""
+    setting = {"rstudio_version": "2026.10.0+1", "rstudio_sha256": digest}
+    code, said = apply(lab, **setting, gpulab_rstudio="true")
     assert (code != 0, "changed=0" in said) == (True, True)
     assert "rstudio-server-2026.10.0-1-amd64.deb cannot be used from the host: it answers HTTP 404" in said
-    code, said = apply(lab, **wish, gpulab_rstudio="auto")
+    code, said = apply(lab, **setting, gpulab_rstudio="auto")
     assert code == 0, said[-2000:]
     assert "RStudio Server was left out, because gpulab_sources.rstudio" in said
     assert not host.package("rstudio-server").is_installed
@@ -69,7 +69,7 @@ def test_somebody_elses_server_is_left_alone(lab: Lab, host: Any, digest: str) -
 
 
 def test_package_from_a_mirror_comes_and_goes(lab: Lab, host: Any, digest: str) -> None:
-    """It is installed without a service, once; what is wished away leaves nothing behind."""
+    """It is installed without a service, once; what is requested away leaves nothing behind."""
     code, said = apply(lab, rstudio_sha256=digest)
     assert code == 0, said[-2000:]
     assert host.file(SESSION).contains(digest)

@@ -1,4 +1,4 @@
-"""Roles applied one by one, and one of them twice, by a playbook that knows no wishes."""
+"""Roles applied one by one, and one of them twice, by a playbook that knows no settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_group_holds_exactly_its_people(host: Any, group: str) -> None:
 
 @pytest.mark.parametrize("name", ["ada", "emmy", "marie"])
 def test_nobody_was_locked_out(host: Any, name: str) -> None:
-    """Neither application withdraws a person whom the other one wants, and homes are private after both."""
+    """Neither application revokes a user whom the other one wants, and homes are private after both."""
     user = host.user(name)
     assert user.exists
     assert user.expiration_date is None
@@ -64,8 +64,8 @@ def test_sources_are_those_of_the_playbook(host: Any) -> None:
     assert "NPM_CONFIG_REGISTRY" not in settings
 
 
-def test_host_has_no_wishes() -> None:
-    """The inventory gives this host nothing of the demo lab: what works here works without wishes."""
+def test_host_has_no_settings() -> None:
+    """The inventory gives this host nothing of the demo lab: what works here works without settings."""
     argv = ["ansible-inventory", "--inventory", "molecule/inventory", "--host", "reuse"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The host of this scenario, and who is wished on it by now."""
+"""The host of this scenario, and who is requested on it by now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests" / "verify"))
 
-from hub import Person, tunnel
+from hub import HubUser, tunnel
 from lab import Lab
 from shell import Shell
 
@@ -25,11 +25,11 @@ WORD = "a-word-for-the-test"
 
 @dataclass
 class World:
-    """The host, and who is wished on it by now."""
+    """The host, and who is requested on it by now."""
 
     lab: Lab
     key: Path
-    folder: Path
+    directory: Path
     connection: dict[str, Any]
     secret: str
     base: str = ""
@@ -38,11 +38,11 @@ class World:
     seconds: float = 0
     output: str = ""
 
-    def sync(self, *options: str, **wishes: Any) -> str:
-        """Run playbooks/users.yml with these people; return the line of the recap. `output` is all that it printed."""
-        every = {"gpulab_users": self.users, "gpulab_groups": self.groups, **wishes}
+    def sync(self, *options: str, **expected: Any) -> str:
+        """Run playbooks/users.yml with these users; return the line of the recap. `output` is all that it printed."""
+        every = {"gpulab_users": self.users, "gpulab_groups": self.groups, **expected}
         # A file, so that hashes stand on no command line.
-        path = self.folder / "wishes.json"
+        path = self.directory / "expected.json"
         path.write_text(json.dumps(every), encoding="utf-8")
         begun = time.monotonic()
         done = self.lab.ansible(
@@ -62,9 +62,9 @@ class World:
         """Log somebody in over SSH with the test's key."""
         return Shell(self.connection, name, self.key)
 
-    def person(self, name: str) -> Person:
+    def hub_user(self, name: str) -> HubUser:
         """Log somebody in to the hub."""
-        return Person(self.base, name, WORD, verify=False)
+        return HubUser(self.base, name, WORD, verify=False)
 
     def account(self, name: str, **more: Any) -> dict[str, Any]:
         """Describe an account with the test's password and key."""
@@ -74,7 +74,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Give the host with the demo lab's people and a class; take the class away at the end."""
+    """Give the host with the demo lab's users and a class; take the class away at the end."""
     lab = Lab("molecule/inventory", "users")
     shown = json.loads(lab.ansible("ansible-inventory", "--host", lab.host).stdout)
     connection = {
@@ -84,12 +84,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "arguments": shown["ansible_ssh_common_args"],
         "user": "root",
     }
-    folder = tmp_path_factory.mktemp("people")
-    key = folder / "id"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "people", "-f", str(key)], check=True)
+    directory = tmp_path_factory.mktemp("users")
+    key = directory / "id"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "users", "-f", str(key)], check=True)
     argv = ["openssl", "passwd", "-6", "-stdin"]
     secret = subprocess.run(argv, input=WORD, capture_output=True, text=True, check=True).stdout.strip()
-    found = World(lab, key, folder, connection, secret)
+    found = World(lab, key, directory, connection, secret)
     with tunnel(connection, "127.0.0.1", shown.get("gpulab_hub_port", 443)) as port:
         found.base = f"https://127.0.0.1:{port}"
         yield found

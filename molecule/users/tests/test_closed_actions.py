@@ -60,11 +60,11 @@ def door(request: pytest.FixtureRequest, world: World) -> Iterator[Door]:
     if request.param == "ssh":
         yield lambda command: world.shell("mallory").run(f"sh -c {shlex.quote(command)} 2>&1 </dev/null").stdout
         return
-    person = world.person("mallory")
-    person.start_server()
-    with person.kernel("ml") as kernel:
+    hub_user = world.user("mallory")
+    hub_user.start_server()
+    with hub_user.kernel("ml") as kernel:
         yield lambda command: kernel.run(RUN.format(command=command))
-    person.stop_server()
+    hub_user.stop_server()
 
 
 def test_users_are_authorised_for_nothing(door: Door, world: World) -> None:

@@ -86,7 +86,7 @@ def leavers(world: World) -> Iterator[None]:
     done = world.root("DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends cron at libcap2-bin")
     assert done.returncode == 0, done.stdout + done.stderr
     world.users = [world.account(name, groups=["class-2034"]) for name in ("oscar", "peggy", "walter")]
-    world.groups = {"class-2034": {"shared_folder": True}}
+    world.groups = {"class-2034": {"shared_directory": True}}
     world.sync()
     assert world.shell("oscar").python(LEFT).returncode == 0
     assert world.root(OF_ROOT).returncode == 0

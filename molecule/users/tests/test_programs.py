@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 from conftest import WORD, World
-from hub import Person
+from hub import HubUser
 
 NAME = "victor"
 LOGINS = 50
@@ -19,29 +19,29 @@ LOGINS = 50
 
 
 @pytest.fixture(scope="module")
-def victor(world: World) -> Iterator[Person]:
+def victor(world: World) -> Iterator[HubUser]:
     """Give a user whose server runs."""
     world.users, world.groups = [world.account(NAME)], {}
     world.sync()
-    found = world.person(NAME)
+    found = world.user(NAME)
     found.start_server()
     yield found
     world.root(f"systemctl stop gpulab-server@$(id -u {NAME})")
 
 
-def call(person: Person, method: str, path: str, body: Any = None) -> requests.Response:
+def call(hub_user: HubUser, method: str, path: str, body: Any = None) -> requests.Response:
     """Send a request about the user to the hub's API, with the browser's cookie."""
-    headers = {**person._xsrf(), "Content-Type": "application/json"}
-    url = f"{person.base}/hub/api/users/{person.name}/{path}"
-    return person.web.request(method, url, data=json.dumps(body) if body else None, headers=headers, timeout=60)
+    headers = {**hub_user._xsrf(), "Content-Type": "application/json"}
+    url = f"{hub_user.base}/hub/api/users/{hub_user.name}/{path}"
+    return hub_user.web.request(method, url, data=json.dumps(body) if body else None, headers=headers, timeout=60)
 
 
-def with_token(person: Person, token: str) -> int:
+def with_token(hub_user: HubUser, token: str) -> int:
     """Return the status of what a program or a server reports to the hub with its token."""
     body = {"last_activity": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    url = f"{person.base}/hub/api/users/{person.name}/activity"
+    url = f"{hub_user.base}/hub/api/users/{hub_user.name}/activity"
     return requests.post(
-        url, json=body, headers={"Authorization": f"token {token}"}, verify=person.verify, timeout=60
+        url, json=body, headers={"Authorization": f"token {token}"}, verify=hub_user.verify, timeout=60
     ).status_code
 
 
@@ -53,7 +53,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(1)
 
 
-def test_logins_at_a_server_are_few(victor: Person) -> None:
+def test_logins_at_a_server_are_few(victor: HubUser) -> None:
     """Each one is a row in the hub's database: the oldest ends when there are too many."""
     for _ in range(LOGINS + 10):
         jar = victor.web.cookies
@@ -69,7 +69,7 @@ def test_logins_at_a_server_are_few(victor: Person) -> None:
     assert 1 <= len(browsers) <= LOGINS
 
 
-def test_password_ends_tokens_of_programs_and_spares_the_server(world: World, victor: Person) -> None:
+def test_password_ends_tokens_of_programs_and_spares_the_server(world: World, victor: HubUser) -> None:
     """Whoever knew the password may have made one, with any note; the server's own token is what it works with."""
     environ = f"/proc/$(systemctl show -P MainPID gpulab-server@$(id -u {NAME}))/environ"
     lines = world.root(f"tr '\\0' '\\n' < {environ}").stdout.splitlines()
@@ -84,6 +84,6 @@ def test_password_ends_tokens_of_programs_and_spares_the_server(world: World, vi
     wait_for(lambda: with_token(victor, made) == 403, 45)
     assert with_token(victor, own) == 200
     # With the server its token ends, which JupyterHub forgets after a restart.
-    Person(world.base, NAME, word, verify=False).stop_server()
+    HubUser(world.base, NAME, word, verify=False).stop_server()
     wait_for(lambda: with_token(victor, own) == 403)
     assert word != WORD

@@ -30,7 +30,7 @@ def groups(world: World) -> Iterator[None]:
     """Let two users into a group with a shared directory, one without and one that the host has had before."""
     world.root("groupadd --system rig; useradd --create-home byhand; gpasswd --add byhand rig")
     world.users = [world.account(name, groups=["class-2033", "tutors", "rig"]) for name in ("victor", "wendy")]
-    world.groups = {"class-2033": {"shared_folder": True}, "tutors": {}}
+    world.groups = {"class-2033": {"shared_directory": True}, "tutors": {}}
     world.sync()
     world.root("gpasswd --add byhand class-2033")
     yield

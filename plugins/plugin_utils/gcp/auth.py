@@ -52,7 +52,7 @@ class Identity:
         return headers
 
     def renew(self, refused: Mapping[str, str]) -> bool:
-        """Fetch a new token after the service refused these headers; False when there is none to be had."""
+        """Fetch a new token after the service rejected these headers; False when there is none to be had."""
         with self._lock:
             current: dict[str, str] = {}
             self._credentials.apply(current)
@@ -154,7 +154,7 @@ def _refresh_problem(kind: str, error: Exception) -> str:
     cause = _first_sentence(error)
     if kind == "serviceaccount":
         return (
-            f"option 'service_account_file': the key was refused ({cause}); is it deleted or disabled, or this "
+            f"option 'service_account_file': the key was rejected ({cause}); is it deleted or disabled, or this "
             "machine's clock wrong?"
         )
     if kind == "impersonation":

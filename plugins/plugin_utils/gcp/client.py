@@ -75,7 +75,7 @@ class Problem:
 
     @property
     def too_fast(self) -> bool:
-        """Tell a rate limit, which passes, from a refusal, which does not."""
+        """Tell a rate limit, which passes, from a rejection, which does not."""
         return self.status == 429 or (self.status == 403 and bool(self.reasons & _TOO_FAST))
 
     @property
@@ -132,7 +132,7 @@ class Client:
                 return body
             if problem.status == 401:
                 if renewed or not self.identity.renew(headers):
-                    raise AuthError(self._refused(problem))
+                    raise AuthError(self._rejected(problem))
                 renewed = True
                 continue
             passing = problem.status in _RETRY_STATUS or problem.too_fast
@@ -159,7 +159,7 @@ class Client:
             refused = "CERTIFICATE_VERIFY_FAILED" in str(error)
             return Problem(_BAD_CERTIFICATE if refused else 0, frozenset(), f"TLS failed ({_words(error)})"), None, {}
         except requests.exceptions.ProxyError:
-            return Problem(0, frozenset(), "the proxy refused or dropped the connection"), None, {}
+            return Problem(0, frozenset(), "the proxy rejected or dropped the connection"), None, {}
         except requests.exceptions.Timeout:
             return Problem(0, frozenset(), f"no answer within {limit:g} s"), None, {}
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, zlib.error, OSError) as error:
@@ -192,7 +192,7 @@ class Client:
         jittered = step * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
         return jittered if retry_after is None else retry_after + jittered / 10
 
-    def _refused(self, problem: Problem) -> str:
+    def _rejected(self, problem: Problem) -> str:
         if self.identity.kind == "accesstoken":
             return (
                 "option 'access_token': it is expired or not valid; 'gcloud auth print-access-token' prints a new one"

@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Errors of the Google Cloud inventory; each message says what is wrong and the way out, and never holds a secret."""
+"""Errors of the Google Cloud inventory; each message says what is wrong and the fix, and never holds a secret."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ApiError(GcpError):
 
 
 class BadParameterError(ApiError):
-    """The service refused the request itself (status 400); `cause` says which parameter."""
+    """The service rejected the request itself (status 400); `cause` says which parameter."""
 
     def __init__(self, what: str, cause: str, hint: str) -> None:
         super().__init__(what, cause, hint, "other", 400)

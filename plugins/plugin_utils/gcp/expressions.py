@@ -258,7 +258,7 @@ def _collect(node: nodes.Node, paths: dict[Path, None]) -> bool:
     elif isinstance(node, nodes.Call):
         return _collect_call(node, paths)
     elif isinstance(node, nodes.Getitem):
-        # A computed key: the whole container counts as read. A constant one was refused above for good reason.
+        # A computed key: the whole container counts as read. A constant one was rejected above for good reason.
         known = not isinstance(node.arg, nodes.Const)
     else:
         known = isinstance(node, _COMPOUND)

@@ -115,7 +115,7 @@ class _Reader:
         active = [row for row in rows if row.get("state", "ACTIVE") == "ACTIVE" and row.get("projectId")]
         labelled = [row for row in active if _labels_match(row.get("labels"), scope.project_labels)]
         if scope.project_globs and roots:
-            # Patterns beside folders: the projects of the folders, and those of the patterns anywhere.
+            # Patterns next to folders: the projects of the folders, and those of the patterns anywhere.
             labelled += [
                 row
                 for row in self._search()
@@ -183,7 +183,7 @@ class _Reader:
 
     # --- instances ---------------------------------------------------------------------------------------------------
     def _instances(self, project: str) -> list[Row]:
-        """Return the instances of a project; without a parameter that this service refuses."""
+        """Return the instances of a project; without a parameter that this service rejects."""
         url = f"{self._service.compute}/projects/{project}/aggregated/instances"
         what = f"project '{project}'"
         while True:

@@ -142,8 +142,8 @@ class Settings:
     shape: Shape
 
 
-def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse keys that are no option, with the nearest real name."""
+def reject_unknown(given: Iterable[str], known: Iterable[str]) -> None:
+    """Reject keys that are no option, with the nearest real name."""
     names = sorted(known)
     for key in given:
         if key in names:
@@ -173,7 +173,7 @@ def settings_from(values: Mapping[str, Any], written: Mapping[str, Any] | None =
 
 
 class _Reader:
-    """Reads single options and refuses wrong types by name."""
+    """Reads single options and rejects wrong types by name."""
 
     def __init__(self, values: Mapping[str, Any], written: Mapping[str, Any]) -> None:
         self._values = values

@@ -24,7 +24,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Needs:
-    """What to ask the service for beside the plain list: fields is None for every field of an instance."""
+    """What to ask the service for next to the plain list: fields is None for every field of an instance."""
 
     fields: tuple[str, ...] | None
     images: bool = False

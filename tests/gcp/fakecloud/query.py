@@ -8,12 +8,12 @@ from typing import Any
 Mask = dict[str, "Mask"]
 
 _TOKEN = re.compile(r"\s*(?:(\()|(\))|(AND|OR|NOT)\b|([\w.-]+)\s*(!=|=|:|eq\b|ne\b)\s*(\"[^\"]*\"|'[^']*'|[^\s()]+))")
-# The real service refuses filters on these.
+# The real service rejects filters on these.
 _REPEATED = ("tags", "metadata", "disks", "networkInterfaces", "guestAccelerators", "serviceAccounts")
 
 
 class BadRequestError(Exception):
-    """The request is refused with status 400."""
+    """The request is rejected with status 400."""
 
 
 def parse_mask(text: str) -> Mask:

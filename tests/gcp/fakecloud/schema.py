@@ -20,7 +20,7 @@ STILL_SENT = frozenset({"returnPartialSuccess"})
 def document(name: str) -> dict[str, Any]:
     """Return a discovery document such as compute.v1."""
     spec = find_spec("googleapiclient")
-    assert spec is not None, "google-api-python-client is missing: run scripts/bootstrap --judges"
+    assert spec is not None, "google-api-python-client is missing: run scripts/bootstrap --test"
     assert spec.origin is not None
     path = Path(spec.origin).parent / "discovery_cache" / "documents" / f"{name}.json"
     loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -51,7 +51,7 @@ class Seen:
     connection: int
 
 
-class RefusalError(Exception):
+class RejectedError(Exception):
     """Ends the handling of a request with an error body."""
 
     def __init__(self, status: int, reason: str, message: str, google_status: str = "", style: str = "old") -> None:
@@ -100,7 +100,7 @@ class FakeCloud:
         self.on_compute_engine = True
         self.latency, self.per_row, self.gate = latency, per_row, gate
         self.in_flight = self.most_in_flight = self.connections = 0
-        self.refuse_partial_success = False
+        self.reject_partial_success = False
         self.zone_warnings = True
         self.lock = threading.Lock()
         self._pages: dict[tuple[object, ...], tuple[bytes, int]] = {}
@@ -156,7 +156,7 @@ class FakeCloud:
                 try:
                     answer: tuple[int, bytes, int] = handle(seen, **found.groupdict())
                     return answer
-                except RefusalError as problem:
+                except RejectedError as problem:
                     return problem.status, problem.body, 0
                 except query.BadRequestError as problem:
                     return 400, error_body(400, "invalid", str(problem)), 0
@@ -183,16 +183,16 @@ class FakeCloud:
     def _signed(self, seen: Seen) -> None:
         token = seen.headers.get("authorization", "").removeprefix("Bearer ")
         if token not in self.tokens:
-            raise RefusalError(401, "authError", "Request had invalid authentication credentials.", "UNAUTHENTICATED")
+            raise RejectedError(401, "authError", "Request had invalid authentication credentials.", "UNAUTHENTICATED")
 
     def _checked(self, seen: Seen, document: str, method: str) -> None:
         self._signed(seen)
         unknown = schema.unknown_parameters(document, method, set(seen.params))
-        if self.refuse_partial_success and "returnPartialSuccess" in seen.params:
+        if self.reject_partial_success and "returnPartialSuccess" in seen.params:
             unknown = {"returnPartialSuccess"}
         if unknown:
             name = min(unknown)
-            raise RefusalError(
+            raise RejectedError(
                 400, "invalid", f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter.'
             )
 
@@ -201,14 +201,14 @@ class FakeCloud:
             if name in (project.project_id, project.number) and project.state == "ACTIVE":
                 if project.project_id in self.refusing:
                     status, reason, message = self.refusing[project.project_id]
-                    raise RefusalError(status, reason, message, style="new" if reason.isupper() else "old")
+                    raise RejectedError(status, reason, message, style="new" if reason.isupper() else "old")
                 return project
-        raise RefusalError(404, "notFound", f"The resource 'projects/{name}' was not found")
+        raise RejectedError(404, "notFound", f"The resource 'projects/{name}' was not found")
 
     def _page(self, seen: Seen, kind: str, rows: list[Any]) -> tuple[list[Any], str | None]:
         size = int(seen.params.get("maxResults", PAGE))
         if not 0 <= size <= PAGE:
-            raise RefusalError(400, "invalid", f"Invalid value for field 'maxResults': '{size}'.")
+            raise RejectedError(400, "invalid", f"Invalid value for field 'maxResults': '{size}'.")
         start = 0
         if token := seen.params.get("pageToken"):
             start = int(base64.urlsafe_b64decode(token).decode().removeprefix(f"{kind}:"))
@@ -220,7 +220,7 @@ class FakeCloud:
             mask = query.parse_mask(mask_text)
             for path in query.mask_paths(mask):
                 if not schema.field_exists(document, kind, path):
-                    raise RefusalError(400, "invalidParameter", f"Invalid field selection {path[-1]}")
+                    raise RejectedError(400, "invalidParameter", f"Invalid field selection {path[-1]}")
             body = query.apply_mask(mask, body)
         elif self.gate:
             problems = schema.violations(document, kind, body)
@@ -247,7 +247,7 @@ class FakeCloud:
         def make() -> tuple[int, bytes, int]:
             rows, down = self._selected(owner, seen)
             if down and seen.params.get("returnPartialSuccess") != "true":
-                raise RefusalError(503, "backendError", f"Backend error in zone {min(down)}")
+                raise RejectedError(503, "backendError", f"Backend error in zone {min(down)}")
             page, token = self._page(seen, "instances", rows)
             items: dict[str, Any] = {}
             for zone in self.world.zones:
@@ -341,7 +341,7 @@ class FakeCloud:
         self._checked(seen, "cloudresourcemanager.v3", "cloudresourcemanager.folders.list")
         parent = seen.params.get("parent")
         if parent not in self.world.folders and not str(parent).startswith("organizations/"):
-            raise RefusalError(403, "forbidden", f"The caller does not have permission on {parent}", style="new")
+            raise RejectedError(403, "forbidden", f"The caller does not have permission on {parent}", style="new")
         rows = [
             {"name": name, "parent": above, "state": "ACTIVE"}
             for name, above in self.world.folders.items()
@@ -410,7 +410,7 @@ class FakeCloud:
     def _impersonate(self, seen: Seen, account: str) -> tuple[int, bytes, int]:
         self._signed(seen)
         if account.startswith("forbidden"):
-            raise RefusalError(
+            raise RejectedError(
                 403, "IAM_PERMISSION_DENIED", "Permission 'iam.serviceAccounts.getAccessToken' denied", style="new"
             )
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))

@@ -18,8 +18,8 @@ PROPRIETARY_535 = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  S
 
 def pci(number: int, device: str, kind: str = "0x030200", vendor: str = "0x10de") -> dict[str, str]:
     """Give the files of one PCI device."""
-    folder = f"sys/bus/pci/devices/0000:{number:02x}:00.0"
-    return {f"{folder}/vendor": vendor, f"{folder}/class": kind, f"{folder}/device": f"0x{device}"}
+    directory = f"sys/bus/pci/devices/0000:{number:02x}:00.0"
+    return {f"{directory}/vendor": vendor, f"{directory}/class": kind, f"{directory}/device": f"0x{device}"}
 
 
 def kernel(release: str, *, image: bool = True, headers: bool = True) -> dict[str, str]:
@@ -115,7 +115,7 @@ HOSTS: dict[str, dict[str, str]] = {
 
 @pytest.fixture
 def put(tmp_path: Path) -> Callable[[str], Path]:
-    """Write a recorded host into a folder; give the folder."""
+    """Write a recorded host into a directory; give the directory."""
 
     def write(name: str) -> Path:
         for path, text in HOSTS[name].items():

@@ -1,4 +1,4 @@
-"""What people read at login when kernel, module and libraries do not fit: the script itself, on recorded hosts."""
+"""What users read at login when kernel, module and libraries do not fit: the script itself, on recorded hosts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODULE = f"lib/modules/{KERNEL}/updates/dkms/nvidia-current.ko"
 
 @pytest.fixture
 def check(tmp_path: Path) -> Callable[..., str]:
-    """Run it on a host with these files; give what people would read."""
+    """Run it on a host with these files; give what users would read."""
 
     def run(**files: str) -> str:
         for path, text in files.items():

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.gpulab.core.plugins.modules import (
     archive_components,
     driver_candidates,
-    driver_rehearsal,
+    driver_simulation,
     removable_packages,
 )
 
@@ -93,7 +93,7 @@ VERSIONS = [
 
 
 @pytest.mark.parametrize(
-    ("wishes", "version"),
+    ("settings", "version"),
     [
         ({"branch": 580, "vendor": True}, "580.105.08-1"),
         ({"branch": 580, "vendor": True, "version": "580.95.05"}, "580.95.05-1"),
@@ -105,9 +105,9 @@ VERSIONS = [
         ({"branch": 535, "vendor": False, "version": "535.183.01"}, "535.183.01-1"),
     ],
 )
-def test_newest_version_of_the_branch_is_picked_from_the_source(wishes: dict[str, Any], version: str) -> None:
+def test_newest_version_of_the_branch_is_picked_from_the_source(settings: dict[str, Any], version: str) -> None:
     """Never from another source, never another branch."""
-    found, others = driver_candidates.pick(VERSIONS, {"version": "", "repository": VENDOR, **wishes})
+    found, others = driver_candidates.pick(VERSIONS, {"version": "", "repository": VENDOR, **settings})
     assert found == version
     assert len(others) == len(VERSIONS) - bool(version)
 
@@ -149,9 +149,9 @@ class Host:
         if "download" in argv:
             (Path(cwd) / "x.deb").touch()
         if argv[0] == "dpkg-deb":
-            folder = Path(argv[-1]) / "usr" / "src" / "nvidia-current-550.163.01"
-            folder.mkdir(parents=True)
-            (folder / "dkms.conf").write_text('PACKAGE_NAME="nvidia-current"\nPACKAGE_VERSION="550.163.01"\n')
+            directory = Path(argv[-1]) / "usr" / "src" / "nvidia-current-550.163.01"
+            directory.mkdir(parents=True)
+            (directory / "dkms.conf").write_text('PACKAGE_NAME="nvidia-current"\nPACKAGE_VERSION="550.163.01"\n')
         if argv[0] == "dkms" and self.log:
             tree = Path(argv[argv.index("--dkmstree") + 1]) / "nvidia-current" / "550.163.01" / "build"
             tree.mkdir(parents=True, exist_ok=True)
@@ -165,9 +165,9 @@ WISH["preferences"] = "Package: x"
 
 
 def test_rehearsal_builds_aside() -> None:
-    """Nothing is installed, and DKMS works in a folder that is gone afterwards."""
+    """Nothing is installed, and DKMS works in a directory that is gone afterwards."""
     host = Host()
-    assert driver_rehearsal.rehearse(WISH, host) == ("", [])
+    assert driver_simulation.rehearse(WISH, host) == ("", [])
     build = next(argv for argv in host.commands if argv[0] == "dkms")
     assert build[:6] == ["dkms", "build", "-m", "nvidia-current", "-v", "550.163.01"]
     assert not Path(build[build.index("--dkmstree") + 1]).exists()
@@ -180,7 +180,7 @@ def test_rehearsal_gives_the_compilers_errors() -> None:
     """And nothing else of a log of thousands of lines."""
     line = "nv-pci.c:237:9: error: too few arguments"
     log = f"  CC x.o\n{line}\nmake[1]: *** [x] Error 2\n{line}\n"
-    assert driver_rehearsal.rehearse(WISH, Host(log)) == (
+    assert driver_simulation.rehearse(WISH, Host(log)) == (
         "",
         ["6.12.117-amd64: nv-pci.c:237:9: error: too few arguments"],
     )
@@ -188,7 +188,7 @@ def test_rehearsal_gives_the_compilers_errors() -> None:
 
 def test_rehearsal_says_when_nothing_can_be_fetched() -> None:
     """That is no fault of the module's."""
-    assert "cannot be fetched" in driver_rehearsal.rehearse(WISH, Host(fetch=100))[0]
+    assert "cannot be fetched" in driver_simulation.rehearse(WISH, Host(fetch=100))[0]
 
 
 OURS_TO_REMOVE = ["nvidia-kernel-dkms", "dkms", "gcc", "gcc-12", "make", "libcuda1"]

@@ -59,9 +59,9 @@ def host(*ids: str, system: str = "12", **facts: Any) -> dict[str, Any]:
     }
 
 
-def plan(*ids: str, system: str = "12", wishes: dict[str, Any] | None = None, **facts: Any) -> dict[str, Any]:
+def plan(*ids: str, system: str = "12", settings: dict[str, Any] | None = None, **facts: Any) -> dict[str, Any]:
     """Plan for such a host."""
-    return driver_plan.driver_plan(host(*ids, system=system, **facts), {**WISHES, **(wishes or {})})
+    return driver_plan.driver_plan(host(*ids, system=system, **facts), {**WISHES, **(settings or {})})
 
 
 PROPRIETARY_580 = ("nvidia_repo", 580, "proprietary")
@@ -132,7 +132,7 @@ def test_kepler_with_a_hopper_has_no_driver() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "system", "wishes", "words"),
+    ("ids", "system", "settings", "words"),
     [
         (("102d",), "12", {"source": "nvidia_repo"}, "possible are distro R470 proprietary"),
         (("102d",), "12", {"branch": "580"}, "R470 is the last"),
@@ -143,18 +143,18 @@ def test_kepler_with_a_hopper_has_no_driver() -> None:
         (("2901",), "12", {"branch": "550"}, "driver 550 is too old for B200: at least 570.133.20"),
     ],
 )
-def test_wish_that_no_driver_meets_names_what_would(
-    ids: tuple[str, ...], system: str, wishes: dict[str, str], words: str
+def test_setting_that_no_driver_meets_names_what_would(
+    ids: tuple[str, ...], system: str, settings: dict[str, str], words: str
 ) -> None:
-    """The sentence names the wish, the reason, and what is possible."""
-    found = plan(*ids, system=system, wishes=wishes)
+    """The sentence names the setting, the reason, and what is possible."""
+    found = plan(*ids, system=system, settings=settings)
     assert (found["action"], found["packages"]) == ("none", [])
     assert len(found["problems"]) == 1
     assert words in found["problems"][0]
 
 
 @pytest.mark.parametrize(
-    ("wishes", "wanted"),
+    ("settings", "wanted"),
     [
         ({"source": "distro"}, ("distro", 535, "proprietary")),
         ({"source": "distro", "flavour": "open"}, ("distro", 535, "open")),
@@ -164,23 +164,23 @@ def test_wish_that_no_driver_meets_names_what_would(
         ({"version": "580.95.05"}, ("nvidia_repo", 580, "open")),
     ],
 )
-def test_wishes_are_met(wishes: dict[str, str], wanted: tuple[str, int, str]) -> None:
+def test_settings_are_met(settings: dict[str, str], wanted: tuple[str, int, str]) -> None:
     """Source, branch, flavour and version can be named."""
-    found = plan("1eb8", wishes=wishes)
+    found = plan("1eb8", settings=settings)
     assert (found["source"], found["branch"], found["flavour"]) == wanted
-    assert found["version"] == wishes.get("version", "")
+    assert found["version"] == settings.get("version", "")
 
 
-def test_proprietary_module_is_refused_where_the_vendor_dropped_it() -> None:
+def test_proprietary_module_is_rejected_where_the_vendor_dropped_it() -> None:
     """From R615 on there is none."""
-    assert "R580" in plan("1eb8", wishes={"branch": "615", "flavour": "proprietary"})["problems"][0]
+    assert "R580" in plan("1eb8", settings={"branch": "615", "flavour": "proprietary"})["problems"][0]
 
 
 def test_unsuffixed_metapackage_is_never_used() -> None:
     """cuda-drivers may be empty, nvidia-open follows every new branch; the branch is pinned first."""
     for system in SYSTEMS:
         for branch in ("580", "595", "615"):
-            found = plan("1eb8", system=system, wishes={"source": "nvidia_repo", "branch": branch})
+            found = plan("1eb8", system=system, settings={"source": "nvidia_repo", "branch": branch})
             assert not {"cuda-drivers", "nvidia-open", "cuda"} & set(found["packages"])
             assert found["first"] == [f"nvidia-driver-pinning-{branch}"]
 
@@ -191,8 +191,8 @@ def test_unknown_gpu_is_reported_and_left_to_people() -> None:
     assert (found["action"], found["problems"]) == ("none", [])
     assert any("3f00 is not in the table" in note for note in found["notes"])
     assert any("gpulab_driver_branch" in note for note in found["notes"])
-    assert plan("3f00", wishes={"gpu": "required"})["problems"]
-    named = plan("3f00", wishes={"branch": "615", "flavour": "open"})
+    assert plan("3f00", settings={"gpu": "required"})["problems"]
+    named = plan("3f00", settings={"branch": "615", "flavour": "open"})
     assert (named["action"], named["branch"], named["problems"]) == ("install", 615, [])
     assert plan("3f00", "1eb8")["branch"] == 580
 
@@ -205,7 +205,7 @@ def test_driver_that_is_there_is_left_alone(kind: str) -> None:
     assert (found["action"], found["source"], found["packages"], found["problems"]) == ("adopt", "preinstalled", [], [])
 
 
-def test_driver_that_cannot_carry_the_card_is_refused() -> None:
+def test_driver_that_cannot_carry_the_card_is_rejected() -> None:
     """Adopted is only what works."""
     facts: dict[str, Any] = {"driver_kind": "package", "driver_version": "535.183.01", "driver_flavour": "open"}
     found = plan("2901", userland_version="535.183.01", **facts)
@@ -215,15 +215,15 @@ def test_driver_that_cannot_carry_the_card_is_refused() -> None:
 def test_second_driver_is_never_put_beside_a_foreign_one() -> None:
     """A .run file and packages would overwrite each other's files."""
     facts: dict[str, Any] = {"driver_kind": "runfile", "driver_version": "580.95.05", "userland_version": "580.95.05"}
-    assert "remove it first" in plan("1eb8", wishes={"source": "distro"}, **facts)["problems"][0]
-    assert plan("1eb8", wishes={"source": "preinstalled"})["problems"]
+    assert "remove it first" in plan("1eb8", settings={"source": "distro"}, **facts)["problems"][0]
+    assert plan("1eb8", settings={"source": "preinstalled"})["problems"]
 
 
 def test_driver_of_somebody_else_is_replaced_only_where_a_source_is_named() -> None:
-    """And then as a change: tried aside first, never under people who compute."""
+    """And then as a change: tried aside first, never under users who compute."""
     facts: dict[str, Any] = {"driver_kind": "package", "driver_version": "535.183.01", "userland_version": "535.183.01"}
     assert plan("1eb8", **facts)["action"] == "adopt"
-    assert plan("1eb8", wishes={"source": "nvidia_repo"}, **facts)["action"] == "change"
+    assert plan("1eb8", settings={"source": "nvidia_repo"}, **facts)["action"] == "change"
 
 
 def test_half_installed_packages_are_named() -> None:
@@ -234,7 +234,7 @@ def test_half_installed_packages_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "wishes", "source", "problems"),
+    ("system", "settings", "source", "problems"),
     [
         ("24.04", {}, "ubuntu_precompiled", 0),
         ("12", {}, "", 1),
@@ -243,10 +243,10 @@ def test_half_installed_packages_are_named() -> None:
     ],
 )
 def test_secure_boot_takes_signed_modules_or_an_own_key(
-    system: str, wishes: dict[str, str], source: str, problems: int
+    system: str, settings: dict[str, str], source: str, problems: int
 ) -> None:
-    """Signed ones first; else a key of the host's own where it is wished; else refused before anything is installed."""
-    found = plan("1eb8", system=system, wishes=wishes, secure_boot="enabled")
+    """Signed ones first; else a key of the host's own where requested; else rejected before anything is installed."""
+    found = plan("1eb8", system=system, settings=settings, secure_boot="enabled")
     assert (found["source"], len(found["problems"])) == (source, problems)
     if problems:
         assert "own_key" in found["problems"][0]
@@ -258,7 +258,7 @@ def test_fabric_manager_comes_with_nvswitch() -> None:
     assert "nvidia-fabricmanager-580" in plan(*ids, system="24.04", fabric="nvswitch")["packages"]
     assert "nvidia-fabricmanager" in plan(*ids, fabric="nvswitch")["packages"]
     assert not plan(*ids)["fabric_manager"]
-    assert "has no fabric manager" in plan(*ids, fabric="nvswitch", wishes={"source": "distro"})["problems"][0]
+    assert "has no fabric manager" in plan(*ids, fabric="nvswitch", settings={"source": "distro"})["problems"][0]
     assert any("nvidia-imex" in note for note in plan("2941", fabric="rack")["notes"])
 
 
@@ -279,30 +279,30 @@ def test_container_gets_its_driver_from_outside() -> None:
     found = plan("1eb8", container="docker")
     assert (found["action"], found["problems"]) == ("none", [])
     assert "--device" in found["notes"][-1]
-    assert plan("1eb8", container="docker", wishes={"gpu": "required"})["problems"]
+    assert plan("1eb8", container="docker", settings={"gpu": "required"})["problems"]
     image = host("1eb8", container="podman")
     image["gpus"][0]["address"] = "expected"
     assert driver_plan.driver_plan(image, WISHES)["action"] == "install"
 
 
 def test_host_without_a_gpu_is_left_alone() -> None:
-    """And refused where one is demanded."""
+    """And rejected where one is demanded."""
     assert plan()["action"] == "none"
-    assert "no NVIDIA GPU" in plan(wishes={"gpu": "required"})["problems"][0]
-    assert plan("1eb8", wishes={"gpu": "none"})["action"] == "none"
+    assert "no NVIDIA GPU" in plan(settings={"gpu": "required"})["problems"][0]
+    assert plan("1eb8", settings={"gpu": "none"})["action"] == "none"
 
 
 def test_what_was_installed_is_kept_or_changed_knowingly() -> None:
-    """A later run keeps the version; another wish is a change; absent removes what is ours, and only that."""
+    """A later run keeps the version; another setting is a change; absent removes what is ours, and only that."""
     managed: dict[str, Any] = {"source": "nvidia_repo", "branch": 580, "flavour": "open", "version": "580.95.05-1"}
     facts: dict[str, Any] = {"managed": managed, "driver_kind": "package", "userland_version": "580.95.05"}
     same = plan("1eb8", **facts)
     assert (same["action"], same["version"]) == ("install", "580.95.05-1")
-    assert plan("1eb8", wishes={"version": "580.95.05"}, **facts)["action"] == "install"
-    assert plan("1eb8", wishes={"branch": "595"}, **facts)["action"] == "change"
-    assert plan("1eb8", wishes={"version": "580.82.07"}, **facts)["action"] == "change"
-    assert plan("1eb8", wishes={"state": "absent"}, **facts)["action"] == "uninstall"
-    assert plan("1eb8", wishes={"state": "absent"}, **{**facts, "managed": {}})["action"] == "none"
+    assert plan("1eb8", settings={"version": "580.95.05"}, **facts)["action"] == "install"
+    assert plan("1eb8", settings={"branch": "595"}, **facts)["action"] == "change"
+    assert plan("1eb8", settings={"version": "580.82.07"}, **facts)["action"] == "change"
+    assert plan("1eb8", settings={"state": "absent"}, **facts)["action"] == "uninstall"
+    assert plan("1eb8", settings={"state": "absent"}, **{**facts, "managed": {}})["action"] == "none"
 
 
 KERNEL = "6.1.0-56-amd64"
@@ -348,14 +348,14 @@ def test_whole_driver_of_ours_is_kept() -> None:
         "flavour": "proprietary",
         "version": "535.309.01-0+deb12u1",
     }
-    managed["packages"] = plan("1eb8", wishes={"source": "distro"})["packages"]
+    managed["packages"] = plan("1eb8", settings={"source": "distro"})["packages"]
     facts: dict[str, Any] = {**INSTALLED, "managed": managed}
-    wishes = {"source": "distro"}
-    assert plan("1eb8", wishes=wishes, **facts)["action"] == "keep"
-    assert plan("1eb8", wishes=wishes, **{**facts, "modules": {KERNEL: []}})["action"] == "install"
+    settings = {"source": "distro"}
+    assert plan("1eb8", settings=settings, **facts)["action"] == "keep"
+    assert plan("1eb8", settings=settings, **{**facts, "modules": {KERNEL: []}})["action"] == "install"
     newer = {"release": "6.1.0-60-amd64", "installed": True, "headers": True}
     facts["kernels"] = [{"release": KERNEL, "installed": True, "headers": True}, newer]
-    assert plan("1eb8", wishes=wishes, **facts)["action"] == "install"
+    assert plan("1eb8", settings=settings, **facts)["action"] == "install"
 
 
 def test_fabric_manager_must_be_exactly_the_drivers() -> None:
@@ -414,7 +414,7 @@ def test_driver_carries_cuda(driver: str, cuda: str, carried: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "wishes", "wanted"),
+    ("ids", "settings", "wanted"),
     [
         (("102d",), {}, {"min": "", "max": "11.x"}),
         (("1db1",), {}, {"min": "", "max": "12.x"}),
@@ -424,10 +424,10 @@ def test_driver_carries_cuda(driver: str, cuda: str, carried: bool) -> None:
     ],
 )
 def test_cuda_range_is_what_driver_and_cards_carry(
-    ids: tuple[str, ...], wishes: dict[str, str], wanted: dict[str, str]
+    ids: tuple[str, ...], settings: dict[str, str], wanted: dict[str, str]
 ) -> None:
     """The oldest card and the driver bound it above, the newest card below."""
-    assert plan(*ids, wishes=wishes)["cuda"] == wanted
+    assert plan(*ids, settings=settings)["cuda"] == wanted
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_plan_is_printed_as_a_table() -> None:
 def test_preferences_pin_the_closure_and_block_mixing() -> None:
     """One version, one source; the container toolkit and CUDA stay free."""
     text = driver_plan.preferences(
-        plan("1eb8", wishes={"source": "distro"}), "535.309.01-0+deb12u1", "https://vendor.example/cuda", ["libcuda1"]
+        plan("1eb8", settings={"source": "distro"}), "535.309.01-0+deb12u1", "https://vendor.example/cuda", ["libcuda1"]
     )
     assert "535\\.309\\.01" in text
     assert "origin vendor.example\nPin-Priority: -1" in text
@@ -480,7 +480,7 @@ def test_preferences_pin_the_closure_and_block_mixing() -> None:
 
 
 def test_repository_is_found_for_every_system() -> None:
-    """Folders as NVIDIA names them."""
+    """Directories as NVIDIA names them."""
     found = driver_plan.repository(
         {"id": "ubuntu", "version": "24.04", "machine": "aarch64"}, "https://vendor.example/repos/"
     )

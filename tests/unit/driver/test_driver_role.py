@@ -61,8 +61,8 @@ def test_controller_is_never_restarted(tmp_path: Path, connection: str) -> None:
 
 def test_every_address_is_a_variable() -> None:
     """Addresses stand in defaults alone: a closed network changes them all."""
-    folders = [ROLE / name for name in ("tasks", "templates", "handlers", "vars")]
-    for path in [path for folder in folders for path in folder.iterdir()]:
+    directories = [ROLE / name for name in ("tasks", "templates", "handlers", "vars")]
+    for path in [path for directory in directories for path in directory.iterdir()]:
         assert not re.search(r"https?://\w", path.read_text(encoding="utf-8")), path
     for path in (ROOT / "plugins").glob("*/driver*.py"):
         code = path.read_text(encoding="utf-8").rpartition('"""\n\nimport')[2]

@@ -191,9 +191,9 @@ def test_host_without_any_file_is_read_too(tmp_path: Path) -> None:
 
 def test_headers_count_when_their_link_leads_somewhere(tmp_path: Path) -> None:
     """Debian's headers lie in /usr/src; a kernel that was removed leaves a link to nowhere."""
-    folder = tmp_path / "lib" / "modules" / "6.1.0-56-amd64"
-    folder.mkdir(parents=True)
-    (folder / "build").symlink_to("/usr/src/linux-headers-6.1.0-56-amd64")
+    directory = tmp_path / "lib" / "modules" / "6.1.0-56-amd64"
+    directory.mkdir(parents=True)
+    (directory / "build").symlink_to("/usr/src/linux-headers-6.1.0-56-amd64")
     assert gpu_host.kernels(tmp_path) == []
     (tmp_path / "usr" / "src" / "linux-headers-6.1.0-56-amd64").mkdir(parents=True)
     (tmp_path / "usr" / "src" / "linux-headers-6.1.0-56-amd64" / "Makefile").touch()
@@ -201,7 +201,7 @@ def test_headers_count_when_their_link_leads_somewhere(tmp_path: Path) -> None:
 
 
 def test_module_says_what_is_wrong_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    """A misspelt option is refused by name."""
+    """A misspelt option is rejected by name."""
     with patch_module_args({"sysf": "/sys"}), pytest.raises(SystemExit):
         gpu_info.main()
     assert "sysf" in json.loads(capsys.readouterr().out)["msg"]

@@ -132,7 +132,7 @@ def test_no_retries_means_one_try() -> None:
     assert session.sent == 1
 
 
-def test_refused_token_is_renewed_once() -> None:
+def test_rejected_token_is_renewed_once() -> None:
     client, session, _waits, identity = _client(_error(401), GOOD)
     assert _get(client)
     assert (session.sent, identity.renewals) == (2, 1)

@@ -9,7 +9,7 @@ from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import Opti
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.fetch import joined_filters
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import (
     is_expression,
-    refuse_unknown,
+    reject_unknown,
     settings_from,
 )
 
@@ -86,7 +86,7 @@ def test_on_error_is_one_word_or_one_per_class() -> None:
 
 def test_unknown_option_names_the_nearest() -> None:
     with pytest.raises(OptionError, match="did you mean 'hostnames'"):
-        refuse_unknown(["hostname"], ["hostnames", "projects"])
+        reject_unknown(["hostname"], ["hostnames", "projects"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ A granter is a class without arguments, named by an entry point of the group `gp
         async def grant(self, account: Account, options: Mapping[str, Any]) -> Grant: ...
         async def release(self, account: Account) -> None: ...
 
-`grant` raises Refusal with a sentence for the person when there is nothing to grant; the server is then not started,
+`grant` raises Rejection with a sentence for the user when there is nothing to grant; the server is then not started,
 and what other granters had granted is released. `release` is called when the server has stopped, and once more when in
 doubt: it must not mind being called for somebody who holds nothing.
 
@@ -25,9 +25,9 @@ GROUP = "gpulab.grants"
 
 
 class Refusal(Exception):
-    """A server cannot be started now. `message` is for the person, `reason` one word for the metrics."""
+    """A server cannot be started now. `message` is for the user, `reason` one word for the metrics."""
 
-    def __init__(self, message: str, reason: str = "refused") -> None:
+    def __init__(self, message: str, reason: str = "rejected") -> None:
         super().__init__(message)
         self.message, self.reason = message, reason
 
@@ -44,7 +44,7 @@ class Account:
 
     @property
     def slice(self) -> str:
-        """Name the slice in which everything of this person runs."""
+        """Name the slice in which everything of this user runs."""
         return f"user-{self.uid}.slice"
 
 
@@ -63,7 +63,7 @@ class Granter(Protocol):
     """What an entry point of the group gives."""
 
     async def grant(self, account: Account, options: Mapping[str, Any]) -> Grant:
-        """Give what this person may use, or raise Refusal."""
+        """Give what this user may use, or raise Rejection."""
 
     async def release(self, account: Account) -> None:
         """Take it back."""
@@ -81,7 +81,7 @@ def known_options() -> frozenset[str]:
 
 
 async def collect(found: Mapping[str, Granter], account: Account, options: Mapping[str, Any]) -> list[Grant]:
-    """Ask every granter; where one refuses or fails, what the others gave is taken back before the error goes on."""
+    """Ask every granter; where one rejects or fails, what the others gave is taken back before the error goes on."""
     grants = []
     try:
         for granter in found.values():

@@ -1,4 +1,4 @@
-"""What speaks against starting a server on this host now. Every answer is a sentence for a person."""
+"""What speaks against starting a server on this host now. Every answer is a sentence for a user."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def available_memory(meminfo: str) -> int:
     return int(found[1]) * 1024 if found else 2**63
 
 
-def refuse_full_host(least_memory: int = LEAST_MEMORY, least_disk: int = LEAST_DISK) -> None:
-    """Raise Refusal where one more server would do harm."""
+def reject_full_host(least_memory: int = LEAST_MEMORY, least_disk: int = LEAST_DISK) -> None:
+    """Raise Rejection where one more server would do harm."""
     free = available_memory(Path("/proc/meminfo").read_text(encoding="ascii"))
     if free < least_memory:
         raise Refusal(
@@ -60,7 +60,7 @@ def home_state(status: int) -> str:
 
 
 def account_of(name: str) -> Account:
-    """Read an account; raise Refusal where there is none."""
+    """Read an account; raise Rejection where there is none."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError as error:
@@ -98,8 +98,8 @@ MESSAGES = {
 }
 
 
-def refuse_home(account: Account, state: str) -> None:
-    """Raise Refusal where there is no home to work in."""
+def reject_home(account: Account, state: str) -> None:
+    """Raise Rejection where there is no home to work in."""
     if state == "missing":
         raise Refusal(f"Your home {account.home} is not there: ask an administrator.", "no_home")
     if state == "unwritable":

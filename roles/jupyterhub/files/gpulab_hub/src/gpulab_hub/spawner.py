@@ -76,8 +76,8 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         """Check the host, collect grants, start the unit; return the server's address."""
         try:
             return await self._start()
-        except Refusal as refusal:
-            raise SpawnException(refusal.message, reason=refusal.reason, status_code=503) from refusal
+        except Refusal as rejection:
+            raise SpawnException(rejection.message, reason=rejection.reason, status_code=503) from rejection
         except units.LauncherFailed as error:
             self.log.error("the server of %s was not started: %s", self.user.name, error)
             message = "Your server was not started. Ask an administrator: the log of gpulab-hub.service has the reason."
@@ -89,7 +89,7 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         own = orm.APIToken.find(self.user.db, self.api_token)
         self.token_id = own.id if own else 0
         account = host.account_of(self.user.name)
-        host.refuse_full_host(self.least_memory)
+        host.reject_full_host(self.least_memory)
         grants = await collect(self._granters(), account, self.user_options)
         self.uid = account.uid
         try:
@@ -113,7 +113,7 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         state = host.home_state(await units.home_check_status(account.uid))
         self.note = host.MESSAGES.get(state, "")
         try:
-            host.refuse_home(account, state)
+            host.reject_home(account, state)
         except Refusal:
             await units.call({"action": "stop", "uid": account.uid})
             raise

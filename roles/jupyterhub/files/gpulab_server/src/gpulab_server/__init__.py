@@ -1,1 +1,1 @@
-"""What people's Jupyter servers add to Jupyter."""
+"""What users' Jupyter servers add to Jupyter."""

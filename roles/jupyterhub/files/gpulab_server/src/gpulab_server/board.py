@@ -1,4 +1,4 @@
-"""Serve TensorBoard, which knows TCP alone, on a unix socket: python board.py --socket PATH --folder LOGS."""
+"""Serve TensorBoard, which knows TCP alone, on a unix socket: python board.py --socket PATH --directory LOGS."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def main() -> int:
     """Run until killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", required=True)
-    parser.add_argument("--folder", required=True)
+    parser.add_argument("--directory", required=True)
     options = parser.parse_args()
-    # Found where people compute: what was installed beside this file belongs to another environment.
+    # Found where users compute: what was installed next to this file belongs to another environment.
     sys.path.pop(0)
     from tensorboard import default, program
     from werkzeug.serving import make_server
@@ -38,7 +38,7 @@ def main() -> int:
 
     board = program.TensorBoard(default.get_plugins(), server_class=OnSocket)
     # Its faster loader would listen on a TCP port that everybody on the host reaches.
-    board.configure(argv=["board", "--logdir", options.folder, "--load_fast", "false"])
+    board.configure(argv=["board", "--logdir", options.directory, "--load_fast", "false"])
     # Not main(), which writes down a port for other programs to find.
     board.launch()
     threading.Event().wait()

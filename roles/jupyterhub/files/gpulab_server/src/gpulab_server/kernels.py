@@ -1,4 +1,4 @@
-"""Kernels to compute in: the host's and a person's own, never the server's; and one that computes is not idle."""
+"""Kernels to compute in: the host's and a user's own, never the server's; and one that computes is not idle."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from traitlets import default
 
 from gpulab_server import specs
-from gpulab_server.folders import peoples
+from gpulab_server.directories import peoples
 
 
-class PeoplesKernels(KernelSpecManager):  # type: ignore[misc]
+class UsersKernels(KernelSpecManager):  # type: ignore[misc]
     """The server's environment is root's and read-only: a kernel in it would only look like a choice."""
 
     @default("ensure_native_kernel")  # type: ignore[untyped-decorator]
@@ -25,7 +25,7 @@ class PeoplesKernels(KernelSpecManager):  # type: ignore[misc]
 
     @default("kernel_dirs")  # type: ignore[untyped-decorator]
     def _kernel_dirs_default(self) -> list[str]:
-        # The hub keeps a server from reading its person's home (disable_user_config), where kernels of one's own are.
+        # The hub keeps a server from reading its user's home (disable_user_config), where kernels of one's own are.
         own = str(Path(jupyter_data_dir()) / "kernels")
         return peoples(dict.fromkeys([own, *super()._kernel_dirs_default()]), sys.prefix)
 

@@ -1,4 +1,4 @@
-"""Programs behind the person's own server, each on a unix socket that nobody else can open."""
+"""Programs behind the user's own server, each on a unix socket that nobody else can open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "tensorboard"
-"""What people log into, in their homes."""
+"""What users log into, in their homes."""
 
 
 def tensorboard() -> dict[str, Any]:
@@ -16,8 +16,8 @@ def tensorboard() -> dict[str, Any]:
 
 
 def command(unix_socket: str) -> list[str]:
-    """Start it in the environment that people compute in, which has the version that belongs to its TensorFlow."""
-    folder = Path.home() / FOLDER
-    folder.mkdir(exist_ok=True)
+    """Start it in the environment that users compute in, which has the version that belongs to its TensorFlow."""
+    directory = Path.home() / FOLDER
+    directory.mkdir(exist_ok=True)
     python = os.environ.get("RETICULATE_PYTHON", "python3")
-    return [python, str(Path(__file__).with_name("board.py")), "--socket", unix_socket, "--folder", str(folder)]
+    return [python, str(Path(__file__).with_name("board.py")), "--socket", unix_socket, "--directory", str(directory)]

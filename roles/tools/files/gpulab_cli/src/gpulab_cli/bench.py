@@ -11,8 +11,8 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 
-from gpulab_cli import places
-from gpulab_cli.places import Environment
+from gpulab_cli import paths
+from gpulab_cli.paths import Environment
 
 PACKAGES = {"torch": ("torch",), "tensorflow": ("tensorflow", "tensorflow-cpu")}
 """The packages that bring a framework."""
@@ -54,9 +54,9 @@ class Bench:
 
     def run(self, options: argparse.Namespace) -> int:
         """Measure and print; 1 where a framework failed, or the GPU is hardly faster."""
-        gpus = places.gpu_names()
+        gpus = paths.gpu_names()
         results = []
-        for framework, environment, argv in programs(options.only or [*PACKAGES, "r"], places.environments()):
+        for framework, environment, argv in programs(options.only or [*PACKAGES, "r"], paths.environments()):
             results.append(
                 measure(framework, environment, [*argv, str(options.images), str(options.epochs)], bool(gpus))
             )

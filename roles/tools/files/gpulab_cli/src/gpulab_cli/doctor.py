@@ -18,8 +18,8 @@ from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
-from gpulab_cli import places
-from gpulab_cli.places import Environment
+from gpulab_cli import paths
+from gpulab_cli.paths import Environment
 
 LEAST_DRIVERS = {12: "525.60.13", 13: "580"}
 """The least driver of a CUDA version (NVIDIA: CUDA compatibility)."""
@@ -48,27 +48,27 @@ class Doctor:
     def run(self, options: argparse.Namespace) -> int:
         """Print the findings; give 1 where there are some."""
         chosen = [Environment(str(options.python), options.python.absolute())] if options.python else None
-        found = look(chosen if chosen is not None else places.environments(), quick=options.quick)
+        found = look(chosen if chosen is not None else paths.environments(), quick=options.quick)
         if options.json:
             sys.stdout.write(json.dumps([asdict(finding) for finding in found], indent=1) + "\n")
         for finding in found if not options.json else []:
             sys.stdout.write(f"{finding.name}\n  seen: {finding.evidence}\n  do:   {finding.fix}\n")
         if not found and not options.json:
-            gpus = ", ".join(places.gpu_names()) or "there is no GPU: everything runs on the CPU"
+            gpus = ", ".join(paths.gpu_names()) or "there is no GPU: everything runs on the CPU"
             sys.stdout.write(f"Nothing is wrong that could be seen. GPUs: {gpus}\n")
         return 1 if found else 0
 
 
 def look(environments: Iterable[Environment], quick: bool = False) -> list[Finding]:
     """Make all checks on this host."""
-    gpus, bus, driver = len(places.gpu_names()), places.gpus_on_bus(), places.driver_version()
+    gpus, bus, driver = len(paths.gpu_names()), paths.gpus_on_bus(), paths.driver_version()
     found = [*no_driver(bus, driver), *shadowing(os.environ.get("LD_LIBRARY_PATH", "")), *full()]
     for environment in environments:
         versions = environment.versions()
         found += cpu_only(environment, versions, max(gpus, bus)) + old_driver(environment, versions, driver)
         found += [] if quick else overwritten(environment)
-    found += wrong_kernels(Path.home() / ".local/share/jupyter/kernels", places.KERNELS)
-    return found + starved(places.cores())
+    found += wrong_kernels(Path.home() / ".local/share/jupyter/kernels", paths.KERNELS)
+    return found + starved(paths.cores())
 
 
 def cpu_only(environment: Environment, versions: dict[str, str], gpus: int) -> list[Finding]:
@@ -85,7 +85,7 @@ def cpu_only(environment: Environment, versions: dict[str, str], gpus: int) -> l
             "CPU-only build",
             f"the host has {gpus} GPUs, and {environment.name} holds {' and '.join(builds)}",
             "use a kernel whose name says GPU; docs/frameworks.md says which frameworks this GPU can have, and the "
-            "administrator wishes gpulab_frameworks_layout auto. "
+            "administrator settings gpulab_frameworks_layout auto. "
             'In an environment of your own: pip install "tensorflow[and-cuda]", or torch from the default index.',
         )
     ]
@@ -108,7 +108,7 @@ def old_driver(environment: Environment, versions: dict[str, str], driver: str) 
     if not least or not driver or _numbers(driver) >= _numbers(least):
         return []
     evidence = f"{environment.name} holds CUDA {cuda}, which wants driver {least} or newer; {driver} is loaded"
-    fix = "the administrator upgrades the driver (gpulab_driver_branch), or wishes gpulab_frameworks_layout auto."
+    fix = "the administrator upgrades the driver (gpulab_driver_branch), or settings gpulab_frameworks_layout auto."
     return [Finding("driver too old for CUDA", evidence, fix)]
 
 
@@ -119,8 +119,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 def shadowing(variable: str) -> list[Finding]:
     """Find system libraries that stand before the ones that the frameworks bring."""
     patterns = ("libcudnn*.so*", "libcudart.so*", "libcublas.so*", "libnccl.so*")
-    folders = [Path(folder) for folder in variable.split(":") if folder]
-    seen = [str(file) for folder in folders for pattern in patterns for file in sorted(folder.glob(pattern))[:1]]
+    directories = [Path(directory) for directory in variable.split(":") if directory]
+    seen = [
+        str(file) for directory in directories for pattern in patterns for file in sorted(directory.glob(pattern))[:1]
+    ]
     if not seen:
         return []
     evidence = f"LD_LIBRARY_PATH={variable} puts {seen[0]} before the libraries that TensorFlow and PyTorch bring"
@@ -136,7 +138,9 @@ def overwritten(environment: Environment) -> list[Finding]:
     if not bad:
         return []
     evidence = f"{len(bad)} files in {environment.name} are not what their packages brought, for example {bad[0]}"
-    fix = "two packages with different CUDA are in one environment: make it anew with one of them (docs/frameworks.md)."
+    fix = (
+        "two packages with different CUDA are in one environment: make it again with one of them (docs/frameworks.md)."
+    )
     return [Finding("overwritten libraries", evidence, fix)]
 
 
@@ -170,19 +174,19 @@ def full(usage: Usage = shutil.disk_usage, home: Path | None = None) -> list[Fin
 
 
 def wrong_kernels(own: Path, shared: Path) -> list[Finding]:
-    """Find kernels of the person's own that hide the lab's, or that start nothing."""
+    """Find kernels of the user's own that hide the lab's, or that start nothing."""
     found = []
-    for folder in sorted(path.parent for path in own.glob("*/kernel.json")):
-        command = places.kernel_command(folder)
+    for directory in sorted(path.parent for path in own.glob("*/kernel.json")):
+        command = paths.kernel_command(directory)
         program = command[0] if command else ""
         if not program or (program.startswith("/") and not Path(program).exists()):
-            evidence = f"{folder}/kernel.json starts {program or 'nothing'}, which is not there"
-            found.append(Finding("wrong kernel", evidence, f"rm -r {folder}, or install it again."))
-        elif (shared / folder.name / "kernel.json").exists() and program != places.kernel_command(shared / folder.name)[
-            0
-        ]:
-            evidence = f"your kernel {folder} hides the lab's of the same name, and starts {program}"
-            found.append(Finding("wrong kernel", evidence, f"rename it: mv {folder} {folder}-mine"))
+            evidence = f"{directory}/kernel.json starts {program or 'nothing'}, which is not there"
+            found.append(Finding("wrong kernel", evidence, f"rm -r {directory}, or install it again."))
+        elif (shared / directory.name / "kernel.json").exists() and program != paths.kernel_command(
+            shared / directory.name
+        )[0]:
+            evidence = f"your kernel {directory} hides the lab's of the same name, and starts {program}"
+            found.append(Finding("wrong kernel", evidence, f"rename it: mv {directory} {directory}-mine"))
     return found
 
 
@@ -220,7 +224,7 @@ def starved(cores: int, seconds: float = 2.0) -> list[Finding]:
 
 
 def loads(seconds: float) -> list[Load]:
-    """Watch this person's processes on the GPUs for a moment."""
+    """Watch this user's processes on the GPUs for a moment."""
     rows = _nvidia_smi("--query-compute-apps=pid,gpu_uuid")
     own = [(int(pid), uuid) for pid, uuid in rows if pid.isdigit() and _is_own(int(pid))]
     if not own:

@@ -1,4 +1,4 @@
-"""Subcommand `gpulab info`: what a person can use on this host."""
+"""Subcommand `gpulab info`: what a user can use on this host."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Info:
             sys.stdout.write(f"Python ({name}): {path}   <- PyCharm, VS Code\n")
         gpus = "\n".join(found.gpus) or "none (everything runs on the CPU)"
         sys.stdout.write(f"GPUs: {gpus}\nCores: {found.cores}\nFree in your home: {found.home_free_gb:.1f} GB\n")
-        budget = ", ".join(f"{kind} {amount}" for kind, amount in found.budget.items())
-        sys.stdout.write(f"Yours in all sessions together: {budget or 'no limits'}\n")
-        sys.stdout.write(f"At work here: {', '.join(found.people) or 'nobody'}\n")
+        limits_text = ", ".join(f"{kind} {amount}" for kind, amount in found.limits.items())
+        sys.stdout.write(f"Yours in all sessions together: {limits_text or 'no limits'}\n")
+        sys.stdout.write(f"At work here: {', '.join(found.users) or 'nobody'}\n")
         return 0
 
 
@@ -54,8 +54,8 @@ class Facts:
     cores: int
     home_free_gb: float
     links: dict[str, str]
-    budget: dict[str, str]
-    people: list[str]
+    limits: dict[str, str]
+    users: list[str]
 
 
 def look(environments: Path = ENVIRONMENTS, gpus: Path = GPU_NODES, home: Path | None = None) -> Facts:
@@ -68,13 +68,13 @@ def look(environments: Path = ENVIRONMENTS, gpus: Path = GPU_NODES, home: Path |
         if line.startswith("Model:")
     ]
     free = shutil.disk_usage(home or Path.home()).free / 1e9
-    return Facts(interpreters, names, len(os.sched_getaffinity(0)), free, links(), budget(shown()), at_work())
+    return Facts(interpreters, names, len(os.sched_getaffinity(0)), free, links(), limits(shown()), at_work())
 
 
-def links(folder: Path = LINKS) -> dict[str, str]:
+def links(directory: Path = LINKS) -> dict[str, str]:
     """Read what the roles say about their pages: files with a name and an address."""
     found: dict[str, str] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(directory.glob("*.json")):
         try:
             found.update(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
@@ -83,7 +83,7 @@ def links(folder: Path = LINKS) -> dict[str, str]:
 
 
 def shown() -> str:
-    """Ask systemd for the person's slice; nothing where there is no systemd."""
+    """Ask systemd for the user's slice; nothing where there is no systemd."""
     argv = ["systemctl", "show", f"user-{os.getuid()}.slice"]
     try:
         return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stdout
@@ -91,7 +91,7 @@ def shown() -> str:
         return ""
 
 
-def budget(text: str) -> dict[str, str]:
+def limits(text: str) -> dict[str, str]:
     """Say what is used of what may be used, from `systemctl show` of a slice."""
     values = dict(line.partition("=")[::2] for line in text.splitlines())
     found = {}
@@ -108,7 +108,7 @@ def budget(text: str) -> dict[str, str]:
 
 
 def at_work(slices: Path = Path("/sys/fs/cgroup")) -> list[str]:
-    """Name the people who run something: their slices are there."""
+    """Name the users who run something: their slices are there."""
     roots = [slices / "user.slice", *slices.glob("*/user.slice")]
     uids = {
         int(found[1]) for root in roots if root.is_dir() for path in root.iterdir()

@@ -28,8 +28,8 @@ class Kernel:
         """Declare the options."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         add = actions.add_parser("add", help="offer an environment")
-        add.add_argument("path", type=Path, help="folder of the environment")
-        add.add_argument("--name", help="name of the kernel; the folder's, unless given")
+        add.add_argument("path", type=Path, help="directory of the environment")
+        add.add_argument("--name", help="name of the kernel; the directory's, unless given")
         add.add_argument("--title", help="what the launcher shows")
         actions.add_parser("list", help="list your kernels")
         remove = actions.add_parser("remove", help="take a kernel away; its environment stays")
@@ -54,8 +54,8 @@ class Kernel:
         sys.stdout.write(text + "\n")
 
 
-def folder() -> Path:
-    """Give where Jupyter looks for a person's own kernels, also when its other data is kept elsewhere for now."""
+def directory() -> Path:
+    """Give where Jupyter looks for a user's own kernels, also when its other data is kept elsewhere for now."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "jupyter" / "kernels"
 
 
@@ -108,14 +108,14 @@ def specification(python: Path, title: str, start: str) -> dict[str, object]:
 
 
 def add(path: Path, name: str | None, title: str | None) -> str:
-    """Offer an environment; give what to tell the person."""
+    """Offer an environment; give what to tell the user."""
     python = interpreter(path)
     chosen = (name or python.parents[1].name.lstrip(".")).lower()
     if not NAME.fullmatch(chosen):
         raise KernelError(
             f"{chosen!r} is no name for a kernel: small letters, digits, dot, - and _; choose with --name."
         )
-    place = folder() / chosen
+    place = directory() / chosen
     if place.exists() and chosen not in listed():
         raise KernelError(f"{place} is there and is not from this command: choose another name with --name.")
     start = prepare(python)
@@ -128,7 +128,7 @@ def add(path: Path, name: str | None, title: str | None) -> str:
 def listed() -> dict[str, str]:
     """Give the kernels that this command made, with their interpreters."""
     found = {}
-    for path in sorted(folder().glob("*/kernel.json")):
+    for path in sorted(directory().glob("*/kernel.json")):
         try:
             spec = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
@@ -139,8 +139,8 @@ def listed() -> dict[str, str]:
 
 
 def remove(name: str) -> str:
-    """Take a kernel away; give what to tell the person."""
+    """Take a kernel away; give what to tell the user."""
     if name not in listed():
         raise KernelError(f"there is no kernel {name} of yours; there are: {', '.join(listed()) or 'none'}.")
-    shutil.rmtree(folder() / name)
+    shutil.rmtree(directory() / name)
     return f"Kernel {name} is gone; its environment stays."

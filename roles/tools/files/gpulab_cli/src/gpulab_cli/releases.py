@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from gpulab_cli.places import ENVIRONMENTS
+from gpulab_cli.paths import ENVIRONMENTS
 
 MARKER = ".gpulab-release.json"
 REPLACED = ".gpulab-replaced"
@@ -27,11 +27,11 @@ class Rollback:
     def run(self, options: argparse.Namespace) -> int:
         """Do it, or list what there is."""
         if not options.environment:
-            for folder in sorted(ENVIRONMENTS.glob("*/current")):
-                for release in finished(folder.parent):
-                    mark = "in use" if folder.resolve() == release.resolve() else ""
+            for directory in sorted(ENVIRONMENTS.glob("*/current")):
+                for release in finished(directory.parent):
+                    mark = "in use" if directory.resolve() == release.resolve() else ""
                     sys.stdout.write(
-                        f"{folder.parent.name:16} {release.name}  {packages(release):4} packages  {mark}\n"
+                        f"{directory.parent.name:16} {release.name}  {packages(release):4} packages  {mark}\n"
                     )
             return 0
         root = ENVIRONMENTS / options.environment

@@ -15,12 +15,14 @@ SINGLE = (".gz", ".bz2", ".xz", ".zst")
 class Unpack:
     """The subcommand."""
 
-    help = "unpack an archive (zip, tar, gz, bz2, xz, zst, 7z, rar) into a folder of its own"
+    help = "unpack an archive (zip, tar, gz, bz2, xz, zst, 7z, rar) into a directory of its own"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("archive", type=Path)
-        parser.add_argument("--into", type=Path, help="the folder; beside the archive and named like it, unless given")
+        parser.add_argument(
+            "--into", type=Path, help="the directory; next to the archive and named like it, unless given"
+        )
 
     def run(self, options: argparse.Namespace) -> int:
         """Do it."""
@@ -30,7 +32,7 @@ class Unpack:
             sys.stderr.write(f"gpulab unpack: there is no file {archive}\n")
             return 1
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            sys.stderr.write(f"gpulab unpack: {target} is there and not empty: choose another folder with --into\n")
+            sys.stderr.write(f"gpulab unpack: {target} is there and not empty: choose another directory with --into\n")
             return 1
         target.mkdir(parents=True, exist_ok=True)
         if unpack(archive, target):
@@ -41,17 +43,17 @@ class Unpack:
 
 
 def unpack(archive: Path, target: Path) -> int:
-    """Unpack into a folder that is there; give the exit status."""
+    """Unpack into a directory that is there; give the exit status."""
     ending = archive.suffix.lower()
     if ending in SINGLE and not archive.name.lower().endswith(ENDINGS):
         with (target / archive.stem).open("wb") as file:
             return subprocess.run(["bsdcat", str(archive)], stdout=file, check=False).returncode
-    # bsdtar refuses members that would leave the folder (absolute names, "..", links out of it).
+    # bsdtar rejects members that would leave the directory (absolute names, "..", links out of it).
     argv = ["bsdtar", "--extract", "--file", str(archive), "--directory", str(target), "--no-same-owner"]
     return subprocess.run(argv, check=False).returncode
 
 
 def target_of(archive: Path) -> Path:
-    """Name the folder: the archive's name without its ending."""
+    """Name the directory: the archive's name without its ending."""
     ending = next((each for each in ENDINGS if archive.name.lower().endswith(each)), archive.suffix)
     return archive.with_name(archive.name[: -len(ending)] if ending else f"{archive.name}-unpacked")

@@ -1,4 +1,4 @@
-"""What is wished for a host, as playbooks/wishes.yml writes it down."""
+"""What is requested for a host, as playbooks/expected_state.yml writes it down."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """The wishes for one host. Sizes in GB are 1e9 bytes."""
+class Expected:
+    """The expected state of one host. Sizes in GB are 1e9 bytes."""
 
     host: str
     disposable: bool
@@ -18,7 +18,7 @@ class Wishes:
     minimum: dict[str, float]
     gpu: str
     users: list[dict[str, Any]]
-    budgets: list[dict[str, Any]]
+    limits: list[dict[str, Any]]
     shared: dict[str, Any]
     users_group: str
     admin_group: str
@@ -29,7 +29,7 @@ class Wishes:
 
     @property
     def present(self) -> list[str]:
-        """The people who are to have access."""
+        """The users who are to have access."""
         return [user["name"] for user in self.users if user.get("state", "present") == "present"]
 
     @property
@@ -38,13 +38,13 @@ class Wishes:
         return [user["name"] for user in self.users if user.get("admin") and user["name"] in self.present]
 
 
-def read(folder: Path) -> dict[str, Wishes]:
-    """Read the wishes of all hosts."""
-    found = (Wishes(**json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob("*.json"))
-    return {wishes.host: wishes for wishes in found}
+def read(directory: Path) -> dict[str, Expected]:
+    """Read the expected state of all hosts."""
+    found = (Expected(**json.loads(path.read_text(encoding="utf-8"))) for path in directory.glob("*.json"))
+    return {expected.host: expected for expected in found}
 
 
-def password(folder: Path | None, user: str) -> str | None:
+def password(directory: Path | None, user: str) -> str | None:
     """Give a demo password: the first word of the file that is named like the user."""
-    path = folder / user if folder else None
+    path = directory / user if directory else None
     return path.read_text(encoding="utf-8").split()[0] if path and path.is_file() else None

@@ -1,20 +1,20 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Documentation of gpulab.core.check_wishes; its action plugin does the work on the controller."""
+"""Documentation of gpulab.core.check_variables; its action plugin does the work on the controller."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: check_wishes
+module: check_variables
 author: The gpulab team (@gpulab)
-short_description: Whether the wishes for a host fit together
+short_description: Whether the settings for a host fit together
 description:
-  - Compares the variables of a host with the list of wishes and names every problem at once.
+  - Compares the variables of a host with the list of settings and names every problem at once.
   - Asks no host, changes nothing and never repeats a secret.
 options:
-  wishes:
-    description: The wishes by name, in the form of an argument specification.
+  variables:
+    description: The settings by name, in the form of an argument specification.
     type: dict
     required: true
   options:
@@ -29,9 +29,9 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Refuse wishes that cannot be met
-  gpulab.core.check_wishes:
-    wishes:
+- name: Reject settings that cannot be met
+  gpulab.core.check_variables:
+    settings:
       gpulab_gpu:
         type: str
         choices: [auto, required, none]

@@ -1,4 +1,4 @@
-"""What can be said about the wishes before any host is asked. Pure functions: problems out, as sentences."""
+"""What can be said about the settings before any host is asked. Pure functions: problems out, as sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.plugin_utils.budgets import group_problems, limit_problems, slips
+from ansible_collections.gpulab.core.plugins.plugin_utils.user_limits import group_problems, limit_problems, slips
 
 PREFIX = "gpulab_"
 NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,30}$")
@@ -39,13 +39,13 @@ def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
             # Without the prefix, which would make everything look alike.
             words = [each.removeprefix(PREFIX) for each in allowed]
             near = difflib.get_close_matches(name.removeprefix(PREFIX), words, n=1, cutoff=0.6)
-            hint = f"did you mean {PREFIX}{near[0]}?" if near else "docs/wishes.md lists them all."
-            found.append(f"there is no wish {name}: {hint}")
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "docs/variables.md lists them all."
+            found.append(f"there is no setting {name}: {hint}")
     return found
 
 
 def misspelt_options(names: Iterable[str], options: Mapping[str, Iterable[str]]) -> list[str]:
-    """Find near-misses of the roles' own options; other people's variables with the same prefix pass.
+    """Find near-misses of the roles' own options; other users' variables with the same prefix pass.
 
     `options` holds the option names by role.
     """
@@ -61,7 +61,7 @@ def misspelt_options(names: Iterable[str], options: Mapping[str, Iterable[str]])
 def user_problems(
     users: Iterable[Mapping[str, Any]], groups: Iterable[str] = (), limits: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Find what is wrong with the wished accounts, the groups where they come as a dictionary, and everybody's limits.
+    """Find what is wrong with the accounts, the groups (where they are a dictionary) and the default limits.
 
     Never repeats a password or a hash.
     """
@@ -133,7 +133,7 @@ def is_public_key(line: str) -> bool:
 def hub_problems(
     address: str, tls: Mapping[str, Any], login: Mapping[str, Any] | None = None, networks: Sequence[str] = ()
 ) -> list[str]:
-    """Find combinations of address, certificate and login that would be unsafe or cannot be carried out."""
+    """Find combinations of address, certificate and login that would be unsafe or cannot be applied."""
     mode = tls.get("mode") or "generated"
     found = []
     try:
@@ -148,10 +148,10 @@ def hub_problems(
     if mode == "own" and not (tls.get("certificate") and tls.get("key")):
         found.append("gpulab_tls.mode own needs gpulab_tls.certificate and gpulab_tls.key.")
     if mode == "acme":
-        found.append("gpulab_tls.mode acme is not built yet: choose generated or own.")
+        found.append("gpulab_tls.mode acme is not implemented yet: choose generated or own.")
     kind = (login or {}).get("kind") or "pam"
     if kind != "pam":
-        found.append(f"gpulab_login.kind {kind} is not built yet: choose pam.")
+        found.append(f"gpulab_login.kind {kind} is not implemented yet: choose pam.")
     for network in networks:
         try:
             ipaddress.ip_network(network, strict=False)
@@ -163,16 +163,16 @@ def hub_problems(
     return found
 
 
-def unbuilt(wishes: Mapping[str, Any]) -> list[str]:
-    """Refuse wishes that this release knows and cannot carry out, rather than pass over them in silence."""
+def unbuilt(settings: Mapping[str, Any]) -> list[str]:
+    """Reject settings that this release knows and cannot apply, rather than pass over them in silence."""
     built: dict[str, tuple[object, ...]] = {
         "gpulab_gpu_sharing": ("auto", "none"),
         "gpulab_cuda_versions": ([], None),
         "gpulab_conda": ("auto", "false", False),
     }
     return [
-        f"{name}: {wishes[name]!r} is not built yet; this release carries out "
+        f"{name}: {settings[name]!r} is not implemented yet; this release supports "
         f"{' and '.join(str(value) for value in values if value not in (None, False)) or 'nothing here'} only."
         for name, values in built.items()
-        if name in wishes and wishes[name] not in values
+        if name in settings and settings[name] not in values
     ]

@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What installers of packages say when they fail, and the way out."""
+"""What installers of packages say when they fail, and the fix."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ HINTS = (
     ),
     (r"", "The environment in use was not touched."),
 )
-"""What installers say (a pattern), and the way out; the first that fits is told."""
+"""What installers say (a pattern), and the fix; the first that fits is told."""
 
 
 def explain(program: str, output: str) -> str:
-    """Turn an installer's last words into one message that names the way out."""
+    """Turn an installer's last words into one message that names the fix."""
     tail = "\n".join(output.strip().splitlines()[-12:])
     hint = next(hint for pattern, hint in HINTS if re.search(pattern, output))
     return f"{program} failed. {hint}\n{tail}"

@@ -1,4 +1,4 @@
-"""What a person may use of a host: limits as they are wished, and as systemd writes them. Pure functions."""
+"""What a user may use of a host: limits as they are requested, and as systemd writes them. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 UNLIMITED = "unlimited"
 KINDS = ("cpu", "memory", "swap", "tasks", "disk")
-GROUP_KEYS = ("limits", "gpu", "shared_folder")
+GROUP_KEYS = ("limits", "gpu", "shared_directory")
 SIZE = re.compile(r"^(\d+(?:\.\d+)?)([KMGT])?$")
 PERCENT = re.compile(r"^(\d+(?:\.\d+)?)%$")
 FACTORS = {None: 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -68,13 +68,13 @@ def _problem(kind: str, value: object) -> str:
 
 
 def group_problems(groups: Mapping[str, Any]) -> list[str]:
-    """Find what is wrong with the wished groups, apart from their names."""
+    """Find what is wrong with the requested groups, apart from their names."""
     found = []
-    for name, wish in groups.items():
-        if wish is not None and not isinstance(wish, Mapping):
-            found.append(f"group {name}: {wish!r} is no dictionary with {', '.join(GROUP_KEYS)}.")
+    for name, setting in groups.items():
+        if setting is not None and not isinstance(setting, Mapping):
+            found.append(f"group {name}: {setting!r} is no dictionary with {', '.join(GROUP_KEYS)}.")
             continue
-        entry = wish or {}
+        entry = setting or {}
         found += [
             f"group {name}: {key!r} is none of {', '.join(GROUP_KEYS)}." for key in entry if key not in GROUP_KEYS
         ]
@@ -83,8 +83,8 @@ def group_problems(groups: Mapping[str, Any]) -> list[str]:
             found.append(f"group {name}: limits: {limits!r} is no dictionary with {', '.join(KINDS)}.")
             continue
         found += [f"group {name}: {problem}" for problem in limit_problems(limits)]
-        if not isinstance(entry.get("shared_folder", False), bool):
-            found.append(f"group {name}: shared_folder is true or false.")
+        if not isinstance(entry.get("shared_directory", False), bool):
+            found.append(f"group {name}: shared_directory is true or false.")
     return found
 
 
@@ -102,8 +102,8 @@ def larger(kind: str, one: object, other: object) -> object:
     return one if rank(one) >= rank(other) else other
 
 
-def budget(account: Mapping[str, Any], groups: Mapping[str, Any], everybody: Mapping[str, Any]) -> dict[str, Any]:
-    """Settle one person's limits: own wishes, else the most generous of the groups', else everybody's."""
+def limits_of(account: Mapping[str, Any], groups: Mapping[str, Any], everybody: Mapping[str, Any]) -> dict[str, Any]:
+    """Settle one user's limits: own settings, else the most generous of the groups', else everybody's."""
     found: dict[str, Any] = {}
     for group in account.get("groups") or []:
         for kind, value in ((groups.get(group) or {}).get("limits") or {}).items():
@@ -115,7 +115,7 @@ def budget(account: Mapping[str, Any], groups: Mapping[str, Any], everybody: Map
 
 
 def slice_properties(limits: Mapping[str, Any]) -> dict[str, str]:
-    """Write a budget as systemd does. Disk is no matter of slices."""
+    """Write a limit as systemd does. Disk is no matter of slices."""
     written = {}
     if "cpu" in limits:
         written["CPUQuota"] = f"{round(float(limits['cpu']) * 100)}%"
@@ -125,21 +125,21 @@ def slice_properties(limits: Mapping[str, Any]) -> dict[str, str]:
     return written
 
 
-def user_budgets(
+def user_limits(
     accounts: Sequence[Mapping[str, Any]],
     groups: Mapping[str, Any] | None = None,
     everybody: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Give each person's budget: name, the limits that hold, and the properties of the slice."""
+    """Give each user's limit: name, the limits that hold, and the properties of the slice."""
     found = []
     for account in accounts:
-        limits = budget(account, groups or {}, everybody or {})
+        limits = limits_of(account, groups or {}, everybody or {})
         found.append({"name": account["name"], "limits": limits, "properties": slice_properties(limits)})
     return found
 
 
 def slips(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Find groups of people that look like a slip of the pen for one that is described."""
+    """Find groups of users that look like a slip of the pen for one that is described."""
     described = sorted(set(known))
     near = {name: difflib.get_close_matches(name, described, n=1, cutoff=0.85) for name in set(names) - set(described)}
     return [

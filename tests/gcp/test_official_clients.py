@@ -107,7 +107,7 @@ def test_everything_the_plugin_sends_is_in_the_document(cloud: FakeCloud, invent
         "filter=tags.items+%3D+a",
     ],
 )
-def test_fake_refuses_what_the_service_refuses(cloud: FakeCloud, query: str) -> None:
+def test_fake_rejects_what_the_service_rejects(cloud: FakeCloud, query: str) -> None:
     request = urllib.request.Request(  # noqa: S310
         f"{cloud.url}/compute/v1/projects/lab-00/aggregated/instances?{query}",
         headers={"Authorization": f"Bearer {TOKEN}"},

@@ -27,9 +27,9 @@ def refused(outcome: Outcome, *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("setting", "words"),
     [
-        ({"gpulab_user": []}, ["there is no wish gpulab_user", "gpulab_users"]),
+        ({"gpulab_user": []}, ["there is no setting gpulab_user", "gpulab_users"]),
         ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
         ({"gpulab_gpu_sharing": "exclusiv"}, ["gpulab_gpu_sharing", "exclusive, mig"]),
         ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
@@ -47,10 +47,10 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_groups": {"class-2027": {}}}, ["class-2026", "did you mean class-2027?"]),
         (
             {"gpulab_users": [{"name": "ada", "limits": {"disk": "1G"}}]},
-            ["limits.disk", "knows no quotas", "wish none"],
+            ["limits.disk", "knows no quotas", "setting none"],
         ),
         (
-            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/refusals/class.csv') }}"},
+            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/rejections/class.csv') }}"},
             ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
         ),
         ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
@@ -65,9 +65,9 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_minimum": {"disk_gb": 1e6}}, ["lower gpulab_minimum.disk_gb"]),
         ({"gpulab_hub_port": 22}, ["port 22 is in use by", "gpulab_hub_port"]),
         ({"gpulab_gpu": "required"}, ['gpulab_gpu is "required"', "no NVIDIA GPU"]),
-        ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not built yet"]),
-        ({"cudnn_enabled": True}, ["cudnn_enabled", "not built yet"]),
-        ({"gpulab_conda": "true"}, ["gpulab_conda", "not built yet"]),
+        ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not implemented yet"]),
+        ({"cudnn_enabled": True}, ["cudnn_enabled", "not implemented yet"]),
+        ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented yet"]),
         (
             {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
             ["gpulab_sources.pip.index_url: http://127.0.0.1:9/simple cannot be used from the host"],
@@ -75,9 +75,9 @@ def refused(outcome: Outcome, *words: str) -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_bad_wish_is_refused_before_anything_changes(lab: Lab, wish: dict[str, Any], words: list[str]) -> None:
-    """The message names the thing and the way out."""
-    outcome = lab.converge(**wish)
+def test_bad_setting_is_rejected_before_anything_changes(lab: Lab, setting: dict[str, Any], words: list[str]) -> None:
+    """The message names the thing and the fix."""
+    outcome = lab.converge(**setting)
     refused(outcome, *words)
     assert "hunter2" not in outcome.output
 
@@ -91,12 +91,12 @@ def fedora(lab: Lab) -> Iterator[None]:
     lab.shell("umount /usr/lib/os-release && rm /run/os-release")
 
 
-def test_unsupported_system_is_refused_by_name(lab: Lab, fedora: None) -> None:
+def test_unsupported_system_is_rejected_by_name(lab: Lab, fedora: None) -> None:
     """The message names what the host runs and what would do."""
     refused(lab.converge(), "Fedora Linux 42", "Supported: Debian 12, 13; Ubuntu 22.04, 24.04")
 
 
-def test_uid_that_is_taken_is_refused(lab: Lab) -> None:
+def test_uid_that_is_taken_is_rejected(lab: Lab) -> None:
     """An account that is there is never renumbered."""
     refused(lab.converge(gpulab_users=[{"name": "ada", "uid": 54321}]), "user ada exists with uid", "not 54321")
 
@@ -110,25 +110,25 @@ def foreign_kernel(lab: Lab) -> Iterator[str]:
     lab.shell(f"grep -q somebodys-own {path} && mv {path}.ours {path}")
 
 
-def test_somebody_elses_kernel_is_refused_by_name(lab: Lab, foreign_kernel: str) -> None:
+def test_somebody_elses_kernel_is_rejected_by_name(lab: Lab, foreign_kernel: str) -> None:
     """A lab server often has an R kernel there already: it is not overwritten."""
     refused(lab.converge(), f"{foreign_kernel} is there and is not gpulab's", "move it away")
 
 
 @pytest.fixture
 def old_hub(lab: Lab) -> Iterator[None]:
-    """Let another program have the port that the hub is wished on."""
+    """Let another program have the port that the hub is requested on."""
     lab.shell("systemd-run --quiet --unit=old-hub python3 -m http.server 8000")
     yield
     lab.shell("systemctl stop old-hub")
 
 
-def test_old_hub_on_the_port_is_refused_by_name(lab: Lab, old_hub: None) -> None:
+def test_old_hub_on_the_port_is_rejected_by_name(lab: Lab, old_hub: None) -> None:
     """The message names the unit that has the port."""
     refused(lab.converge(gpulab_hub_port=8000), "port 8000 is in use by", "old-hub.service", "gpulab_hub_port")
 
 
-def test_home_of_nobody_is_refused_by_name(lab: Lab) -> None:
+def test_home_of_nobody_is_rejected_by_name(lab: Lab) -> None:
     """A home without its account is somebody's work: it is not handed to a new account."""
     lab.shell("mkdir /home/hopper && echo data > /home/hopper/work")
     try:
@@ -155,7 +155,7 @@ def now() -> str:
 @pytest.mark.parametrize(
     "foreign_lock", [{}, {"machine": "another-controller", "since": now()}], indirect=True, ids=["here", "elsewhere"]
 )
-def test_second_converge_is_refused_while_the_first_runs(lab: Lab, foreign_lock: dict[str, Any]) -> None:
+def test_second_converge_is_rejected_while_the_first_runs(lab: Lab, foreign_lock: dict[str, Any]) -> None:
     """The message says who is at work, since when, and what to do when that run has died."""
     refused(lab.converge(), "another converge of this host runs", "eve on other", LOCK, "gpulab_lock_hours")
 
@@ -178,7 +178,7 @@ def test_lock_that_was_left_behind_stops_nobody(lab: Lab, foreign_lock: dict[str
         ("inventory/nowhere", "there is no inventory inventory/nowhere: copy inventory/example to it"),
     ],
 )
-def test_inventory_without_hosts_is_refused(inventory: str, words: str) -> None:
+def test_inventory_without_hosts_is_rejected(inventory: str, words: str) -> None:
     """The first thing that somebody meets who has not written down any host yet."""
     done = subprocess.run(["scripts/site", inventory], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0

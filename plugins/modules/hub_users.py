@@ -1,16 +1,16 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module gpulab.core.hub_people."""
+"""Module gpulab.core.hub_users."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: hub_people
+module: hub_users
 author: The gpulab team (@gpulab)
 short_description: Let a hub forget those who may not come in any more
 description:
-  - Compares the people whom JupyterHub knows with the members of a group and with the days on which accounts expire,
+  - Compares the users whom JupyterHub knows with the members of a group and with the days on which accounts expire,
     and deletes the others from the hub. Their servers, cookies and tokens are dead at once; their accounts and homes
     are no matter of the hub.
   - Does nothing on a host where the hub never ran.
@@ -24,27 +24,27 @@ options:
     type: path
     required: true
   group:
-    description: Group of the people who may log in.
+    description: Group of the users who may log in.
     type: str
     required: true
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
     support: none
-    description: Names the people whom the hub forgot.
+    description: Names the users whom the hub forgot.
 """
 
 EXAMPLES = r"""
 - name: Let the hub forget leavers
-  gpulab.core.hub_people:
+  gpulab.core.hub_users:
     socket: /run/gpulab-hub/hub.sock
-    token_file: /var/lib/gpulab/jupyterhub/people.token
+    token_file: /var/lib/gpulab/jupyterhub/users.token
     group: gpulab-users
 """
 
 RETURN = r"""
 forgotten:
-  description: People whom the hub forgot.
+  description: Users whom the hub forgot.
   type: list
   elements: str
   returned: always
@@ -68,7 +68,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpulab.core.plugins.module_utils.shadow import SHADOW, shadow
 
 PATIENCE = 30.0
-"""Seconds that the hub has to stop somebody's server before it forgets the person."""
+"""Seconds that the hub has to stop somebody's server before it forgets the user."""
 
 
 def over(text: str, today: int) -> set[str]:
@@ -133,7 +133,7 @@ def read_token(path: Path) -> str:
 
 
 def everybody(ask: Callable[[str, str], Any]) -> list[str]:
-    """Give the names of all people whom the hub knows, page by page."""
+    """Give the names of all users whom the hub knows, page by page."""
     names: list[str] = []
     while True:
         page = ask("GET", f"/users?limit=200&offset={len(names)}")
@@ -143,7 +143,7 @@ def everybody(ask: Callable[[str, str], Any]) -> list[str]:
 
 
 def forget(ask: Callable[[str, str], Any], name: str) -> None:
-    """Delete a person; the hub refuses while a server is being stopped, so it is asked again."""
+    """Delete a user; the hub rejects while a server is being stopped, so it is asked again."""
     until = time.monotonic() + PATIENCE
     while True:
         try:

@@ -1,17 +1,17 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module gpulab.core.driver_rehearsal."""
+"""Module gpulab.core.driver_simulation."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: driver_rehearsal
+module: driver_simulation
 author: The gpulab team (@gpulab)
 short_description: Whether a driver's kernel module builds, tried aside
 description:
-  - Fetches the packages of a driver without installing them, unpacks the sources of its kernel module into a folder of
-    its own, and builds them for each kernel. The driver that is installed stays as it is, whatever comes of it.
+  - Fetches the packages of a driver without installing them, unpacks the sources of its kernel module into a
+    directory of its own, and builds them for each kernel. The installed driver stays as it is.
   - Changes nothing on the host but apt's download cache. In check mode nothing is fetched or built.
 options:
   main:
@@ -37,7 +37,7 @@ extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 
 EXAMPLES = r"""
 - name: Try whether the new driver builds
-  gpulab.core.driver_rehearsal:
+  gpulab.core.driver_simulation:
     main: nvidia-kernel-dkms
     packages: [nvidia-kernel-dkms=535.309.01-0+deb12u1]
     kernels: [6.1.0-56-amd64]
@@ -69,7 +69,7 @@ def error_lines(log: str) -> list[str]:
 
 
 def sources(tree: Path) -> tuple[str, str]:
-    """Give name and version of the module that a folder with DKMS sources holds."""
+    """Give name and version of the module that a directory with DKMS sources holds."""
     for configuration in sorted((tree / "usr" / "src").glob("*/dkms.conf")):
         text = configuration.read_text(encoding="utf-8")
         name = re.search(r'^PACKAGE_NAME="?([^"\n]+)', text, re.MULTILINE)
@@ -98,19 +98,19 @@ def build(tree: Path, kernels: list[str], run: Run) -> list[str]:
 
 def rehearse(parameters: dict[str, Any], run: Run) -> tuple[str, list[str]]:
     """Fetch, unpack, build. Give what stood in the way of trying, and what is wrong with the module."""
-    with tempfile.TemporaryDirectory(prefix="gpulab-preferences-") as folder:
-        (Path(folder) / "driver").write_text(parameters["preferences"], encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="gpulab-preferences-") as directory:
+        (Path(directory) / "driver").write_text(parameters["preferences"], encoding="utf-8")
         fetch = ["apt-get", "--yes", "--allow-downgrades", "--no-install-recommends", "--download-only"]
         code, output, errors = run(
-            [*fetch, "-o", f"Dir::Etc::PreferencesParts={folder}", "install", *parameters["packages"]]
+            [*fetch, "-o", f"Dir::Etc::PreferencesParts={directory}", "install", *parameters["packages"]]
         )
     if code != 0:
         return f"The packages cannot be fetched: {(errors or output).strip()[-600:]}", []
-    with tempfile.TemporaryDirectory(prefix="gpulab-rehearsal-") as folder:
-        tree = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="gpulab-rehearsal-") as directory:
+        tree = Path(directory)
         named = (name for name in parameters["packages"] if name.partition("=")[0] == parameters["main"])
         wanted = next(named, parameters["main"])
-        code, output, errors = run(["apt-get", "--quiet", "download", wanted], cwd=folder)
+        code, output, errors = run(["apt-get", "--quiet", "download", wanted], cwd=directory)
         archives = list(tree.glob("*.deb"))
         if code != 0 or not archives:
             return f"{wanted} cannot be fetched: {(errors or output).strip()[-600:]}", []

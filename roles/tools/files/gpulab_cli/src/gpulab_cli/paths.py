@@ -16,14 +16,14 @@ DRIVER = Path("/proc/driver/nvidia")
 
 @dataclass(frozen=True)
 class Environment:
-    """One Python environment: its name, its interpreter, and its packages' folder."""
+    """One Python environment: its name, its interpreter, and its packages' directory."""
 
     name: str
     python: Path
 
     @property
     def site(self) -> Path | None:
-        """The folder of its packages, none where it has none of its own."""
+        """The directory of its packages, none where it has none of its own."""
         return next((self.python.parents[1] / "lib").glob("python3.*/site-packages"), None)
 
     def packages(self) -> list[Distribution]:
@@ -36,15 +36,15 @@ class Environment:
         return dict(names)
 
 
-def environments(folder: Path = ENVIRONMENTS) -> list[Environment]:
+def environments(directory: Path = ENVIRONMENTS) -> list[Environment]:
     """Find the lab's environments."""
-    return [Environment(path.parents[2].name, path) for path in sorted(folder.glob("*/current/bin/python"))]
+    return [Environment(path.parents[2].name, path) for path in sorted(directory.glob("*/current/bin/python"))]
 
 
 def gpu_names(driver: Path = DRIVER) -> list[str]:
     """Name the GPUs that the loaded driver serves."""
-    folders = sorted((driver / "gpus").iterdir()) if (driver / "gpus").is_dir() else []
-    texts = [(folder / "information").read_text(encoding="utf-8") for folder in folders]
+    directories = sorted((driver / "gpus").iterdir()) if (driver / "gpus").is_dir() else []
+    texts = [(directory / "information").read_text(encoding="utf-8") for directory in directories]
     return [found[1] if (found := re.search(r"Model:\s*(.+)", text)) else "unknown" for text in texts]
 
 
@@ -74,16 +74,19 @@ def cores() -> int:
     allowed = len(os.sched_getaffinity(0))
     path = Path("/proc/self/cgroup")
     group = path.read_text(encoding="ascii").strip().rpartition(":")[2] if path.is_file() else "/"
-    for folder in (Path("/sys/fs/cgroup") / group.lstrip("/"), *(Path("/sys/fs/cgroup") / group.lstrip("/")).parents):
-        limit = folder / "cpu.max"
+    for directory in (
+        Path("/sys/fs/cgroup") / group.lstrip("/"),
+        *(Path("/sys/fs/cgroup") / group.lstrip("/")).parents,
+    ):
+        limit = directory / "cpu.max"
         if limit.is_file() and (fields := limit.read_text(encoding="ascii").split())[0] != "max":
             allowed = min(allowed, max(1, int(fields[0]) // int(fields[1])))
     return allowed
 
 
-def kernel_command(folder: Path) -> list[str]:
+def kernel_command(directory: Path) -> list[str]:
     """Give the command of a Jupyter kernel, nothing where its file is damaged."""
     try:
-        return [str(word) for word in json.loads((folder / "kernel.json").read_text(encoding="utf-8"))["argv"]]
+        return [str(word) for word in json.loads((directory / "kernel.json").read_text(encoding="utf-8"))["argv"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []

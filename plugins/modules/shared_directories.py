@@ -1,25 +1,25 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Module gpulab.core.shared_folders."""
+"""Module gpulab.core.shared_directories."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: shared_folders
+module: shared_directories
 author: The gpulab team (@gpulab)
-short_description: Folders that a group works in together
+short_description: Directories that a group works in together
 description:
-  - Makes a folder per group that belongs to root and the group, with the set-group-ID bit and a default access control
-    list, so that whatever a member makes in it (also C(.ipynb_checkpoints)) can be read and changed by the others.
-  - Looks at the folders themselves and never at what is in them. A link in the place of a folder is refused.
+  - Makes a directory per group that belongs to root and the group, with the set-group-ID bit and a default access
+    control list, so that members can read and change what others create in it, C(.ipynb_checkpoints) included.
+  - Looks at the directories themselves and never at what is in them. A link in the place of a directory is rejected.
 options:
   root:
-    description: Folder of the folders.
+    description: Directory of the directories.
     type: path
     required: true
   groups:
-    description: The groups, each a folder of its name.
+    description: The groups, each a directory of its name.
     type: list
     elements: str
     required: true
@@ -27,19 +27,19 @@ extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
     support: none
-    description: Names the folders that it changed.
+    description: Names the directories that it changed.
 """
 
 EXAMPLES = r"""
-- name: Let the class share a folder
-  gpulab.core.shared_folders:
+- name: Let the class share a directory
+  gpulab.core.shared_directories:
     root: /srv/shared
     groups: [class-2026]
 """
 
 RETURN = r"""
-folders:
-  description: Folders that changed.
+directories:
+  description: Directories that changed.
   type: list
   elements: str
   returned: always
@@ -57,7 +57,7 @@ MODE = 0o2770
 
 
 def rules(group: str) -> set[str]:
-    """Give the default list of a folder, as getfacl prints it."""
+    """Give the default list of a directory, as getfacl prints it."""
     return {
         "default:user::rwx",
         "default:group::rwx",
@@ -68,7 +68,7 @@ def rules(group: str) -> set[str]:
 
 
 def fits(path: Path, group: str, gid: int, listed: str) -> bool:
-    """Tell whether a folder is as wished; `listed` is what getfacl says of it."""
+    """Tell whether a directory is as requested; `listed` is what getfacl says of it."""
     found = path.lstat()
     return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, gid, MODE) and {
         line for line in listed.splitlines() if line.startswith("default:")
@@ -86,10 +86,10 @@ def main() -> None:
     )
     root = Path(module.params["root"])
     gids = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
-    folders = {group: root / group for group in module.params["groups"]}
-    for path in [root, *folders.values()]:
+    directories = {group: root / group for group in module.params["groups"]}
+    for path in [root, *directories.values()]:
         if path.is_symlink() or (path.exists() and not path.is_dir()):
-            module.fail_json(msg=f"{path} is there and is no folder: move it away, nothing was changed.")
+            module.fail_json(msg=f"{path} is there and is no directory: move it away, nothing was changed.")
     if unsafe := unsafe_directory(root):
         module.fail_json(
             msg=f"{root}: other accounts can replace what is in {unsafe}, so root makes no directories there. "
@@ -97,7 +97,7 @@ def main() -> None:
             "users_shared_path."
         )
     changed = []
-    for group, path in folders.items():
+    for group, path in directories.items():
         if path.is_dir() and group in gids:
             listed = module.run_command(["getfacl", "--omit-header", "--absolute-names", str(path)])[1]
             if fits(path, group, gids[group], listed):
@@ -112,7 +112,7 @@ def main() -> None:
         path.chmod(MODE)
         listed = ",".join(sorted(rules(group)))
         module.run_command(["setfacl", "--modify", listed, str(path)], check_rc=True)
-    module.exit_json(changed=bool(changed), folders=changed)
+    module.exit_json(changed=bool(changed), directories=changed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Each person has one budget, for notebooks and SSH together, and the kernel enforces it."""
+"""Each user has one limit, for notebooks and SSH together, and the kernel enforces it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hub import Kernel, KernelDied, Person
+from expected import Expected
+from hub import HubUser, Kernel, KernelDied
 from shell import Shell
-from wishes import Wishes
 
 GROUPS = "print(open('/proc/self/cgroup').read())"
 EAT = "block = bytearray({0} * 2**20); print(len(block))"
@@ -51,20 +51,20 @@ CAP_SYS_RESOURCE = 24
 
 
 @pytest.fixture(scope="module")
-def kernel(person: Person, wishes: Wishes) -> Iterator[Kernel]:
-    """Give a kernel in the person's server."""
-    with person.kernel(wishes.kernels["python"]) as started:
+def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
+    """Give a kernel in the user's server."""
+    with hub_user.kernel(expected.kernels["python"]) as started:
         started.run("import subprocess")
         yield started
 
 
 def used(host: Any, slice_name: str) -> int:
-    """Give the memory that everything of the person holds, in bytes."""
+    """Give the memory that everything of the user holds, in bytes."""
     return int(host.check_output("systemctl show --property MemoryCurrent --value %s", slice_name))
 
 
-def expected(properties: dict[str, str], memory: int) -> dict[str, float]:
-    """Compute what systemd shows for a wished budget on a host with so much memory."""
+def expected_values(properties: dict[str, str], memory: int) -> dict[str, float]:
+    """Compute what systemd shows for a requested limit on a host with so much memory."""
     found = {"CPUQuotaPerSecUSec": math.inf, "MemoryMax": math.inf, "MemorySwapMax": math.inf}
     if "CPUQuota" in properties:
         found["CPUQuotaPerSecUSec"] = float(properties["CPUQuota"].rstrip("%")) / 100
@@ -77,7 +77,7 @@ def expected(properties: dict[str, str], memory: int) -> dict[str, float]:
 
 
 def amount(text: str, memory: int) -> float:
-    """Read a size as it is wished."""
+    """Read a size as it is requested."""
     if text.endswith("%"):
         return float(text[:-1]) / 100 * memory
     factors = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -93,17 +93,17 @@ def shown(value: str) -> float:
     return sum(float(part[1]) * spans.get(part[2], 1) for part in parts if part)
 
 
-def test_every_slice_has_the_wished_budget(host: Any, wishes: Wishes) -> None:
-    """What systemd holds for each person is what was wished for them."""
+def test_every_slice_has_the_requested_limits(host: Any, expected: Expected) -> None:
+    """What systemd holds for each user is what was requested for them."""
     memory = int(host.check_output("awk '/^MemTotal/ {print $2}' /proc/meminfo")) * 1024
-    for budget in wishes.budgets:
-        if budget["name"] not in wishes.present:
+    for limit in expected.limits:
+        if limit["name"] not in expected.present:
             continue
-        unit = f"user-{host.user(budget['name']).uid}.slice"
+        unit = f"user-{host.user(limit['name']).uid}.slice"
         lines = host.check_output("systemctl show %s", unit).splitlines()
         found = dict(line.partition("=")[::2] for line in lines)
-        for name, wanted in expected(budget["properties"], memory).items():
-            assert shown(found[name]) == pytest.approx(wanted, rel=0.01), (budget, name)
+        for name, wanted in expected_values(limit["properties"], memory).items():
+            assert shown(found[name]) == pytest.approx(wanted, rel=0.01), (limit, name)
 
 
 def test_notebook_and_ssh_share_one_slice(kernel: Kernel, ssh: Shell, slice_name: str) -> None:
@@ -126,22 +126,22 @@ def test_server_survives_the_logout(kernel: Kernel, ssh: Shell, host: Any, slice
 
 
 @pytest.fixture
-def victim(person: Person, wishes: Wishes) -> Iterator[Kernel]:
+def victim(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
     """Give a kernel that may die."""
-    with person.kernel(wishes.kernels["python"]) as started:
+    with hub_user.kernel(expected.kernels["python"]) as started:
         started.run("import subprocess")
         yield started
 
 
 def test_memory_limit_kills_in_a_notebook(victim: Kernel, host: Any, small: Any, slice_name: str) -> None:
-    """A cell that takes what the budget has left is fine; one that takes more loses its kernel."""
+    """A cell that takes what the limit has left is fine; one that takes more loses its kernel."""
     small(f"MemoryMax={used(host, slice_name) + 300 * MEGABYTE}")
     assert victim.run(EAT.format(150)).strip() == str(150 * MEGABYTE)
     with pytest.raises(KernelDied):
         victim.run(EAT.format(800))
 
 
-def test_memory_limit_kills_over_ssh(ssh: Shell, host: Any, person: Person, small: Any, slice_name: str) -> None:
+def test_memory_limit_kills_over_ssh(ssh: Shell, host: Any, hub_user: HubUser, small: Any, slice_name: str) -> None:
     """The same over SSH, where no spawner has a say."""
     small(f"MemoryMax={used(host, slice_name) + 300 * MEGABYTE}")
     assert ssh.python(EAT.format(100)).stdout.strip() == str(100 * MEGABYTE)
@@ -162,8 +162,8 @@ def test_memory_limit_counts_both_together(victim: Kernel, ssh: Shell, host: Any
     assert over_ssh in KILLED or not survived
 
 
-def test_task_limit_refuses_everywhere(kernel: Kernel, ssh: Shell, host: Any, small: Any, slice_name: str) -> None:
-    """A fork bomb is refused in a notebook, over SSH, and where both have a share; the host has tasks left."""
+def test_task_limit_rejects_everywhere(kernel: Kernel, ssh: Shell, host: Any, small: Any, slice_name: str) -> None:
+    """A fork bomb is rejected in a notebook, over SSH, and where both have a share; the host has tasks left."""
     assert kernel.run(FORK.format(60)).strip() == "all"
     tasks = int(host.check_output("systemctl show --property TasksCurrent --value %s", slice_name))
     small(f"TasksMax={tasks + 40}")
@@ -178,7 +178,7 @@ def test_task_limit_refuses_everywhere(kernel: Kernel, ssh: Shell, host: Any, sm
 
 
 def throttled(host: Any, slice_name: str) -> int:
-    """Give how often the kernel made the person's processes wait for the next period."""
+    """Give how often the kernel made the user's processes wait for the next period."""
     found = host.check_output("find -L /sys/fs/cgroup -maxdepth 4 -path '*/%s/cpu.stat' -exec cat {} +" % slice_name)  # noqa: UP031
     return max(int(line.split()[1]) for line in found.splitlines() if line.startswith("nr_throttled"))
 
@@ -204,5 +204,5 @@ def test_hub_and_proxy_are_the_last_to_be_killed(host: Any, service: str) -> Non
 
 
 def test_kernels_have_no_privilege_when_memory_ends(kernel: Kernel) -> None:
-    """People's processes do not inherit what protects the hub."""
+    """Users' processes do not inherit what protects the hub."""
     assert int(kernel.run("print(open('/proc/self/oom_score_adj').read())")) >= 0

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from conftest import World
-from hub import LoginRefused, Person
+from hub import HubUser, LoginRejected
 
 SHARED = "/srv/shared/class-2031"
 
@@ -24,11 +24,11 @@ def until(true: Callable[[], bool], seconds: float = 20) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def a_class(world: World) -> Iterator[None]:
-    """Let two people come, and one adopt an account that was there with an open home."""
+    """Let two users come, and one adopt an account that was there with an open home."""
     world.root("useradd --create-home --shell /bin/sh old; chmod 755 /home/old; echo work > /home/old/work")
     world.users = [world.account(name, groups=["class-2031"]) for name in ("eve", "frank")]
     world.users += [world.account("old"), world.account("hank")]
-    world.groups = {"class-2031": {"limits": {"tasks": 700, "memory": "3G"}, "shared_folder": True}}
+    world.groups = {"class-2031": {"limits": {"tasks": 700, "memory": "3G"}, "shared_directory": True}}
     world.sync()
     yield
     world.root(f"userdel -rf old; userdel -rf hank; userdel -rf eve; userdel -rf frank; rm -rf {SHARED}")
@@ -47,7 +47,7 @@ def test_adopted_home_is_closed_and_keeps_its_files(world: World) -> None:
 
 
 def test_members_share_what_any_of_them_makes(world: World) -> None:
-    """Files and folders, also Jupyter's checkpoints, whatever the umask; others stay out."""
+    """Files and directories, also Jupyter's checkpoints, whatever the umask; others stay out."""
     eve, frank, hank = (world.shell(name) for name in ("eve", "frank", "hank"))
     made = eve.run(
         f"umask 077; mkdir {SHARED}/.ipynb_checkpoints && echo 1 > {SHARED}/.ipynb_checkpoints/a && echo 1 > {SHARED}/b"
@@ -62,7 +62,7 @@ def test_members_share_what_any_of_them_makes(world: World) -> None:
 
 
 def test_changed_limit_holds_for_sessions_that_run(world: World) -> None:
-    """The slice takes the new budget at once, and nobody is logged out for it."""
+    """The slice takes the new limit at once, and nobody is logged out for it."""
     with world.shell("eve").start("cat") as session:
         assert until(lambda: world.root("pgrep -u eve cat").returncode == 0)
         slice_name = world.root("echo user-$(id -u eve).slice").stdout.split()[-1]
@@ -91,20 +91,20 @@ def test_links_in_a_home_lead_roots_pen_nowhere(world: World) -> None:
 ANOTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz82I3VnE8MeuUGAoOhFBakxbHz+0vgUHCdiTE1LjEP another@laptop"
 
 
-def token(person: Person) -> str:
+def token(hub_user: HubUser) -> str:
     """Let the hub give a token for programs."""
-    url = f"{person.base}/hub/api/users/{person.name}/tokens"
-    answer = person.web.post(url, headers=person._xsrf(), json={"note": "test"}, timeout=60)
+    url = f"{hub_user.base}/hub/api/users/{hub_user.name}/tokens"
+    answer = hub_user.web.post(url, headers=hub_user._xsrf(), json={"note": "test"}, timeout=60)
     answer.raise_for_status()
     return str(answer.json()["token"])
 
 
-def asks_with(person: Person, secret: str) -> int:
+def asks_with(hub_user: HubUser, secret: str) -> int:
     """Use a token and tell the status."""
-    web = person.web.__class__()
+    web = hub_user.web.__class__()
     web.verify, web.trust_env = False, False
     return int(
-        web.get(f"{person.base}/hub/api/user", headers={"Authorization": f"token {secret}"}, timeout=60).status_code
+        web.get(f"{hub_user.base}/hub/api/user", headers={"Authorization": f"token {secret}"}, timeout=60).status_code
     )
 
 
@@ -112,10 +112,10 @@ def asks_with(person: Person, secret: str) -> int:
 def test_who_leaves_is_out_at_once(world: World, how: str) -> None:
     """Sessions end, the server ends, cookies and tokens are dead, no login works; the home stays."""
     name = {"removed": "eve", "expired": "frank"}[how]
-    person = world.person(name)
-    person.start_server()
-    secret = token(person)
-    assert asks_with(person, secret) == 200
+    hub_user = world.hub_user(name)
+    hub_user.start_server()
+    secret = token(hub_user)
+    assert asks_with(hub_user, secret) == 200
     world.shell(name).run("echo kept > ~/work")
     with world.shell(name).start("cat") as session:
         assert until(lambda: world.root(f"pgrep -u {name} cat").returncode == 0)
@@ -126,21 +126,24 @@ def test_who_leaves_is_out_at_once(world: World, how: str) -> None:
         world.sync()
         assert session.wait(timeout=20) != 0
     assert world.root(f"pgrep -u {name}").returncode == 1
-    assert asks_with(person, secret) in (401, 403)
-    assert person.web.get(f"{person.base}/hub/api/user", timeout=60, allow_redirects=False).status_code in (302, 403)
-    page = person.web.get(f"{person.base}/user/{name}/api/contents", timeout=60, allow_redirects=False)
+    assert asks_with(hub_user, secret) in (401, 403)
+    assert hub_user.web.get(f"{hub_user.base}/hub/api/user", timeout=60, allow_redirects=False).status_code in (
+        302,
+        403,
+    )
+    page = hub_user.web.get(f"{hub_user.base}/user/{name}/api/contents", timeout=60, allow_redirects=False)
     assert page.status_code in (302, 403, 404, 424, 503)
-    with pytest.raises(LoginRefused):
-        world.person(name)
+    with pytest.raises(LoginRejected):
+        world.hub_user(name)
     assert world.shell(name).run("true").returncode == 255
     assert world.root(f"cat /home/{name}/work").stdout.split()[-1] == "kept"
     world.users = [*rest, before]
     world.sync()
     assert world.shell(name).run("cat ~/work").stdout.strip() == "kept"
-    assert isinstance(world.person(name), Person)
+    assert isinstance(world.hub_user(name), HubUser)
 
 
-def test_home_of_a_leaver_is_packed_away_where_that_is_wished(world: World) -> None:
+def test_home_of_a_leaver_is_packed_away_where_that_is_requested(world: World) -> None:
     """The archive is root's and whole; the home is gone, the account and its number stay."""
     world.shell("hank").run("mkdir -p ~/a && echo deep > ~/a/b && ln -s /etc/shadow ~/link")
     uid = world.root("id -u hank").stdout.split()[-1]
@@ -155,9 +158,9 @@ def test_home_of_a_leaver_is_packed_away_where_that_is_wished(world: World) -> N
 
 
 def test_class_comes_from_a_spreadsheet(world: World) -> None:
-    """A CSV file beside the inventory gives the accounts; a broken line is named, and nothing is changed."""
+    """A CSV file next to the inventory gives the accounts; a broken line is named, and nothing is changed."""
     public = world.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
-    path = world.folder / "class.csv"
+    path = world.directory / "class.csv"
     path.write_text(f"name;group;key\nivy;class-2031;{public}\n", encoding="utf-8")
     staff, listed = world.users, "{{ lookup('gpulab.core.class_list', '%s', others=staff) }}" % path  # noqa: UP031
     world.users = listed  # type: ignore[assignment]
@@ -175,25 +178,25 @@ def test_class_comes_from_a_spreadsheet(world: World) -> None:
 
 def test_work_goes_on_when_the_browser_is_closed(world: World) -> None:
     """A long cell runs on without anybody watching, and its result is there in the morning (of a short night)."""
-    person = world.person("frank")
-    person.start_server()
-    kernel = person.kernel("ml")
+    hub_user = world.hub_user("frank")
+    hub_user.start_server()
+    kernel = hub_user.kernel("ml")
     kernel.socket.send(
         kernel.message("import time, os; time.sleep(8); open(os.path.expanduser('~/morning'), 'w').write('done')")
     )
     time.sleep(1)
     kernel.socket.close()
     assert until(lambda: world.root("cat /home/frank/morning").stdout.strip().endswith("done"), 40)
-    later = world.person("frank")
+    later = world.hub_user("frank")
     later.start_server()  # it runs already: this lets the new browser in
     ids = [each["id"] for each in later.web.get(f"{later.base}/user/frank/api/kernels", timeout=60).json()]
     assert kernel.id in ids
     later.stop_server()
 
 
-def idle(person: Person, number: str) -> bool:
+def idle(hub_user: HubUser, number: str) -> bool:
     """Tell whether a kernel is gone, which only who is idle is."""
-    answer = person.web.get(f"{person.base}/user/{person.name}/api/kernels/{number}", timeout=60)
+    answer = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/api/kernels/{number}", timeout=60)
     return answer.status_code == 404
 
 
@@ -206,16 +209,16 @@ def test_silent_work_is_not_taken_for_idleness(world: World) -> None:
     done = world.lab.play(*converge, gpulab_idle={"kernel_minutes": 1, "server_minutes": 1})
     assert done.code == 0, done.output[-3000:]
     try:
-        person = world.person("frank")
-        person.start_server()
-        at_work, unused = person.kernel("ml"), person.kernel("ml")
+        hub_user = world.hub_user("frank")
+        hub_user.start_server()
+        at_work, unused = hub_user.kernel("ml"), hub_user.kernel("ml")
         at_work.socket.send(at_work.message("import time; time.sleep(150); open('silent-work', 'w').write('done')"))
         time.sleep(1)
         at_work.socket.close()
         unused.socket.close()
         begun = time.monotonic()
-        assert until(lambda: idle(person, unused.id), 130)
-        assert not idle(person, at_work.id)
+        assert until(lambda: idle(hub_user, unused.id), 130)
+        assert not idle(hub_user, at_work.id)
         assert until(lambda: world.root("cat /home/frank/silent-work").stdout.strip().endswith("done"), 180)
         assert time.monotonic() - begun > 120, "the cell did not outlast the clocks"
         assert world.root("systemctl is-active gpulab-server@$(id -u frank)").stdout.split()[-1] == "active"
@@ -225,41 +228,41 @@ def test_silent_work_is_not_taken_for_idleness(world: World) -> None:
         assert world.lab.play(*converge).code == 0
 
 
-def answers(person: Person) -> bool:
+def answers(hub_user: HubUser) -> bool:
     """Tell whether the hub is there again after a restart."""
-    return bool(person.web.get(f"{person.base}/hub/api/", timeout=60).status_code == 200)
+    return bool(hub_user.web.get(f"{hub_user.base}/hub/api/", timeout=60).status_code == 200)
 
 
 def test_host_without_room_says_so(world: World) -> None:
-    """A server that would do harm is not started, and the person reads why; afterwards it starts."""
-    person = world.person("frank")
-    person.stop_server()
+    """A server that would do harm is not started, and the user reads why; afterwards it starts."""
+    hub_user = world.hub_user("frank")
+    hub_user.stop_server()
     assert until(lambda: world.root("systemctl is-active gpulab-server@$(id -u frank)").returncode != 0)
-    own = "/etc/gpulab/jupyterhub/jupyterhub_config.d/people-test.py"
+    own = "/etc/gpulab/jupyterhub/jupyterhub_config.d/users-test.py"
     # The hub sees what is mounted when it starts.
     world.root("mount -t tmpfs -o size=1M small /var/lib/gpulab/servers && systemctl restart gpulab-hub")
     try:
-        assert until(lambda: answers(person), 60)
+        assert until(lambda: answers(hub_user), 60)
         with pytest.raises(RuntimeError, match=r"503.*disk is full \(/var/lib/gpulab/servers\): your server"):
-            person.start_server()
+            hub_user.start_server()
     finally:
         world.root("umount --lazy /var/lib/gpulab/servers")
     world.root(f"echo 'c.LabSpawner.least_memory = 2**60' > {own} && systemctl restart gpulab-hub")
     try:
-        assert until(lambda: answers(person), 60)
+        assert until(lambda: answers(hub_user), 60)
         with pytest.raises(RuntimeError, match=r"503.*This host is out of memory .* left\): try again"):
-            person.start_server()
+            hub_user.start_server()
     finally:
         world.root(f"rm {own} && systemctl restart gpulab-hub")
-    assert until(lambda: answers(person), 60)
-    person.start_server()
-    person.stop_server()
+    assert until(lambda: answers(hub_user), 60)
+    hub_user.start_server()
+    hub_user.stop_server()
 
 
 def test_files_in_memory_count(world: World) -> None:
-    """Who fills /dev/shm fills the own budget and loses what runs; nobody else does; afterwards all is well."""
-    person, neighbour = world.person("frank"), world.person("eve")
-    person.start_server()
+    """Who fills /dev/shm fills the own limit and loses what runs; nobody else does; afterwards all is well."""
+    hub_user, neighbour = world.hub_user("frank"), world.hub_user("eve")
+    hub_user.start_server()
     neighbour.start_server()
     slice_name = world.root("echo user-$(id -u frank).slice").stdout.split()[-1]
     world.root(f"systemctl set-property --runtime {slice_name} MemoryMax=500M")
@@ -273,26 +276,26 @@ def test_files_in_memory_count(world: World) -> None:
         world.root(f"rm -f /run/gpulab-users/*/shm/filler; rm -rf /run/systemd/system.control/{slice_name}.d")
         world.root("systemctl daemon-reload")
     assert until(lambda: world.shell("frank").run("echo in").stdout == "in\n", 30)
-    again = world.person("frank")
+    again = world.hub_user("frank")
     assert until(lambda: starts(again), 60)
     again.stop_server()
     neighbour.stop_server()
 
 
-def starts(person: Person) -> bool:
+def starts(hub_user: HubUser) -> bool:
     """Try to start a server; the hub may not have seen yet that the one before is gone."""
     try:
-        person.start_server(timeout=30)
+        hub_user.start_server(timeout=30)
     except (RuntimeError, TimeoutError):
         return False
-    with person.kernel("ml") as kernel:
+    with hub_user.kernel("ml") as kernel:
         return kernel.run("print(1)").strip() == "1"
 
 
 def test_full_home_keeps_nobody_out(world: World) -> None:
     """Somebody whose home takes nothing more logs in, gets a server, deletes, and can write again."""
-    person = world.person("frank")
-    person.stop_server()
+    hub_user = world.hub_user("frank")
+    hub_user.stop_server()
     assert until(lambda: world.root("systemctl is-active gpulab-server@$(id -u frank)").returncode != 0)
     small = "mount -t tmpfs -o size=2M,mode=700,uid=$(id -u frank) small /home/frank"
     world.root(f"mv /home/frank /home/frank.kept && mkdir /home/frank && {small}")
@@ -300,12 +303,12 @@ def test_full_home_keeps_nobody_out(world: World) -> None:
         world.root("runuser -u frank -- sh -c 'head -c 3M /dev/zero > ~/big'")
         assert world.root("runuser -u frank -- sh -c 'echo x > ~/more'").returncode != 0
         assert world.shell("frank").run("echo in").stdout == "in\n"
-        person.start_server()
-        url = f"{person.base}/user/frank/api/contents/big"
-        tokens = {cookie.path: cookie.value for cookie in person.web.cookies if cookie.name == "_xsrf"}
-        answer = person.web.delete(url, headers={"X-XSRFToken": str(tokens.get("/user/frank/"))}, timeout=60)
+        hub_user.start_server()
+        url = f"{hub_user.base}/user/frank/api/contents/big"
+        tokens = {cookie.path: cookie.value for cookie in hub_user.web.cookies if cookie.name == "_xsrf"}
+        answer = hub_user.web.delete(url, headers={"X-XSRFToken": str(tokens.get("/user/frank/"))}, timeout=60)
         assert answer.status_code == 204, answer.text
-        person.stop_server()
+        hub_user.stop_server()
     finally:
         until(lambda: world.root("umount /home/frank").returncode == 0)
         world.root("rmdir /home/frank && mv /home/frank.kept /home/frank")
@@ -324,7 +327,7 @@ def test_key_that_is_not_a_key_changes_nothing(world: World) -> None:
 
 
 def test_openssl_made_the_word(world: World) -> None:
-    """The hash that logs people in here is one that docs/users.md tells how to make."""
+    """The hash that logs users in here is one that docs/users.md tells how to make."""
     argv = ["openssl", "passwd", "-6", "-salt", world.secret.split("$")[2], "-stdin"]
     found = subprocess.run(argv, input="a-word-for-the-test", capture_output=True, text=True, check=True)
     assert found.stdout.strip() == world.secret

@@ -1,14 +1,14 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters that judge wishes; each is documented in the .yml file beside this one."""
+"""Filters that judge settings; each is documented in the .yml file next to this one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.plugin_utils.budgets import user_budgets
-from ansible_collections.gpulab.core.plugins.plugin_utils.wishes import hub_problems, user_problems
+from ansible_collections.gpulab.core.plugins.plugin_utils.site_variables import hub_problems, user_problems
+from ansible_collections.gpulab.core.plugins.plugin_utils.user_limits import user_limits
 
 
 class FilterModule:
@@ -18,6 +18,6 @@ class FilterModule:
         """Give the filters by name."""
         return {
             "hub_problems": hub_problems,
-            "user_budgets": user_budgets,
+            "user_limits": user_limits,
             "user_problems": user_problems,
         }
