@@ -50,7 +50,7 @@ def refused(outcome: Outcome, *words: str) -> None:
             ["limits.disk", "knows no quotas", "setting none"],
         ),
         (
-            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/rejections/class.csv') }}"},
+            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/refusals/class.csv') }}"},
             ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
         ),
         ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),

@@ -60,7 +60,7 @@ def door(request: pytest.FixtureRequest, world: World) -> Iterator[Door]:
     if request.param == "ssh":
         yield lambda command: world.shell("mallory").run(f"sh -c {shlex.quote(command)} 2>&1 </dev/null").stdout
         return
-    hub_user = world.user("mallory")
+    hub_user = world.hub_user("mallory")
     hub_user.start_server()
     with hub_user.kernel("ml") as kernel:
         yield lambda command: kernel.run(RUN.format(command=command))

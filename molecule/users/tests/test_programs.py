@@ -23,7 +23,7 @@ def victor(world: World) -> Iterator[HubUser]:
     """Give a user whose server runs."""
     world.users, world.groups = [world.account(NAME)], {}
     world.sync()
-    found = world.user(NAME)
+    found = world.hub_user(NAME)
     found.start_server()
     yield found
     world.root(f"systemctl stop gpulab-server@$(id -u {NAME})")

@@ -133,7 +133,7 @@ def test_wrong_passwords_close_an_address_out_and_lock_no_account(world: World) 
         assert until(lambda: not reachable(world), 20)
         assert reachable(world, CLASS)
         assert world.shell("grace").run("echo in").stdout == "in\n"
-        assert world.user("grace").name == "grace"
+        assert world.hub_user("grace").name == "grace"
         assert world.root("passwd --status grace").stdout.split()[1] == "P"
         assert until(lambda: reachable(world), 120)
         output, _ = session.communicate("still here\n", timeout=20)
