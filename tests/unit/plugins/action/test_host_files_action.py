@@ -7,6 +7,7 @@ import grp
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ def play(directory: Path, entry: dict[str, Any]) -> subprocess.CompletedProcess[
     owner = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
     task = {"name": "Install a file", "gpulab.core.host_files": {"files": [{**owner, "mode": "0644", **entry}]}}
     (directory / "roles/demo/tasks/main.yml").write_text(json.dumps([task]))
-    site = {"hosts": "localhost", "gather_facts": False, "vars": {"demo_port": 22}, "roles": ["demo"]}
+    (directory / "ansible.cfg").write_text("[defaults]\n")
+    site = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"demo_port": 22, "ansible_python_interpreter": sys.executable},
+        "roles": ["demo"],
+    }
     (directory / "site.yml").write_text(json.dumps([site]))
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-        "ANSIBLE_CONFIG": "/dev/null",
+        "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_NOCOLOR": "1",
     }
     argv = ["ansible-playbook", "--connection", "local", "--inventory", "localhost,", "site.yml"]
