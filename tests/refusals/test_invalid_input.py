@@ -70,7 +70,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented"]),
         (
             {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
-            ["gpulab_sources.pip.index_url: http://127.0.0.1:9/simple cannot be used from the host"],
+            ["sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple cannot be used from the host"],
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
