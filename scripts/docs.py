@@ -101,9 +101,11 @@ class Compatibility:
 
     def __init__(self) -> None:
         sys.path.insert(0, str(ROOT / "collections"))
-        from ansible_collections.gpulab.core.plugins.module_utils import framework_profiles, gpu_models
+        from ansible_collections.gpulab.core.plugins.module_utils import framework_profiles
+        from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import MODELS
+        from ansible_collections.gpulab.core.plugins.module_utils.gpu.versions import numbers
 
-        self.profiles, self.models, self.numbers = framework_profiles, gpu_models.MODELS, gpu_models.numbers
+        self.profiles, self.models, self.numbers = framework_profiles, MODELS, numbers
 
     def versions(self, profile: str, package: str) -> str:
         """Give the versions of a package in a profile's locks: one, or the oldest and the newest Python's."""

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS, numbers
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import MODELS
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.versions import numbers
 
 CUDA_DRIVERS = {12: "525.60.13", 13: "580"}
 """The least driver of a CUDA version (NVIDIA: CUDA compatibility, minor version compatibility)."""

@@ -1,10 +1,10 @@
-/* A library that answers as NVML does on a host with GPUs that are not there, so that programs which manage GPUs can be
- * tried without one. Every name that it gives contains (MOCK). It computes nothing, and no test of computing accepts it.
+/* A mock of NVML for programs that manage GPUs, on hosts without a GPU. All names that it returns contain (MOCK). It computes
+ * nothing, and no test of computing accepts it.
  *
- * Functions that this file does not write are in stubs.h: they say "not supported". `build.py` makes it from the names that
- * the program at hand asks for.
+ * Functions that this file does not define are in stubs.h and return "not supported". `build.py` writes stubs.h from the
+ * names that the program loads.
  *
- * GPULAB_MOCK_GPUS: how many GPUs there are (2); GPULAB_MOCK_MODEL: what they are called (NVIDIA A100).
+ * GPULAB_MOCK_GPUS: number of GPUs (2); GPULAB_MOCK_MODEL: their name (NVIDIA A100).
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.gpulab.core.plugins.module_utils import framework_profiles as profiles
-from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import MODELS
 
 NEW, OLD = "580.95.05", "535.183.01"
 SPLIT = ["tensorflow-cu12", "torch-cu13"]
