@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 INVENTORY = "molecule/inventory"
 PROFILE = {
     "ANSIBLE_CALLBACKS_ENABLED": "gpulab.core.progress,ansible.posix.profile_tasks",

@@ -2,7 +2,7 @@
 """Compare the inventory plugin gpulab.core.gcp with google.cloud.gcp_compute on this machine, in one run.
 
 Both read the same local service over TLS, in turn; what counts are the ratios, not the times. Needs
-`scripts/bootstrap --test`. Usage: .venv/bin/python bench/inventory.py [--sizes 100,1000,10000] [--repeat 3]
+`scripts/bootstrap --test`. Usage: .venv/bin/python -m bench.inventory [--sizes 100,1000,10000] [--repeat 3]
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import filter_loader, test_loader
+
 from ansible_collections.gpulab.core.plugins.plugin_utils import payloads
 
 

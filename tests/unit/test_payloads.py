@@ -12,6 +12,7 @@ from ansible.executor import module_common
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import module_loader
 from ansible.template import Templar
+
 from ansible_collections.gpulab.core.plugins.plugin_utils import payloads
 
 PING = "ansible.builtin.ping"

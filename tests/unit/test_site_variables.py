@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.gpulab.core.plugins.action.check_variables import wrong_types
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
 

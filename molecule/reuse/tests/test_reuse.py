@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.paths import ROOT
+
 GROUPS = {
     "chemistry": {"ada", "marie"},
     "chemistry-admins": {"ada"},
