@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 
 from tests.support.paths import ROOT
+from tests.support.processes import run
 
 INVENTORY = "molecule/inventory"
 PROFILE = {
@@ -31,7 +31,7 @@ class Hosts:
         argv = [program, "--inventory", INVENTORY, *arguments]
         environment = {**os.environ, **PROFILE, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         begun = time.monotonic()
-        done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        done = run(argv, cwd=ROOT, env=environment, timeout=3600)
         if done.returncode:
             sys.exit(f"bench: {' '.join(argv)} failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         return time.monotonic() - begun, done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from tests.support.expected import Expected, password, read
 from tests.support.hub import HubUser, tunnel
 from tests.support.paths import ROOT
+from tests.support.processes import run
 from tests.support.shell import Shell, admitted
 
 
@@ -45,7 +45,7 @@ def expected_states(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     if hosts := request.config.getoption("--hosts"):
         argv += ["--limit", ",".join(urlsplit(each).netloc for each in hosts.split(","))]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = run(argv, cwd=ROOT, env=environment, timeout=300)
     assert done.returncode == 0, f"playbooks/expected_state.yml failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     return read(directory)
 
@@ -151,7 +151,7 @@ def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str,
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a key pair that only this run has."""
     path = tmp_path_factory.mktemp("ssh") / "id"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", str(path)], check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", str(path)], check=True, timeout=60)
     return path
 
 

@@ -104,7 +104,7 @@ def main() -> None:
     for thread in running:
         thread.start()
     for thread in running:
-        thread.join()
+        thread.join(timeout=task["seconds"] + 180)
     print(json.dumps({"wrong": found, "logins": logins}))  # noqa: T201
 
 

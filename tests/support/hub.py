@@ -17,6 +17,8 @@ from typing import Any
 import requests
 import websocket
 
+from tests.support.processes import started
+
 
 class LoginRejected(Exception):
     """The hub did not let the user in."""
@@ -51,16 +53,14 @@ def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]
     ]
     argv += ["-i", connection["key"]] if connection["key"] else []
     target = f"{connection['user']}@{connection['address']}" if connection["user"] else connection["address"]
-    with subprocess.Popen([*argv, target], stdin=subprocess.DEVNULL) as process:
-        try:
-            until = time.monotonic() + 20
-            while not answers(local):
-                if process.poll() is not None or time.monotonic() > until:
-                    raise ConnectionError(f"no SSH tunnel to {target} (ssh ended with {process.poll()})")
-                time.sleep(0.1)
-            yield local
-        finally:
-            process.terminate()
+    # OpenSSH 9.2 can lose a SIGTERM that arrives just before it polls, so the end of the block kills it if need be.
+    with started([*argv, target], stdin=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 20
+        while not answers(local):
+            if process.poll() is not None or time.monotonic() > until:
+                raise ConnectionError(f"no SSH tunnel to {target} (ssh ended with {process.poll()})")
+            time.sleep(0.1)
+        yield local
 
 
 def answers(port: int) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tests.support.paths import ROOT
+from tests.support.processes import run
 
 LOCAL = "molecule/inventory"
 """The inventory of local hosts, which tests may make and remove."""
@@ -39,13 +40,13 @@ class Lab:
     def __init__(self, inventory: str, host: str) -> None:
         self.inventory, self.host = inventory, host
 
-    def ansible(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of Ansible's programs on the inventory."""
+    def ansible(self, program: str, *arguments: str, timeout: float = 2700) -> subprocess.CompletedProcess[str]:
+        """Run one of Ansible's programs on the inventory; it has `timeout` seconds."""
         argv = [program, "--inventory", self.inventory, *arguments]
         # Under molecule, colours are forced; what is printed is compared here.
         plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
         environment = {**os.environ, **plain, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-        return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return run(argv, cwd=ROOT, env=environment, timeout=timeout)
 
     def play(self, playbook: str, *options: str, **variables: Any) -> Outcome:
         """Run a playbook with these settings on top."""
@@ -74,7 +75,7 @@ class Lab:
             *(f"--hosts=ansible://{self.host}", f"--ansible-inventory={self.inventory}"),
             *("--passwords", "build/passwords/inventory"),
         ]
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = run(argv, cwd=ROOT, timeout=1800)
         (ROOT / "build" / f"verify-{self.host}.txt").write_text(done.stdout, encoding="utf-8")
         assert done.returncode == 0, done.stdout[-6000:]
         return done.stdout.splitlines()[-1]
@@ -82,9 +83,9 @@ class Lab:
     def within(self, *argv: str) -> str:
         """Run a program in the local host's namespaces from this machine: it needs no network."""
         inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", f"gpulab-{self.host}"]
-        pid = subprocess.run([*SUDO, *inspect], check=True, capture_output=True, text=True).stdout.strip()
+        pid = run([*SUDO, *inspect], check=True, timeout=60).stdout.strip()
         command = [*SUDO, "nsenter", "--target", pid, "--all", *argv]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return run(command, check=True, timeout=300).stdout
 
 
 SomeLab = TypeVar("SomeLab", bound=Lab)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import requests
 
 from ansible_collections.gpulab.core.plugins.plugin_utils.controller_sources import controller_sources
 from tests.support.lab import Lab
+from tests.support.processes import run
 
 PIP_INDEX = """
 import ensurepip, glob, os, sys
@@ -67,7 +67,7 @@ class Upstream:
 
 def printed(argv: list[str]) -> str:
     """Run a program and give the last line that it printed."""
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()[-1]
+    return run(argv, check=True, timeout=120).stdout.split()[-1]
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.expected import Expected
+from tests.support.processes import Child, run
 
 FOLDER = "/etc/ssh/authorized_keys.d"
 
@@ -25,16 +26,16 @@ class Shell:
 
     def run(self, command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Log in, run a command as sshd hands it to the login shell, and log out."""
-        return subprocess.run([*self.argv, command], capture_output=True, text=True, timeout=timeout, check=False)
+        return run([*self.argv, command], timeout=timeout)
 
     def python(self, code: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Log in and run a program of the host's own Python."""
         return self.run(f"/usr/bin/python3 -c {shlex.quote(code)}", timeout)
 
-    def start(self, command: str) -> subprocess.Popen[str]:
+    def start(self, command: str) -> Child:
         """Log in and leave a command running; its standard input stays open until the caller closes it."""
         pipe = subprocess.PIPE
-        return subprocess.Popen([*self.argv, command], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        return Child([*self.argv, command], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
 
 
 @contextmanager

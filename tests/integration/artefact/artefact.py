@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.support import processes
 from tests.support.paths import ROOT
 
 HOST = "reuse"
@@ -35,7 +35,7 @@ def run(directory: Path, *argv: str) -> str:
     """Run a program in a directory, without any of this session's Ansible settings; give what it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
     environment["ANSIBLE_NOCOLOR"] = "1"
-    done = subprocess.run(argv, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    done = processes.run(argv, cwd=directory, env=environment, timeout=900)
     assert done.returncode == 0, f"{' '.join(argv)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
 

@@ -80,7 +80,7 @@ def package(
     architecture = control["Architecture"]
     archive = pool / f"{name}_{version}_{architecture}.deb"
     command = ["dpkg-deb", "--build", "--root-owner-group", str(tree), str(archive)]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
 
 
 def driver(pool: Path, version: str) -> None:
@@ -128,8 +128,10 @@ def keyring(pool: Path, home: Path) -> str:
     home.mkdir(mode=0o700)
     batch = ["gpg", "--batch", "--quiet", "--passphrase", ""]
     user = "gpulab tests <tests@gpulab.invalid>"
-    subprocess.run([*batch, "--quick-generate-key", user, "rsa3072", "sign", "1d"], check=True, env=environment)
-    public = subprocess.run(["gpg", "--export"], check=True, env=environment, capture_output=True).stdout
+    subprocess.run(
+        [*batch, "--quick-generate-key", user, "rsa3072", "sign", "1d"], check=True, timeout=120, env=environment
+    )
+    public = subprocess.run(["gpg", "--export"], check=True, timeout=120, env=environment, capture_output=True).stdout
     files = {"usr/share/keyrings/cuda-archive-keyring.gpg": public.decode("latin-1")}
     package(pool, "cuda-keyring", "1.1-1", files=files)
     return hashlib.sha256((pool / "cuda-keyring_1.1-1_all.deb").read_bytes()).hexdigest()
@@ -150,7 +152,7 @@ def build(directory: Path, system: str) -> Repository:
     entries = []
     for archive in sorted(pool.glob("*.deb")):
         control = subprocess.run(
-            ["dpkg-deb", "--field", str(archive)], check=True, capture_output=True, text=True
+            ["dpkg-deb", "--field", str(archive)], check=True, timeout=120, capture_output=True, text=True
         ).stdout
         data = archive.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
@@ -158,15 +160,16 @@ def build(directory: Path, system: str) -> Repository:
     listing = "\n".join(entries)
     (pool / "Packages").write_text(listing)
     digest = hashlib.sha256(listing.encode()).hexdigest()
-    date = subprocess.run(["date", "-Ru"], check=True, capture_output=True, text=True).stdout
+    date = subprocess.run(["date", "-Ru"], check=True, timeout=120, capture_output=True, text=True).stdout
     release = f"Origin: NVIDIA\nLabel: NVIDIA CUDA\nDate: {date}Architectures: amd64\n"
     release += f"SHA256:\n {digest} {len(listing.encode())} Packages\n"
     (pool / "Release").write_text(release)
     subprocess.run(
         ["gpg", "--batch", "--yes", "--clearsign", "--output", str(pool / "InRelease"), str(pool / "Release")],
         check=True,
+        timeout=120,
         capture_output=True,
         env={**os.environ, "GNUPGHOME": str(home)},
     )
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, capture_output=True)
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, timeout=120, capture_output=True)
     return Repository(directory / "repos", sha256)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -17,31 +18,34 @@ import pytest
 from tests.support.lab import Lab
 from tests.support.mirror import Mirror
 from tests.support.paths import ROOT
+from tests.support.processes import Child, started
 
-Cut = Callable[[Lab, "subprocess.Popen[str]"], None]
+LIMIT = 1800.0
+"""Seconds after which a converge is killed that should have been cut off long before."""
+Cut = Callable[[Lab, Child], None]
 
 
-def stop(lab: Lab, run: subprocess.Popen[str]) -> None:
+def stop(lab: Lab, run: Child) -> None:
     """Press Ctrl-C."""
     os.killpg(run.pid, signal.SIGINT)
 
 
-def kill(lab: Lab, run: subprocess.Popen[str]) -> None:
+def kill(lab: Lab, run: Child) -> None:
     """Kill the controller's processes at once: nothing is cleaned up."""
     os.killpg(run.pid, signal.SIGKILL)
 
 
-def kill_dpkg(lab: Lab, run: subprocess.Popen[str]) -> None:
+def kill_dpkg(lab: Lab, run: Child) -> None:
     """Kill the package manager on the host while it works."""
     lab.shell("for i in $(seq 300); do pkill -KILL --exact dpkg && exit 0; sleep 0.1; done; exit 1")
 
 
-def unplug(lab: Lab, run: subprocess.Popen[str]) -> None:
+def unplug(lab: Lab, run: Child) -> None:
     """Take the host off the network."""
     lab.within("ip", "link", "set", "eth0", "down")
 
 
-def restart(lab: Lab, run: subprocess.Popen[str]) -> None:
+def restart(lab: Lab, run: Child) -> None:
     """Restart the host."""
     lab.ansible("ansible", lab.host, "-m", "ansible.builtin.shell", "-a", "systemctl reboot")
 
@@ -51,16 +55,11 @@ def cut_off(lab: Lab, task: str, seconds: float, cut: Cut) -> tuple[int, str]:
     argv = ["ansible-playbook", "--inventory", lab.inventory, "site.yml", "--limit", lab.host]
     environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     printed = ""
-    with subprocess.Popen(
-        argv,
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as run:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with started(argv, cwd=ROOT, env=environment, start_new_session=True, **pipes) as run:
         assert run.stdout is not None
+        guard = threading.Timer(LIMIT, kill, (lab, run))
+        guard.start()
         for line in run.stdout:
             printed += line
             if line.startswith("TASK") and task in line:
@@ -74,6 +73,8 @@ def cut_off(lab: Lab, task: str, seconds: float, cut: Cut) -> tuple[int, str]:
         else:
             pytest.fail(f"the run ended before the task {task!r}:\n{printed[-3000:]}")
         printed += run.stdout.read()
+        guard.cancel()
+        run.wait(timeout=60)
     return run.returncode, printed
 
 
@@ -81,7 +82,7 @@ def wait_for(lab: Lab) -> None:
     """Wait until the host can be reached and has booted."""
     for _ in range(60):
         done = lab.ansible(
-            "ansible", lab.host, "-m", "ansible.builtin.command", "-a", "systemctl is-system-running --wait"
+            "ansible", lab.host, "-m", "ansible.builtin.command", "-a", "timeout 60 systemctl is-system-running --wait"
         )
         if "running" in done.stdout:
             return
@@ -102,7 +103,8 @@ def test_mirror_is_out_of_order(lab: Lab, mirror: Mirror, part: str, words: str,
     """An error instead of a package, or half of one: the message says which source to look at."""
     if part == "configurable-http-proxy":
         # Downloads go on in the background when a run fails: an earlier one may have brought it already.
-        lab.shell("while pgrep -f [a]sync_wrapper; do sleep 1; done; rm -rf /opt/gpulab/hub /var/cache/gpulab/npm")
+        wait = "timeout 600 sh -c 'while pgrep -f [a]sync_wrapper; do sleep 1; done'"
+        lab.shell(f"{wait} && rm -rf /opt/gpulab/hub /var/cache/gpulab/npm")
     with mirror.failing(part, how):
         outcome = lab.converge(gpulab_sources=mirror.sources)
     assert outcome.code != 0

@@ -184,7 +184,12 @@ def test_machine_account(cloud: FakeCloud, inventory: Inventory, kind: str) -> N
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_INVENTORY_ENABLED": "auto",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", MACHINE, str(path)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", MACHINE, str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.stdout.strip() == "20 {'lab-00'}", done.stderr
     assert sum(path.endswith("/token") for path in cloud.paths()) == 1

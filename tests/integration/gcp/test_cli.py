@@ -43,7 +43,9 @@ def _run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     own.write_text("[inventory]\nany_unparsed_is_failed = True\n")
     clean["ANSIBLE_CONFIG"] = str(own)
     clean |= {"COLUMNS": "500", **environment}
-    return subprocess.run([tool, *command[1:]], cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [tool, *command[1:]], cwd=ROOT, env=clean, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.fixture

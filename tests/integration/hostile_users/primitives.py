@@ -269,7 +269,7 @@ def shell(command: str, **names: str) -> str:
     """Run a line of shell and return all that it printed."""
     runtime = {**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}"}
     argv = ["timeout", "8", "sh", "-c", command.format(**names)]
-    done = subprocess.run(argv, env=runtime, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = subprocess.run(argv, env=runtime, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     return (done.stdout + done.stderr).decode(errors="replace")
 
 

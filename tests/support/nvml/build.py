@@ -27,7 +27,7 @@ def build(program: Path, directory: Path) -> int:
     (directory / "stubs.h").write_text("".join(f"STUB({name})\n" for name in stubs), encoding="utf-8")
     library = directory / "libnvidia-ml.so.1"
     argv = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-I", str(directory), "-o", str(library), str(SOURCE)]
-    subprocess.run(argv, check=True)
+    subprocess.run(argv, check=True, timeout=120)
     return len(stubs)
 
 

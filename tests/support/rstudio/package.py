@@ -44,7 +44,7 @@ def build(target: Path) -> str:
                 path.chmod(0o755)
         environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
         argv = ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), f"{directory}/made.deb"]
-        subprocess.run(argv, env=environment, check=True, capture_output=True)
+        subprocess.run(argv, env=environment, check=True, capture_output=True, timeout=120)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(f"{directory}/made.deb", target)
     return hashlib.sha256(target.read_bytes()).hexdigest()

@@ -123,7 +123,7 @@ class Session:
     def environment(self) -> dict[str, str]:
         """Give what rserver hands on."""
         which = self.settings["rsession-which-r"] or "R"
-        home = subprocess.run([which, "RHOME"], check=True, capture_output=True, text=True).stdout.strip()
+        home = subprocess.run([which, "RHOME"], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
         own = {"USER": self.user.pw_name, "LOGNAME": self.user.pw_name, "HOME": self.user.pw_dir}
         own |= {"R_HOME": home, "RS_SESSION_TMP_DIR": str(self.socket.parent), "RSTUDIO_DEFAULT_R_VERSION_HOME": home}
         own |= {"LD_LIBRARY_PATH": f"{home}/lib"}

@@ -23,7 +23,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Run R."""
         code = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["params"][0]
         argv = [f"{os.environ['R_HOME']}/bin/R", "--slave", "--no-save", "-e", code]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
         text = json.dumps({"result": done.stdout, "stderr": done.stderr}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
