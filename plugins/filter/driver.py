@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.facts import HostFacts
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.options import DriverOptions
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.plan import driver_plan

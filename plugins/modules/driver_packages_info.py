@@ -167,6 +167,7 @@ import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.driver.dependencies import installed_dependencies, required_by
 from ansible_collections.gpulab.core.plugins.module_utils.driver.sources import missing_sources, source_entries
 from ansible_collections.gpulab.core.plugins.module_utils.driver.versions import choose_version, transaction

@@ -229,6 +229,7 @@ import subprocess
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.host import read_host
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.reboot import reboot_reasons
 

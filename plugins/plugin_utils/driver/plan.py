@@ -115,8 +115,8 @@ def _existing_driver(plan: DriverPlan, host: HostFacts, options: DriverOptions) 
         if kind in ("runfile", "injected", "cloud_image") and not ours:
             return _with_problem(
                 plan,
-                f"driver {version} was not installed from packages ({kind}), and {SOURCE} {options.source} would install a "
-                "second one: remove the first, or choose preinstalled",
+                f"driver {version} was not installed from packages ({kind}), and {SOURCE} {options.source} would add "
+                "a second one: remove the first, or choose preinstalled",
             )
         return None
     if kind == "none" or (ours and options.source == "auto") or not version:

@@ -62,8 +62,8 @@ def loadable_offers(host: HostFacts, options: DriverOptions, suitable: Sequence[
     if options.secure_boot == "own_key":
         return list(suitable), ""
     return [], (
-        f"Secure Boot is on, and the module would be built on the host: set {SECURE_BOOT} to own_key (this creates a key, "
-        "which you enrol once at the host's console), or turn Secure Boot off in the firmware"
+        f"Secure Boot is on, and the module would be built on the host: set {SECURE_BOOT} to own_key (this creates a "
+        "key, which you enrol once at the host's console), or turn Secure Boot off in the firmware"
     )
 
 

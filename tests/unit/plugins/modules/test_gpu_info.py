@@ -11,8 +11,8 @@ from unittest.mock import patch
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.gpulab.core.plugins.modules import gpu_info
 
+from ansible_collections.gpulab.core.plugins.modules import gpu_info
 from tests.unit.plugins.modules.recorded_gpu_hosts import HOSTS, write_host
 
 Read = Callable[..., dict[str, Any]]

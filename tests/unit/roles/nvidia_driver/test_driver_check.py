@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-TEMPLATE = Path(__file__).resolve().parents[4] / "roles" / "nvidia_driver" / "templates" / "driver-check.j2"
+from tests.support.paths import ROOT
+
+TEMPLATE = ROOT / "roles" / "nvidia_driver" / "templates" / "driver-check.j2"
 KERNEL = "6.1.0-56-amd64"
 LIBRARY = "usr/lib/x86_64-linux-gnu/nvidia/current/libnvidia-ml.so"
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (dvs-builder)\n"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[4]
+from tests.support.paths import ROOT
+
 ROLE = ROOT / "roles" / "nvidia_driver"
 DOCS = ROOT / "docs" / "driver.md"
 PLAY = """

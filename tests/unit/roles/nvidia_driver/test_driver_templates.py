@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
-ROLE = Path(__file__).resolve().parents[4] / "roles" / "nvidia_driver"
+from tests.support.paths import ROOT
+
+ROLE = ROOT / "roles" / "nvidia_driver"
 NAMES = ["libcuda1", "nvidia-smi"]
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[4]
+from tests.support.paths import ROOT
+
 KERNEL = "6.12.117-amd64"
 PLAY = """
 - hosts: all

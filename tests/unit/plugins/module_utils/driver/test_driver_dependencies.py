@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.driver.dependencies import required_by
 
 REMOVE = ["nvidia-kernel-dkms", "dkms", "gcc", "gcc-12", "make", "libcuda1"]

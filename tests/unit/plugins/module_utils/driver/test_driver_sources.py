@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.driver.sources import (
     missing_sources,
     signed_by,

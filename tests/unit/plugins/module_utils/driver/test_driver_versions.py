@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.driver.versions import choose_version, transaction
 
 VENDOR = "https://vendor.example/repos"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.cuda import driver_supports_cuda
 
 

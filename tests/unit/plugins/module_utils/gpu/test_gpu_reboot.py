@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gpulab.core.plugins.module_utils.gpu.reboot import reboot_reasons
 
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.reboot import reboot_reasons
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import INSTALLED, KERNEL, host
 
 

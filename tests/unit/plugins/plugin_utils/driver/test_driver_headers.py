@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.gpulab.core.plugins.plugin_utils.driver.headers import kernel_flavour
 
+from ansible_collections.gpulab.core.plugins.plugin_utils.driver.headers import kernel_flavour
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import plan
 
 

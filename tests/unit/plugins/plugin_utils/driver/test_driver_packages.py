@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.packages import DRIVER_GLOBS, DRIVER_NAMES
 
 

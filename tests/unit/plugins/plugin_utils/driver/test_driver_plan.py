@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.options import DriverOptions
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.plan import driver_plan
-
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import INSTALLED, KERNEL, host, plan
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.gpulab.core.plugins.module_utils.gpu import models
 
+from ansible_collections.gpulab.core.plugins.module_utils.gpu import models
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import FAMILY, SYSTEMS, plan
 
 PROPRIETARY_580 = ("nvidia_repo", 580, "proprietary")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.gpulab.core.plugins.module_utils.gpu import models
 
+from ansible_collections.gpulab.core.plugins.module_utils.gpu import models
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import plan
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.options import DriverOptions
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.plan import driver_plan
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.table import plan_lines
-
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import host
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.facts import HostFacts
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.verification import driver_problems
-
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import INSTALLED, KERNEL, MODULE, host
 
 
