@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: driver_packages_info
 author: The gpulab team (@gpulab)
 version_added: 0.1.0
-short_description: Read what apt and dpkg know about the packages of a driver
+short_description: Read the packages of a driver from apt and dpkg
 description:
   - Reads apt's sources and cache and dpkg's record with python-apt. Internal to the role C(nvidia_driver).
   - Changes nothing, and does the same in check mode.

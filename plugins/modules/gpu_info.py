@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 gpus:
-  description: The GPUs. Keys after C(model) are there only for models of the collection's table.
+  description: The GPUs. Only models of the collection's table have the keys after C(model).
   type: list
   elements: dict
   returned: always

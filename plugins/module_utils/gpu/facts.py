@@ -16,7 +16,7 @@ class GpuAddress(TypedDict):
 
 
 class Gpu(GpuAddress, total=False):
-    """A GPU; the further keys are there only for models of the table."""
+    """A GPU; only models of the table have the further keys."""
 
     architecture: str
     compute_capability: str

@@ -210,7 +210,7 @@ def _offered(plan: DriverPlan, host: HostFacts, options: DriverOptions, offer: O
 
 
 def _notes(host: HostFacts, offer: Offer) -> Sequence[str]:
-    """Return what an administrator must do or should know about an offer."""
+    """Return the notes for an administrator about an offer."""
     notes = []
     if host["fabric"] == "rack":
         notes.append("the GPUs are connected by a switch outside the host: set up nvidia-imex yourself")
