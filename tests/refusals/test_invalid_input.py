@@ -32,6 +32,14 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_user": []}, ["gpulab_user is not a variable", "gpulab_users"]),
         ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
         ({"gpulab_gpu_sharing": "exclusive"}, ["gpulab_gpu_sharing", "not implemented"]),
+        ({"users_leavers_home": "zip"}, ["users_leavers_home", "keep, archive"]),
+        ({"jupyterhub_port": "https"}, ["jupyterhub_port", "int"]),
+        ({"jupyterhub_idle": {"kernel_minuts": 5}}, ["kernel_minuts", "kernel_minutes"]),
+        ({"frameworks_profiles": "cpu,torch"}, ["frameworks_profiles"]),
+        ({"nvidia_driver_state": "latest"}, ["nvidia_driver_state", "present, absent"]),
+        ({"r_tensorflow_tarballs": [{"name": "x"}]}, ["r_tensorflow_tarballs", "sha256"]),
+        ({"sources_pip": {"index": "x"}}, ["sources_pip", "index_url"]),
+        ({"users_session_walls": True}, ["write users_session_isolation_enabled"]),
         ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
         ({"gpulab_users": [{"name": "Ada Lovelace"}]}, ["'Ada Lovelace'", "small letter"]),
         ({"gpulab_users": [KEY_LESS]}, ["plain-text passwords are not accepted", "openssl passwd -6"]),
@@ -70,7 +78,9 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented"]),
         (
             {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
-            ["sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple cannot be used from the host"],
+            [
+                "sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple cannot be used"
+            ],
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -112,7 +122,7 @@ def foreign_kernel(lab: Lab) -> Iterator[str]:
 
 def test_somebody_elses_kernel_is_rejected_by_name(lab: Lab, foreign_kernel: str) -> None:
     """A lab server often has an R kernel there already: it is not overwritten."""
-    refused(lab.converge(), f"{foreign_kernel} is there and is not gpulab's", "move it away")
+    refused(lab.converge(), f"{foreign_kernel} exists and was not written by gpulab", "move it away")
 
 
 @pytest.fixture
@@ -156,8 +166,8 @@ def now() -> str:
     "foreign_lock", [{}, {"machine": "another-controller", "since": now()}], indirect=True, ids=["here", "elsewhere"]
 )
 def test_second_converge_is_rejected_while_the_first_runs(lab: Lab, foreign_lock: dict[str, Any]) -> None:
-    """The message says who is at work, since when, and what to do when that run has died."""
-    refused(lab.converge(), "another converge of this host runs", "eve on other", LOCK, "gpulab_lock_hours")
+    """The message names the holder, the time, and the way to take the lock over."""
+    refused(lab.converge(), "another run holds the lock of this host", "eve on other", "gpulab_lock_hours=0")
 
 
 @pytest.mark.parametrize(

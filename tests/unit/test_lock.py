@@ -63,7 +63,7 @@ def holder(machine: str, started: str, hours_ago: float) -> dict[str, str]:
 )
 def test_only_dead_or_old_locks_are_left_behind(record: dict[str, str], start_now: str, left_behind: bool) -> None:
     """On this controller the process decides, on another one the age."""
-    assert run_identity.is_left_behind(record, 4, "here", NOW, start_now) is left_behind
+    assert run_identity.is_stale(record, 4, "here", NOW, start_now) is left_behind
 
 
 def test_identity_is_the_runs_own() -> None:
