@@ -78,9 +78,7 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented"]),
         (
             {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
-            [
-                "sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple cannot be used"
-            ],
+            ["sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple cannot be used"],
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -168,6 +166,14 @@ def now() -> str:
 def test_second_converge_is_rejected_while_the_first_runs(lab: Lab, foreign_lock: dict[str, Any]) -> None:
     """The message names the holder, the time, and the way to take the lock over."""
     refused(lab.converge(), "another run holds the lock of this host", "eve on other", "gpulab_lock_hours=0")
+
+
+def test_failed_run_releases_the_lock(lab: Lab) -> None:
+    """The next run, of any controller, can start at once."""
+    outcome = lab.converge(tools_packages=["gpulab-no-such-package"])
+    assert outcome.code != 0
+    assert "gpulab-no-such-package could not be installed" in outcome.text
+    assert "gone" in lab.shell(f"test -e {LOCK} && cat {LOCK} || echo gone")
 
 
 @pytest.mark.parametrize(
