@@ -15,7 +15,7 @@ EXTRA_CA_DIRECTORY = Path("/usr/local/share/ca-certificates")
 
 
 def pip_files(environ: Mapping[str, str], home: Path) -> list[Path]:
-    """Return pip's configuration files in the order in which they are read (pip's user guide, "Configuration files")."""
+    """Return pip's configuration files in reading order (pip's user guide, "Configuration files")."""
     if named := environ.get("PIP_CONFIG_FILE"):
         return [Path(named)]
     config_home = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")

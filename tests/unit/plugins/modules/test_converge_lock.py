@@ -1,4 +1,4 @@
-"""One converge at a time."""
+"""Module converge_lock and the identity of a run: one run at a time changes a host."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 MINE, OTHER = {"run": "a"}, {"run": "b"}
 
 
-def test_free_lock_is_taken_and_mine_stays_mine(tmp_path: Path) -> None:
-    """A run that comes by twice, after a restart of the host for one, still has its lock."""
+def test_free_lock_is_acquired_and_kept(tmp_path: Path) -> None:
+    """A run that acquires it twice, for example after a restart of the host, still holds it."""
     path = tmp_path / "lock"
     assert converge_lock.take(path, MINE, {}) == MINE
     assert converge_lock.take(path, MINE, {}) == MINE
     assert converge_lock.read(path) == MINE
 
 
-def test_lock_of_another_run_is_not_taken(tmp_path: Path) -> None:
-    """The holder is named, and keeps it."""
+def test_lock_of_another_run_is_kept(tmp_path: Path) -> None:
+    """The result is the holder."""
     path = tmp_path / "lock"
     converge_lock.take(path, OTHER, {})
     assert converge_lock.take(path, MINE, {}) == OTHER
     assert converge_lock.read(path) == OTHER
 
 
-def test_lock_left_behind_is_taken_over_once(tmp_path: Path) -> None:
-    """Only the very holder that was judged to be dead is replaced: somebody may have been faster."""
+def test_stale_lock_is_taken_over_once(tmp_path: Path) -> None:
+    """Only the holder that was found dead is replaced: another run may have been faster."""
     path = tmp_path / "lock"
     converge_lock.take(path, OTHER, {})
     assert converge_lock.take(path, MINE, OTHER) == MINE
@@ -39,7 +39,7 @@ def test_lock_left_behind_is_taken_over_once(tmp_path: Path) -> None:
 
 
 def test_unreadable_lock_is_replaced(tmp_path: Path) -> None:
-    """Half a file, left by a full disk, blocks nobody for ever."""
+    """An incomplete file, as a full disk leaves it, does not lock the host for ever."""
     path = tmp_path / "lock"
     path.write_text("{")
     assert converge_lock.take(path, MINE, {}) == MINE
@@ -47,12 +47,12 @@ def test_unreadable_lock_is_replaced(tmp_path: Path) -> None:
 
 
 def holder(machine: str, started: str, hours_ago: float) -> dict[str, str]:
-    """Make a lock's record."""
+    """Return the record of a lock."""
     return {"machine": machine, "started": started, "since": (NOW - timedelta(hours=hours_ago)).isoformat()}
 
 
 @pytest.mark.parametrize(
-    ("record", "start_now", "left_behind"),
+    ("record", "start_now", "stale"),
     [
         (holder("here", "100", 99), "100", False),  # it runs, however long
         (holder("here", "100", 0), "", True),  # its process is gone
@@ -61,9 +61,9 @@ def holder(machine: str, started: str, hours_ago: float) -> dict[str, str]:
         (holder("elsewhere", "100", 5), "", True),
     ],
 )
-def test_only_dead_or_old_locks_are_left_behind(record: dict[str, str], start_now: str, left_behind: bool) -> None:
+def test_only_dead_or_old_locks_are_stale(record: dict[str, str], start_now: str, stale: bool) -> None:
     """On this controller the process decides, on another one the age."""
-    assert run_identity.is_stale(record, 4, "here", NOW, start_now) is left_behind
+    assert run_identity.is_stale(record, 4, "here", NOW, start_now) is stale
 
 
 def test_identity_is_the_runs_own() -> None:
