@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils import host_state
 from ansible_collections.gpulab.core.plugins.modules import account_preflight, distribution_packages
 from ansible_collections.gpulab.core.plugins.modules import host_preflight as preflight
