@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from lab import ROOT, Lab, Outcome
 
 from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
+from tests.support.lab import Lab, Outcome
+from tests.support.paths import ROOT
+from tests.support.processes import run
 
 LOCK = "/run/gpulab-converge.json"
 KEY_LESS = {"name": "ada", "password": "hunter2-in-plain-text"}
@@ -59,7 +60,7 @@ def refused(outcome: Outcome, *words: str) -> None:
             ["limits.disk", "knows no quotas", "setting none"],
         ),
         (
-            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/refusals/class.csv') }}"},
+            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/integration/invalid_input/class.csv') }}"},
             ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
         ),
         ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
@@ -197,6 +198,6 @@ def test_lock_that_was_left_behind_stops_nobody(lab: Lab, foreign_lock: dict[str
 )
 def test_inventory_without_hosts_is_rejected(inventory: str, words: str) -> None:
     """The first thing that somebody meets who has not written down any host yet."""
-    done = subprocess.run(["scripts/site", inventory], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run(["scripts/site", inventory], cwd=ROOT, timeout=120)
     assert done.returncode != 0
     assert re.search(words, " ".join((done.stdout + done.stderr).split()))
