@@ -74,9 +74,7 @@ def members_of(group: str) -> set[str]:
 
 def expired_accounts(text: str, today: int) -> set[str]:
     """Return the accounts that have expired on the day `today` (since 1970-01-01), from the text of shadow(5)."""
-    return {
-        name for name, record in records(text).items() if record.expires is not None and record.expires <= today
-    }
+    return {name for name, record in records(text).items() if record.expires is not None and record.expires <= today}
 
 
 def revoked_users(hub_users: Iterable[str], members: Iterable[str], expired: Iterable[str]) -> list[str]:

@@ -9,19 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def hub_problems(
-    address: str, tls: Mapping[str, Any], login: Mapping[str, Any] | None = None, networks: Sequence[str] = ()
-) -> list[str]:
-    """Return one sentence for each unsafe or unsupported combination of address, certificate, login and allow list.
+def hub_problems(address: str, tls: Mapping[str, Any], networks: Sequence[str] = ()) -> list[str]:
+    """Return one sentence for each unsafe or unsupported combination of address and certificate, and wrong network.
 
     Sentences name the role option and, in brackets, the site variable that sets it.
     """
-    return [
-        *_address_problems(address, tls),
-        *_certificate_problems(tls),
-        *_login_problems(login or {}),
-        *_allow_list_problems(networks),
-    ]
+    return [*_address_problems(address, tls), *_certificate_problems(tls), *_allow_list_problems(networks)]
 
 
 def _address_problems(address: str, tls: Mapping[str, Any]) -> list[str]:
@@ -50,11 +43,6 @@ def _certificate_problems(tls: Mapping[str, Any]) -> list[str]:
     if mode == "acme":
         return ["jupyterhub_tls.mode (gpulab_tls.mode): acme is not implemented yet. Set it to generated or own."]
     return []
-
-
-def _login_problems(login: Mapping[str, Any]) -> list[str]:
-    kind = login.get("kind") or "pam"
-    return [] if kind == "pam" else [f"gpulab_login.kind: {kind} is not implemented yet. Set it to pam."]
 
 
 def _allow_list_problems(networks: Sequence[str]) -> list[str]:

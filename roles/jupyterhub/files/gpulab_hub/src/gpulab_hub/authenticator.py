@@ -40,9 +40,7 @@ STATE_KEY = "password"
 class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
     """Check passwords through the root helper. A changed password ends cookies and API tokens, a closed account all access."""
 
-    admin_groups = Set(help="Groups of the hub's administrators; admin_users are administrators too.").tag(
-        config=True
-    )
+    admin_groups = Set(help="Groups of the hub's administrators; admin_users are administrators too.").tag(config=True)
     helper_socket = Unicode(SOCKET, help="Socket of the root helper that checks passwords.").tag(config=True)
     checks_in_flight = Integer(
         0, help="Passwords that may be checked at a time, further logins wait; 0: two for each processor, at most 8."
