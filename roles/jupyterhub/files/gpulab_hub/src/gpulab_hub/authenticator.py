@@ -38,7 +38,7 @@ STATE_KEY = "password"
 
 
 class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
-    """Check passwords through the root helper. A changed password ends cookies and API tokens, a closed account all access."""
+    """Check passwords through the root helper. A changed password ends tokens, a closed account all access."""
 
     admin_groups = Set(help="Groups of the hub's administrators; admin_users are administrators too.").tag(config=True)
     helper_socket = Unicode(SOCKET, help="Socket of the root helper that checks passwords.").tag(config=True)
@@ -132,8 +132,8 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
     def _rejection(self, handler: Any, address: str, error: TooManyLogins) -> Exception:
         """Return the answer to a login that is not checked.
 
-        Once a minute for each client this is a line in the log and the login page. Further answers are one line of text,
-        a tenth of the work for the hub.
+        Once a minute for each client this is a line in the log and the login page. Further answers are one line of
+        text, a tenth of the work for the hub.
         """
         status, headers = 429 if error.limited else 503, {"Retry-After": str(error.seconds)}
         client = client_of(address)

@@ -4,8 +4,8 @@ systemd starts one instance per connection (gpulab-password@.service) with the c
 one request, a line of JSON, and answers with one line of JSON:
 
     {"action": "check", "name": NAME, "password": PASSWORD}
-        -> {"result": R, "reason": SENTENCE, "fingerprint": F}, where R is ok, wrong, expired, must_change, not_allowed or
-           unavailable. Only ok has a `fingerprint` (gpulab_hub.shadow.Record.fingerprint).
+        -> {"result": R, "reason": SENTENCE, "fingerprint": F}, where R is ok, wrong, expired, must_change, not_allowed
+           or unavailable. Only ok has a `fingerprint` (gpulab_hub.shadow.Record.fingerprint).
     {"action": "status"}
         -> {"result": "ok", "accounts": {NAME: {"fingerprint": F, "may_log_in": BOOL, "reason": SENTENCE}}}
            for the members of the users' group
@@ -50,7 +50,7 @@ NOT_ALLOWED = "Your account may not log in here: ask an administrator."
 
 Answer = dict[str, Any]
 Pam = Callable[[str, str], tuple[int, int]]
-"""Check a name and a password; return the codes of pam_authenticate and pam_acct_mgmt (equal where the first failed)."""
+"""Check a name and a password; return the codes of pam_authenticate and pam_acct_mgmt."""
 
 
 @CFUNCTYPE(None, c_int, c_uint, c_void_p)  # type: ignore[untyped-decorator]

@@ -114,7 +114,7 @@ class StatusCache:
         self.read_at = -math.inf
 
     async def get(self, name: str, since: float | None = None) -> AccountStatus | None:
-        """Return the status of an account from a read that began after `since` (of the clock); None if it is not listed."""
+        """Return the status of an account from a read that began after `since`; None if it is not listed."""
         oldest = self.clock() - self.age if since is None else since
         async with self.lock:
             if self.read_at < oldest:

@@ -1,6 +1,6 @@
 """HTTP server of the hub, with limits per account and per request, which trusts headers of the proxy only.
 
-JupyterHub creates a tornado HTTPServer; its configuration file replaces the class: `HTTPServer.configure(HubServer, ...)`.
+The configuration file replaces the class that JupyterHub uses: `HTTPServer.configure(HubServer, ...)`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class SafeHeaders(OutputTransform):  # type: ignore[misc]
         chunk: bytes,
         finishing: bool,  # noqa: ARG002
     ) -> tuple[int, HTTPHeaders, bytes]:
-        """Remove versions; keep browsers from guessing content types and from sending addresses of pages to other sites."""
+        """Remove versions; set headers against guessed content types and against referrers to other sites."""
         for name in self.hidden:
             headers.pop(name, None)
         headers.setdefault("X-Content-Type-Options", "nosniff")

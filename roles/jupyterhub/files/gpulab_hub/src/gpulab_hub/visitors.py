@@ -1,4 +1,4 @@
-"""Handler for browsers that open a server without its cookie (gpulab_hub.server_cookie); the proxy redirects them here."""
+"""Handler for browsers that open a server without its cookie (gpulab_hub.server_cookie)."""
 
 from __future__ import annotations
 

@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def users_kernel_directories(directories: Iterable[str], server: str) -> list[str]:
-    """Return the directories outside the environment `server`, in which the server itself runs and users do not compute."""
+    """Return the directories outside the environment `server`, which holds the server itself."""
     own = Path(server).resolve()
     return [directory for directory in directories if own not in Path(directory).resolve().parents]

@@ -1,4 +1,4 @@
-"""Identity provider of users' servers that writes no token into pages: browsers have cookies, programs their own tokens."""
+"""Identity provider of users' servers that writes no tokens into pages."""
 
 from __future__ import annotations
 

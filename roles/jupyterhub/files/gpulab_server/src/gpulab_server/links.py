@@ -30,7 +30,7 @@ GIT = {"GIT_ALLOW_PROTOCOL": "https", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS":
 
 
 async def run(*argv: str, directory: str, limit: float) -> tuple[int, str]:
-    """Run a program; return its exit status and output. After `limit` seconds all its processes are killed (status 124)."""
+    """Run a program; return its exit status and output. After `limit` seconds it is killed (status 124)."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=directory,

@@ -1,7 +1,7 @@
-"""jupyter-server-proxy for a shared host: connects to the user's own programs only, and does not pass the user's login on.
+"""jupyter-server-proxy for a shared host: connects to the user's own programs only, without the user's login.
 
-Replaces the extension `jupyter_server_proxy`, which it loads with changed handlers. All of them (ports, HOST:PORT, named
-servers, websockets) are subclasses of ProxyHandler, so that class is changed.
+Replaces the extension `jupyter_server_proxy`, which it loads with changed handlers. All of them (ports, HOST:PORT,
+named servers, websockets) are subclasses of ProxyHandler, so that class is changed.
 """
 
 from __future__ import annotations
