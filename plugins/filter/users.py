@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.plugin_utils.site_variables import hub_problems, user_problems
+from ansible_collections.gpulab.core.plugins.plugin_utils.site_variables import user_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils.user_limits import user_limits
 
 
@@ -17,7 +17,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Give the filters by name."""
         return {
-            "hub_problems": hub_problems,
             "user_limits": user_limits,
             "user_problems": user_problems,
         }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems as hub_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils.user_limits import group_problems, limit_problems, slips
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -208,31 +208,3 @@ def is_public_key(line: str) -> bool:
         return False
     length = int.from_bytes(data[:4], "big")
     return data[4 : 4 + length] == fields[0].encode()
-
-
-def hub_problems(address: str, tls: Mapping[str, Any], networks: Sequence[str] = ()) -> list[str]:
-    """Report combinations of address and certificate that would be unsafe, and networks that are none."""
-    mode = tls.get("mode") or "generated"
-    found = []
-    try:
-        loopback = ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return [f"gpulab_hub_address: {address!r} is not an IP address."]
-    if mode == "none" and not loopback:
-        found.append(
-            f"gpulab_hub_address {address} without TLS would send passwords in the clear: "
-            "choose gpulab_tls.mode generated or own, or listen on 127.0.0.1."
-        )
-    if mode == "own" and not (tls.get("certificate") and tls.get("key")):
-        found.append("gpulab_tls.mode own needs gpulab_tls.certificate and gpulab_tls.key.")
-    if mode == "acme":
-        found.append("gpulab_tls.mode acme is not implemented yet: choose generated or own.")
-    for network in networks:
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError:
-            found.append(
-                f"gpulab_login_allow_list: {network!r} is not an address or a network: "
-                "write 192.0.2.1 or 192.0.2.0/24, say."
-            )
-    return found

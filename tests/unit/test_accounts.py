@@ -16,7 +16,6 @@ from ansible_collections.gpulab.core.plugins.modules import (
     account_state,
     archived_home,
     end_sessions,
-    hub_users,
     login_keys,
     shared_directories,
 )
@@ -238,21 +237,3 @@ def test_shared_directory_is_compared_as_a_whole(tmp_path: Path) -> None:
     )
     tmp_path.chmod(0o770)
     assert not shared_directories.fits(tmp_path, "class", gid, listed)
-
-
-def test_hub_forgets_leavers_and_the_expired() -> None:
-    """Whoever the hub knows and who is no member, or whose last day is over."""
-    assert hub_users.over(SHADOW, 20999) == {"eve"}
-    assert hub_users.over(SHADOW, 21000) == {"eve", "new"}
-    assert hub_users.leavers(["ada", "eve", "old", "new"], ["ada", "eve", "new"], {"eve"}) == ["eve", "old"]
-
-
-def test_hub_is_asked_page_by_page() -> None:
-    """A hub gives no more than a page at a time."""
-    pages = {0: (["a", "b"], {"offset": 2}), 2: (["c"], None)}
-
-    def ask(method: str, path: str) -> Any:
-        names, following = pages[int(path.rpartition("=")[2])]
-        return {"items": [{"name": name} for name in names], "_pagination": {"next": following}}
-
-    assert hub_users.everybody(ask) == ["a", "b", "c"]

@@ -16,7 +16,6 @@ sys.path.insert(0, str(ROLES / "tools/files/gpulab_cli/src"))
 sys.path.insert(0, str(ROLES / "jupyterhub/files/gpulab_server/src"))
 
 from gpulab_cli import info, kernel, unpack  # noqa: E402
-from gpulab_server.directories import peoples  # noqa: E402
 
 
 @pytest.fixture
@@ -119,14 +118,14 @@ def test_links_come_from_every_role(tmp_path: Path) -> None:
     assert info.links(tmp_path) == {"JupyterHub": "https://lab/"}
 
 
-def test_servers_own_kernels_do_not_show(tmp_path: Path) -> None:
-    """Users' and the host's directories stay, in order."""
-    server = tmp_path / "server"
-    found = peoples([f"{server}/share/jupyter/kernels", "/home/ada/.local/x", "/usr/local/share/x"], str(server))
-    assert found == ["/home/ada/.local/x", "/usr/local/share/x"]
-
-
 def test_login_greeting_is_a_shell_script() -> None:
     """A fault in it would greet everybody at every login."""
     for path in (ROLES / "tools/templates/gpulab-info.sh.j2",):
         assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
+
+
+def test_kernel_is_looked_for_in_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`gpulab kernel add` may be called in any directory."""
+    (tmp_path / "ipykernel_launcher.py").write_text("print('foreign')\n")
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path) not in (kernel.launcher(Path(sys.executable)) or "")

@@ -159,29 +159,6 @@ def test_secrets_are_never_repeated() -> None:
     assert not any("hunter" in problem for problem in found)
 
 
-@pytest.mark.parametrize(
-    ("address", "tls", "words"),
-    [
-        ("0.0.0.0", {"mode": "none"}, "without TLS"),
-        ("::", {"mode": "none"}, "without TLS"),
-        ("lab.example", {}, "not an IP address"),
-        ("0.0.0.0", {"mode": "own"}, "gpulab_tls.certificate"),
-        ("0.0.0.0", {"mode": "acme"}, "not implemented yet"),
-    ],
-)
-def test_unsafe_hub_is_rejected(address: str, tls: dict[str, Any], words: str) -> None:
-    """Each combination gives one sentence with these words in it."""
-    found = site_variables.hub_problems(address, tls)
-    assert len(found) == 1
-    assert words in found[0]
-
-
-def test_loopback_needs_no_certificate() -> None:
-    """Nobody else hears what stays on the host."""
-    assert site_variables.hub_problems("127.0.0.1", {"mode": "none"}) == []
-    assert site_variables.hub_problems("0.0.0.0", {}) == []
-
-
 def test_reserved_variable_is_rejected_unless_it_asks_for_nothing() -> None:
     """The message names the variable, what it needs, and a value that is accepted."""
     values = {"gpulab_gpu_sharing": "mig", "gpulab_cuda_versions": ["12.8"], "gpulab_gpu": "auto"}

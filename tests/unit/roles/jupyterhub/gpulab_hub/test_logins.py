@@ -1,19 +1,13 @@
-"""Whose password is checked next, whose is not checked at all, and that nobody is locked out by others."""
+"""Limits and queue of password checks."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
-
 from gpulab_hub import logins, passwords
-from gpulab_hub.failures import Counter, client_of, neighbourhood_of
 from gpulab_hub.logins import Limits, LoginGate, Source, TooManyLogins
 from gpulab_hub.passwords import Verdict
 
@@ -97,9 +91,6 @@ def test_input_that_cannot_be_right_is_not_checked() -> None:
     for each in bad:
         assert asyncio.run(gate.log_in(*each)) == Verdict("wrong")
     assert called == []
-
-
-# --- wrong passwords
 
 
 def attempts(gate: LoginGate, number: int, source: Source, name: str = "ada") -> int:
@@ -195,9 +186,6 @@ def test_check_that_fails_counts_nothing_and_frees_its_place() -> None:
         with pytest.raises(passwords.HelperUnavailable):
             asyncio.run(gate.log_in("ada", WORD, HOME))
     assert (gate.in_flight, len(gate.names.counts)) == (0, 0)
-
-
-# --- who is next
 
 
 def slow_gate(seconds: float, **limits: Any) -> tuple[LoginGate, list[str], list[int]]:
@@ -326,39 +314,3 @@ def test_request_that_ends_while_it_waits_leaves_no_gap() -> None:
         assert (gate.in_flight, gate.waiting) == (0, [])
 
     asyncio.run(scenario())
-
-
-# --- counts
-
-
-def test_counts_go_down_and_stay_few() -> None:
-    """By time that a step of the host's clock does not change; the oldest are dropped."""
-    clock = Clock()
-    counter = Counter(10.0, clock, most=100)
-    counter.add("ada", 3)
-    clock.now += 15
-    assert counter.count("ada") == pytest.approx(1.5)
-    assert counter.wait("ada", 2) == pytest.approx(5)
-    assert counter.wait("ada", 3) == 0
-    for number in range(1000):
-        counter.add(number)
-    assert len(counter.counts) == 100
-    assert counter.count("ada") == 0
-    counter.add(999, -1)
-    assert len(counter.counts) == 99
-
-
-@pytest.mark.parametrize(
-    ("address", "client", "neighbourhood"),
-    [
-        ("192.0.2.7", "192.0.2.7/32", "192.0.2.0/24"),
-        ("::ffff:192.0.2.7", "192.0.2.7/32", "192.0.2.0/24"),
-        ("127.9.8.7", "127.9.8.7/32", "127.0.0.0/8"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", "2001:db8:1::/48"),
-        ("::1", "::/64", "::/48"),
-        ("?", "?", "?"),
-    ],
-)
-def test_client_is_what_one_customer_has(address: str, client: str, neighbourhood: str) -> None:
-    """Not a single IPv6 address, of which each has 2^64."""
-    assert (client_of(address), neighbourhood_of(address)) == (client, neighbourhood)

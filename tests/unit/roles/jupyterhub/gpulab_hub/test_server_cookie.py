@@ -1,14 +1,8 @@
-"""Who may open a page of a user's server."""
+"""The cookie that gives a browser access to its own user's server."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
-
 from gpulab_hub import server_cookie
 
 
