@@ -1,51 +1,52 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What installers of packages say when they fail, and the fix."""
+"""Turn the output of package installers into messages that name the fix."""
 
 from __future__ import annotations
 
 import re
 
-FULL = re.compile(r"No space left|Disk quota exceeded")
+DISK_FULL = re.compile(r"No space left|Disk quota exceeded")
 HINTS = (
     (
-        FULL.pattern,
+        DISK_FULL.pattern,
         "The disk is full: free some space and run again; the environment in use was not touched.",
     ),
     (
         r"is not a trusted or secure host",
-        "pip asks a source without HTTPS only where gpulab_sources.pip.trusted_hosts names its host.",
+        "pip uses a package source without HTTPS only if gpulab_sources.pip.trusted_hosts names its host.",
     ),
     (
         r"(?i:certificate|UnknownIssuer|SSL)",
-        "The package source's certificate is not trusted: name its authority in gpulab_sources.ca_certificates.",
+        "The certificate of the package source is not trusted: add its CA certificate to gpulab_sources.ca_certificates.",
     ),
     (
         r"Failed to (?:fetch|download)|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT"
         r"|No matching|was not found in the package registry"
         r"|npm error code E[45]\d\d|Invalid response body|[Pp]remature close",
-        "A package source cannot be reached, breaks off or lacks it: see gpulab_sources.pip, .npm and .proxy.",
+        "A package source cannot be reached, closes the connection or lacks the package: check gpulab_sources.pip, .npm "
+        "and .proxy.",
     ),
     (
         r"you require \S+ and \S+\s|Found \d+ incompatibilit",
-        "The packages that were added do not fit the lock: change or leave out what is named last.",
+        "The extra packages do not fit the lock: change or remove the one that is named last.",
     ),
     (
         r"No solution found|has no wheels",
-        "No package source has what the lock names for this host's Python: name one that has it, "
+        "No package source has the locked version for this host's Python: configure one that has it, "
         "in gpulab_sources.torch for PyTorch's CPU build, else in gpulab_sources.pip.",
     ),
     (
         r"hash mismatch|Hash mismatch|EINTEGRITY",
-        "What the source served is not what the lock names: nothing was installed from it.",
+        "The package source served a file that is not what the lock names: nothing was installed from it.",
     ),
     (r"", "The environment in use was not touched."),
 )
-"""What installers say (a pattern), and the fix; the first that fits is told."""
+"""Pairs of a pattern in the output and the fix; the first that matches is used."""
 
 
 def explain(program: str, output: str) -> str:
-    """Turn an installer's last words into one message that names the fix."""
+    """Return one message for a failed installer: the fix and the last lines of its output."""
     tail = "\n".join(output.strip().splitlines()[-12:])
     hint = next(hint for pattern, hint in HINTS if re.search(pattern, output))
     return f"{program} failed. {hint}\n{tail}"
