@@ -1,4 +1,6 @@
-"""Directories as text: what an action plugin sends to a module."""
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Pack directories into text that an action plugin can send to a module."""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ SKIPPED = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
 def pack(directory: Path) -> str:
-    """Give the directory's files as a base64 tar archive whose bytes depend on names and content alone."""
+    """Return the directory's files as a base64 tar archive whose bytes depend on names and content alone."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(directory.rglob("*")):

@@ -1,58 +1,59 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Packages that are requested next to the frameworks: sets that have locks, and files of one's own. Pure functions."""
+"""Check extra packages for the frameworks' environments: sets that have locks, and files of the site. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 HASH = "--hash=sha256:"
+OPTION = "frameworks_extra_packages (gpulab_extra_packages)"
 
 
 def is_file(entry: str) -> bool:
-    """Tell whether a setting names a file, and not a set."""
+    """Return whether an entry names a file, and not a set."""
     return "/" in entry or entry.endswith(".txt")
 
 
-def strangers(entries: Iterable[str], sets: Iterable[str]) -> list[str]:
-    """Find names that are no set, all of them in one sentence."""
+def unknown_sets(entries: Iterable[str], sets: Iterable[str]) -> list[str]:
+    """Return one sentence that names all unknown sets, if there are some."""
     known = list(sets)
     unknown = [entry for entry in entries if not is_file(entry) and entry not in known]
     if not unknown:
         return []
     return [
-        f"gpulab_extra_packages: there is no set {' and no set '.join(unknown)}; there are {', '.join(known)}, and "
-        "files of your own (NAME.txt)."
+        f"{OPTION}: unknown set {', '.join(unknown)}; choose from {', '.join(known)}, or name a requirements file "
+        "(NAME.txt)."
     ]
 
 
 def first_without_hash(text: str) -> str:
-    """Give the first requirement of a file that has no hash, with the number of its line; nothing if all have one."""
-    logical, begun = "", 0
+    """Return the first requirement of a file that has no hash, with its line number; empty if all have one."""
+    logical_line, first_line = "", 0
     for number, line in enumerate(text.splitlines(), start=1):
         part = line.strip()
-        if not logical:
-            begun = number
+        if not logical_line:
+            first_line = number
             if not part or part.startswith("#"):
                 continue
-        logical += f" {part.removesuffix(chr(92))}"
+        logical_line += f" {part.removesuffix(chr(92))}"
         if part.endswith("\\"):
             continue
-        if HASH not in logical:
-            return f"line {begun}: {logical.partition(' #')[0].strip()}"
-        logical = ""
-    return f"line {begun}: {logical.strip()}" if logical and HASH not in logical else ""
+        if HASH not in logical_line:
+            return f"line {first_line}: {logical_line.partition(' #')[0].strip()}"
+        logical_line = ""
+    return f"line {first_line}: {logical_line.strip()}" if logical_line and HASH not in logical_line else ""
 
 
 def file_problems(name: str, text: str | None) -> list[str]:
-    """Judge a file of one's own; None means that it cannot be read."""
+    """Return the problems of a requirements file; `text` is None if it cannot be read."""
     if text is None:
         return [
-            f"gpulab_extra_packages: {name} is not on the controller, next to the inventory or next to the playbook."
+            f"{OPTION}: {name} does not exist on the controller: put it next to the inventory or next to the playbook."
         ]
-    if bare := first_without_hash(text):
+    if requirement := first_without_hash(text):
         return [
-            f"gpulab_extra_packages: {name}, {bare} has no hash; make the file with "
+            f"{OPTION}: {name}, {requirement} has no hash; make the file with "
             "`uv pip compile --generate-hashes --no-emit-index-url`."
         ]
     return []
