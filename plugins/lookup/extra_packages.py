@@ -10,7 +10,8 @@ author: The gpulab team (@gpulab)
 version_added: 0.1.0
 short_description: Find and check extra packages for the frameworks' environments
 description:
-  - Takes names of sets (C(geo), C(nlp), C(vision)) and requirements files with hashes, and finds the files on the controller.
+  - Takes names of sets (C(geo), C(nlp), C(vision)) and requirements files with hashes, and finds the files on the
+    controller.
   - Returns the problems as sentences, and does not fail.
   - Internal to the role P(gpulab.core.frameworks#role).
 options:

@@ -11,11 +11,11 @@ author: The gpulab team (@gpulab)
 version_added: 0.1.0
 short_description: Install a Python environment from a lock file and switch to it atomically
 description:
-  - Installs a hash-locked set of Python packages into a directory of its own, C(releases/ID) below O(path), and then points
-    the link C(current) to it. Users of the link never get half an environment.
+  - Installs a hash-locked set of Python packages into a directory of its own, C(releases/ID) below O(path), and then
+    points the link C(current) to it. Users of the link never get half an environment.
   - ID is a digest of the entire content, so that a run with the same content changes nothing.
-  - Compares every file with its wheel's RECORD after the installation, and the versions of the loaded cuDNN and NCCL with the
-    lock. Packages that overwrite each other's files are rejected.
+  - Compares every file with its wheel's RECORD after the installation, and the versions of the loaded cuDNN and NCCL
+    with the lock. Packages that overwrite each other's files are rejected.
   - Builds a release again that an interrupted run left incomplete. Keeps the previous release for a rollback.
   - Can also install Python packages from directories on the controller, and npm packages.
 options:
@@ -65,8 +65,8 @@ options:
   state:
     description:
       - V(present) builds the release and points O(path)C(/current) to it.
-      - V(prepared) only builds it, so that large downloads can run in the background (C(async)) while other tasks run. A
-        later task with V(present) waits for it, and builds the release again if that failed.
+      - V(prepared) only builds it, so that large downloads can run in the background (C(async)) while other tasks run.
+        A later task with V(present) waits for it, and builds the release again if that failed.
       - V(current) and V(finished) are former names of V(present).
     type: str
     choices: [present, prepared, current, finished]

@@ -51,7 +51,9 @@ def compile_files(interpreter: Path, paths: list[str]) -> str:
             timeout=INSTALL_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise InstallError(f"compileall took longer than {INSTALL_SECONDS / 60:.0f} minutes and was stopped.") from error
+        raise InstallError(
+            f"compileall took longer than {INSTALL_SECONDS / 60:.0f} minutes and was stopped."
+        ) from error
     return result.stdout.decode(errors="replace")
 
 

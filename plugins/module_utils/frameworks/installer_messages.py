@@ -18,14 +18,14 @@ HINTS = (
     ),
     (
         r"(?i:certificate|UnknownIssuer|SSL)",
-        "The certificate of the package source is not trusted: add its CA certificate to gpulab_sources.ca_certificates.",
+        "The certificate of the package source is not trusted: add its CA to gpulab_sources.ca_certificates.",
     ),
     (
         r"Failed to (?:fetch|download)|error sending request|dns error|Could not connect|ENOTFOUND|ECONN|ETIMEDOUT"
         r"|No matching|was not found in the package registry"
         r"|npm error code E[45]\d\d|Invalid response body|[Pp]remature close",
-        "A package source cannot be reached, closes the connection or lacks the package: check gpulab_sources.pip, .npm "
-        "and .proxy.",
+        "A package source cannot be reached, closes the connection or lacks the package: check gpulab_sources.pip, "
+        ".npm and .proxy.",
     ),
     (
         r"you require \S+ and \S+\s|Found \d+ incompatibilit",

@@ -43,8 +43,8 @@ def installer_environment(cache: Path, sources_file: Path) -> dict[str, str]:
         **os.environ,
         **read_environment_file(sources_file),
         "UV_CACHE_DIR": str(cache / "uv"),
-        # Links, not copies, where cache and environments share a file system (uv copies elsewhere): half the disk space,
-        # half the writing. Installers replace files and never write into them; verify() detects manual changes.
+        # Links, not copies, where cache and environments share a file system (uv copies elsewhere): half the space and
+        # half the writing. Installers replace files and never write into them; the verification detects manual changes.
         "UV_LINK_MODE": "hardlink",
         "UV_PYTHON_DOWNLOADS": "never",
         # Every version is pinned by hash, so any index that has the file will do.
@@ -90,7 +90,7 @@ def run_installer(argv: Sequence[str], environment: Mapping[str, str], directory
 
 
 def query_python(interpreter: str, code: str) -> str:
-    """Return the output of a short program in an interpreter that reads no code from environment or current directory."""
+    """Return the output of a program in an interpreter that reads no code from environment or current directory."""
     argv = [interpreter, "-I", "-c", code]
     result = subprocess.run(argv, capture_output=True, check=True, text=True, cwd="/", timeout=QUERY_SECONDS)
     return result.stdout.strip()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from ansible_collections.gpulab.core.plugins.module_utils.frameworks.profiles im
 )
 from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS, numbers
 
+CAPABILITY = re.compile(r"^\d+\.\d+$")
 CAPABILITIES = {model.name: model.compute_capability for model in MODELS}
 
 
@@ -68,10 +70,13 @@ def plan(
 ) -> dict[str, Any]:
     """Return the fields of Plan for a host: its environments, or a rejection with the reason.
 
-    `gpus` and `driver` are results of gpu_info; `settled` means that no driver will be installed later in the run. `gpu`
-    none ignores the GPUs. `profiles` overrides the choice, for images that are made on another machine. `extras` are
-    sets and files of extra packages for every environment.
+    `gpus` and `driver` are results of gpu_info; `settled` means that no driver will be installed later in the run.
+    `gpu` none ignores the GPUs. `profiles` overrides the choice, for images that are made on another machine. `extras`
+    are sets and files of extra packages for every environment.
     """
+    if capability and not CAPABILITY.match(capability):
+        reason = f"frameworks_capability: {capability!r} is not a compute capability such as 8.9."
+        return asdict(Plan(rejection=reason))
     named = tuple(profiles)
     used_gpus = list(gpus) if gpu != "none" else []
     capabilities, unknown = compute_capabilities(used_gpus, capability)
@@ -79,8 +84,8 @@ def plan(
     if unknown and (named or layout != "cpu"):
         return asdict(
             Plan(
-                rejection=f"the host has {unknown[0]}, which is not in the table of GPUs: set its compute capability in "
-                "frameworks_capability, or set frameworks_layout (gpulab_frameworks_layout) to cpu."
+                rejection=f"the host has {unknown[0]}, which is not in the table of GPUs: set frameworks_capability to "
+                "its compute capability, or set frameworks_layout (gpulab_frameworks_layout) to cpu."
             )
         )
     if named:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 REPLACED = ".gpulab-replaced"
-"""Marks the time at which another release replaced this one: processes that started through the link before may use it."""
+"""Marks when another release replaced this one: processes that started through the link before may still use it."""
 
 
 def last_used_at(release: Path) -> float:
@@ -38,9 +38,9 @@ def is_in_use(release: Path, current: Path | None = None, proc: Path = Path("/pr
             command = (process / "cmdline").read_bytes()
             if own_path in command or own_path in (process / "maps").read_bytes():
                 return True
-            if link_path and link_path in command and release.exists():
-                if started_at(process, proc) <= last_used_at(release):
-                    return True
+            started_through_link = link_path is not None and link_path in command and release.exists()
+            if started_through_link and started_at(process, proc) <= last_used_at(release):
+                return True
         except OSError:  # the process has ended, or may not be read
             continue
     return False

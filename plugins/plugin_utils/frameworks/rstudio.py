@@ -17,7 +17,7 @@ DIGESTS = {("2026.09.0+174", "jammy", "amd64"): "168bc577ef2f68abab1ad2ed684e830
 """SHA-256 of packages, as repo2docker pins them (repo2docker/buildpacks/_r_base.py)."""
 
 OLDEST = (2024, 12)
-"""The first release that can listen on a unix socket (rstudio/rstudio#14938); all users of the host can reach a port."""
+"""The first release that can listen on a unix socket (rstudio/rstudio#14938); all users can reach a port."""
 
 VERSION = re.compile(r"^(\d{4})\.(\d{1,2})\.\d+\+\d+(\.pro\d+)?$")
 DIGEST = re.compile(r"^[0-9a-f]{64}$")
@@ -118,8 +118,8 @@ def rstudio_plan(
     obstacle = ""
     if host["foreign"]:
         obstacle = (
-            f"the host has an RStudio Server that gpulab did not install ({host['foreign']}): it stays as it is; to have "
-            "one behind the hub, remove that package and its configuration"
+            f"the host has an RStudio Server that gpulab did not install ({host['foreign']}): it stays as it is; to "
+            "have one behind the hub, remove that package and its configuration"
         )
     elif not package and not (build and machine):
         obstacle = (

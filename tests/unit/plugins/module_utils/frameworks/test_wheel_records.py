@@ -1,4 +1,4 @@
-"""Environments in which one package overwrote another's files are told from good ones."""
+"""Environments in which one package has overwritten files of another are recognised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
-from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks import wheel_records
 
 
 def package(site: Path, name: str, path: str, text: str) -> None:
@@ -26,7 +26,7 @@ def package(site: Path, name: str, path: str, text: str) -> None:
 
 
 def test_overwritten_and_missing_files_are_named_with_their_package(tmp_path: Path) -> None:
-    """The package that came last is whole, the one before is not."""
+    """The package that was installed last is intact, the one before is not."""
     package(tmp_path, "cu12", "nvidia/lib.so", "12")
     package(tmp_path, "other", "other.py", "x")
     assert wheel_records.damaged(distributions(path=[str(tmp_path)])) == []
@@ -38,8 +38,8 @@ def test_overwritten_and_missing_files_are_named_with_their_package(tmp_path: Pa
     ]
 
 
-def test_bytecode_is_the_installers_own(tmp_path: Path) -> None:
-    """A wheel that carries bytecode by mistake is whole when the installer has compiled it again."""
+def test_bytecode_is_not_compared(tmp_path: Path) -> None:
+    """A wheel that contains bytecode by mistake is intact when the installer has compiled it again."""
     package(tmp_path, "numpy", "numpy/__pycache__/x.cpython-311.pyc", "old")
     (tmp_path / "numpy/__pycache__/x.cpython-311.pyc").write_text("new")
     assert wheel_records.damaged(distributions(path=[str(tmp_path)])) == []
@@ -54,16 +54,18 @@ def test_versions_are_counted_as_the_libraries_do(pin: str, number: int) -> None
 LIBRARY = "int ncclGetVersion(int *version) { *version = 23007; return 0; }"
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler: a library that says its version cannot be made")
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler for a library that reports its version")
 @pytest.mark.parametrize(("pin", "wrong"), [("2.30.7", 0), ("2.32.3", 1)])
-def test_library_that_is_loaded_is_asked_for_its_version(tmp_path: Path, pin: str, wrong: int) -> None:
-    """Names of files say nothing: the library itself is asked."""
+def test_loaded_library_reports_the_pinned_version(tmp_path: Path, pin: str, wrong: int) -> None:
+    """File names do not show the version; the library itself does."""
     directory = tmp_path / "nvidia" / "nccl" / "lib"
     directory.mkdir(parents=True)
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(directory / "libnccl.so.2")],
         input=LIBRARY, text=True, check=True,
     )  # fmt: skip
-    found = wheel_records.wrong_libraries(Path(sys.executable), tmp_path, {"nvidia-nccl-cu13": pin, "numpy": "2.4.6"})
-    assert len(found) == wrong
-    assert all("2.32.3" in problem and "23007" in problem for problem in found)
+    problems = wheel_records.wrong_libraries(
+        Path(sys.executable), tmp_path, {"nvidia-nccl-cu13": pin, "numpy": "2.4.6"}
+    )
+    assert len(problems) == wrong
+    assert all("2.32.3" in problem and "23007" in problem for problem in problems)

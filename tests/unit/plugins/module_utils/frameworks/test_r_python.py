@@ -1,7 +1,9 @@
-"""R's side and Python's side fit, or it is said which one has to change."""
+"""Versions of R's and Python's packages fit, or the message names the one to change."""
+
+from __future__ import annotations
 
 import pytest
-from ansible_collections.gpulab.core.plugins.module_utils.r_rules import r_python_problems
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.r_python import r_python_problems
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,6 @@ from ansible_collections.gpulab.core.plugins.module_utils.r_rules import r_pytho
 )
 def test_old_reticulate_needs_old_numpy(reticulate: str, numpy: str, fits: bool) -> None:
     """Imports work with every pair; only the conversion of an array shows the misfit."""
-    found = r_python_problems(reticulate, numpy, "/opt/x/python")
-    assert (found == []) == fits
-    assert all("numpy<2" in problem and "1.38" in problem and "/opt/x/python" in problem for problem in found)
+    problems = r_python_problems(reticulate, numpy, "/opt/x/python")
+    assert (problems == []) == fits
+    assert all("numpy<2" in problem and "1.38" in problem and "/opt/x/python" in problem for problem in problems)
