@@ -101,9 +101,11 @@ class Compatibility:
 
     def __init__(self) -> None:
         sys.path.insert(0, str(ROOT / "collections"))
-        from ansible_collections.gpulab.core.plugins.module_utils import framework_profiles, gpu_models
+        from ansible_collections.gpulab.core.plugins.module_utils import gpu_models
+        from ansible_collections.gpulab.core.plugins.module_utils.frameworks import planning, profiles
 
-        self.profiles, self.models, self.numbers = framework_profiles, gpu_models.MODELS, gpu_models.numbers
+        self.profiles, self.models, self.numbers = profiles, gpu_models.MODELS, gpu_models.numbers
+        self.plan = planning.plan
 
     def versions(self, profile: str, package: str) -> str:
         """Give the versions of a package in a profile's locks: one, or the oldest and the newest Python's."""
@@ -142,7 +144,7 @@ class Compatibility:
 
     def kernels(self, cards: list[dict[str, str]], driver: str) -> str:
         """Give the kernels that a host gets."""
-        plan = self.profiles.plan(cards, driver, python="3.12")
+        plan = self.plan(cards, driver, python="3.12")
         return "<br>".join(f"{each['title']} (`{each['profile']}`)" for each in plan["environments"])
 
     def sets(self) -> str:
@@ -151,9 +153,13 @@ class Compatibility:
         for profile in self.profiles.PROFILES:
             cuda = f"cu{profile.cuda}"
             libraries = [self.versions(profile.name, f"nvidia-{name}-{cuda}") for name in ("cudnn", "nccl")]
-            gpus = f"{profile.least} to {'newest' if profile.most == '99' else profile.most}" if profile.cuda else ""
+            gpus = (
+                f"{profile.min_capability} to {'newest' if profile.max_capability == '99' else profile.max_capability}"
+                if profile.cuda
+                else ""
+            )
             pythons = f"{profile.pythons[0]} to {profile.pythons[-1]}"
-            driver = profile.least_driver
+            driver = profile.min_driver
             lines.append([f"`{profile.name}`", self.contents(profile), *libraries, gpus, driver, pythons])
         head = ["profile", "holds", "cuDNN", "NCCL", "compute capability", "driver at least", "Python"]
         return table(head, lines)
