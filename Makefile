@@ -8,13 +8,13 @@ INVENTORY ?= inventory/example
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
-lab: ## make a lab on this machine: build a host, converge it, prove it, print where to log in
-	@scripts/bootstrap --containers && python scripts/lab.py up
+lab: ## make a lab on this machine: build a host, converge it, check that users can work, print where to log in
+	@scripts/bootstrap --containers && python -m scripts.lab up
 down: ## remove the lab that `make lab` made
-	@scripts/bootstrap --containers && python scripts/lab.py down
+	@scripts/bootstrap --containers && python -m scripts.lab down
 site: ## converge the hosts of INVENTORY
 	@scripts/bootstrap && scripts/site $(INVENTORY)
-verify: ## prove that the hosts of INVENTORY are as requested
+verify: ## run the acceptance suite on the hosts of INVENTORY
 	@scripts/bootstrap && scripts/verify $(INVENTORY)
 pictures: ## a real browser uses the lab of `make lab`; its screenshots are the README's pictures
 	@scripts/bootstrap --browser && scripts/pictures

@@ -60,7 +60,8 @@ def compute(kernel: Kernel, cell: str, device: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("framework", "cell", "device"), [("tensorflow", cells.TENSORFLOW, "/CPU:0"), ("torch", cells.TORCH, "cpu")]
+    ("framework", "cell", "device"),
+    [("tensorflow", cells.TENSORFLOW, "/CPU:0"), pytest.param("torch", cells.TORCH, "cpu", marks=pytest.mark.smoke)],
 )
 def test_framework_computes_in_a_persons_session(
     offered: dict[str, dict[str, Any]], kernels: Kernels, framework: str, cell: str, device: str
@@ -113,6 +114,7 @@ def check_r(host: Any, expected: Expected, printed: str) -> None:
     assert abs(report["weights"][1] - 1) < 0.05, report
 
 
+@pytest.mark.smoke
 def test_r_kernel_and_python_share_tensorflow(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """In the R kernel a matrix becomes a tensor and comes back, and a Keras model learns a line."""
     with hub_user.kernel(expected.kernels["r"]) as kernel:
