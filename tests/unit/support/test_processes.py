@@ -99,9 +99,9 @@ def test_child_is_stopped_at_the_end_of_its_block() -> None:
     def fail() -> None:
         with processes.started([sys.executable, "-c", STUBBORN]) as child:
             children.append(child)
-            raise ValueError
+            raise ValueError("of the block")
 
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match="of the block"):
         fail()
     assert children[0].poll() is not None
 
