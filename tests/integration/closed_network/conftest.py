@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import LOCAL, Lab, Outcome, bare_host
-from tests.support.mirror import Mirror, beside
+from tests.support.mirror import Mirror, mirror_for
 
 WAS_THERE = Path(__file__).parent / "old_server.sh"
 
@@ -30,7 +30,7 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def mirror(lab: Lab) -> Iterator[Mirror]:
     """Run the mirror, and then take every route away but the one to this machine."""
-    with beside(lab) as found:
+    with mirror_for(lab) as found:
         lab.within("ip", "route", "del", "default")
         yield found
 

@@ -53,7 +53,7 @@ def test_source_that_does_not_answer_is_named(lab: Lab, mirror: Mirror) -> None:
 def test_converge_from_the_mirror_alone(converged: Outcome, mirror: Mirror) -> None:
     """The whole site is made, and every kind of source was asked."""
     assert converged.code == 0, converged.output[-4000:]
-    kinds = {urlsplit(path).path.split("/")[1] for path in mirror.asked}
+    kinds = {urlsplit(path).path.split("/")[1] for path in mirror.requested}
     assert {"apt", "apt-security", "pip", "npm", "file"} <= kinds
     assert not mirror.upstream.wheels or "wheels" in kinds
 

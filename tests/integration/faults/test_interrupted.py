@@ -110,7 +110,7 @@ def test_mirror_is_out_of_order(lab: Lab, mirror: Mirror, part: str, words: str,
     assert outcome.code != 0
     assert words in outcome.text, outcome.output[-3000:]
     assert "Traceback" not in outcome.output
-    assert any(part in path for path in mirror.asked)
+    assert any(part in path for path in mirror.requested)
 
 
 def test_disk_is_full(lab: Lab) -> None:
