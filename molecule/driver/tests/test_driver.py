@@ -187,4 +187,4 @@ def test_debian_agrees_with_the_table(host: Any) -> None:
 
 def test_mock_declines_what_it_does_not_know() -> None:
     """Its own answers are found in its source: a function without one is only declined."""
-    assert {"nvmlInit_v2", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"} <= nvml.written()
+    assert {"nvmlInit_v2", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo"} <= nvml.implemented()

@@ -1,8 +1,8 @@
 /* A library that answers as NVML does on a host with GPUs that are not there, so that programs which manage GPUs can be
  * tried without one. Every name that it gives contains (MOCK). It computes nothing, and no test of computing accepts it.
  *
- * Functions that this file does not write are in stubs.h: they say "not supported". `build.py` makes it from the names that
- * the program at hand asks for.
+ * Functions that this file does not write are in stubs.h: they answer "not supported". `build.py` makes it from the names that
+ * the program uses.
  *
  * GPULAB_MOCK_GPUS: how many GPUs there are (2); GPULAB_MOCK_MODEL: what they are called (NVIDIA A100).
  */
@@ -213,7 +213,7 @@ result nvmlDeviceSetMigMode(struct gpu *gpu, unsigned mode, result *status)
 }
 result nvmlDeviceGetMaxMigDeviceCount(struct gpu *gpu, unsigned *found) { (void)gpu; *found = 7; return SUCCESS; }
 
-/* nvidia-smi asks for tables of further functions by a number, and takes a missing one for another version of NVML. */
+/* nvidia-smi requests tables of further functions by a number, and reports a missing one as a different NVML version. */
 static result nothing(void) { return NOT_SUPPORTED; }
 static void *table[512];
 

@@ -30,7 +30,7 @@ FILES = {
 
 
 def build(target: Path) -> str:
-    """Build the package; give its digest."""
+    """Build the package; return its digest."""
     with tempfile.TemporaryDirectory() as directory:
         tree = Path(directory, "tree")
         for name, (place, mode) in FILES.items():

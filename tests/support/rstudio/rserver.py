@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A stand-in for RStudio Server: rserver's command line, configuration, rejections and HTTP, and no IDE behind it.
 
-What it knows of rserver comes from the vendor's sources (src/cpp/server/server-options.json, ServerOptions.cpp,
+Its behaviour follows the vendor's sources (src/cpp/server/server-options.json, ServerOptions.cpp,
 SecureKeyFile.cpp, core/system/PosixSystem.cpp, core/http/CSRFToken.cpp) and from jupyter-rsession-proxy.
 """
 
@@ -71,7 +71,7 @@ class Refused(Exception):
 
 
 def options(argv: list[str], config: Path = CONFIG) -> dict[str, str]:
-    """Read the configuration and the command line, which wins; what is not known is rejected, as rserver does."""
+    """Return the options of the configuration and of the command line, which has precedence; reject unknown ones."""
     lines = config.read_text(encoding="utf-8").splitlines() if config.is_file() else []
     given = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     found = dict(DEFAULTS)
@@ -84,7 +84,7 @@ def options(argv: list[str], config: Path = CONFIG) -> dict[str, str]:
 
 
 def key(path: Path, reject_empty: bool = True) -> str:
-    """Read a secret, or make it, for nobody else to read."""
+    """Return a secret that only its owner can read; create it when it is missing."""
     if path.exists():
         text = path.read_text(encoding="ascii")
         if reject_empty and not text:
@@ -103,16 +103,16 @@ def session_key() -> None:
 
 
 def database(config: str) -> None:
-    """Make the database where its configuration says."""
+    """Create the database at the configured place."""
     text = Path(config or "/etc/rstudio/database.conf").read_text(encoding="utf-8")
     settings = dict(line.strip().split("=", 1) for line in text.splitlines() if "=" in line)
     if settings.get("provider") != "sqlite":
-        raise Refused("this stand-in knows the provider sqlite alone")
+        raise Refused("this stand-in supports only the provider sqlite")
     Path(settings["directory"], "rstudio-os.sqlite").touch(mode=0o600)
 
 
 class Session:
-    """The one session of the account, an rsession, started when a browser asks for it first."""
+    """The one session of the account, an rsession, started with the first request of a browser."""
 
     def __init__(self, settings: dict[str, str]) -> None:
         self.settings = settings
@@ -121,7 +121,7 @@ class Session:
         self.process: subprocess.Popen[bytes] | None = None
 
     def environment(self) -> dict[str, str]:
-        """Give what rserver hands on."""
+        """Return the environment that rserver passes on."""
         which = self.settings["rsession-which-r"] or "R"
         home = subprocess.run([which, "RHOME"], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
         own = {"USER": self.user.pw_name, "LOGNAME": self.user.pw_name, "HOME": self.user.pw_dir}
@@ -144,8 +144,8 @@ class Session:
                 raise TimeoutError("the session does not answer")
             time.sleep(0.05)
 
-    def ask(self, body: bytes) -> bytes:
-        """Hand a request on."""
+    def forward(self, body: bytes) -> bytes:
+        """Forward a request to the session."""
         connection = http.client.HTTPConnection("localhost", timeout=120)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self.socket))
@@ -154,7 +154,7 @@ class Session:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """The pages that a browser asks for first."""
+    """The pages that a browser requests first."""
 
     session: Session
     settings: dict[str, str]
@@ -186,7 +186,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         try:
             self.session.start()
-            text = self.session.ask(body).decode() if self.path != "/rpc/client_init" else json.dumps({"result": {}})
+            text = (
+                self.session.forward(body).decode() if self.path != "/rpc/client_init" else json.dumps({"result": {}})
+            )
             self.answer(200, text)
         except OSError as error:
             self.answer(200, json.dumps({"error": {"code": 1, "message": str(error)}}))
