@@ -148,11 +148,11 @@ def test_same_password_keeps_the_cookies(authenticator: Any) -> None:
 def test_changed_password_ends_logins_and_tokens_and_spares_the_server(
     authenticator: Any, client: str | None, number: int, by: object, expected: bool
 ) -> None:
-    """Cookies and tokens end, whoever's request notices it; the server's own token stays good."""
+    """Cookies and tokens end, whichever request notices it; the server's own token stays good."""
     user = Row({"password": "former"})
     assert asyncio.run(authenticator.refresh_user(user, request(user, client, by, number))) is expected
     assert kept(user) == ("rotated", 4)
-    assert SERVER not in [getattr(each, "id", 0) for each in user.deleted]
+    assert SERVER not in [getattr(token, "id", 0) for token in user.deleted]
     assert user.state == {"password": "new"}
     # Ended once: the next login's cookie stays.
     user.orm_user.cookie_id = "next"
@@ -250,7 +250,7 @@ def test_administrator_who_leaves_the_group_is_one_no_longer(
 
 
 def test_failed_login_is_logged_with_its_address(authenticator: Any) -> None:
-    """For whoever bans addresses; what was typed is quoted, shortened, and never the password."""
+    """For programs that ban addresses; the name is quoted and shortened, and the password is never logged."""
 
     async def check(_name: str, _password: str) -> Verdict:
         return Verdict("wrong")

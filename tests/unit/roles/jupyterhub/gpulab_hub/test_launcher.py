@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 @pytest.mark.parametrize("value", [0, 1, 999, -1, "1001", 1001.0, True, None, 65534])
 def test_launcher_accepts_listed_users_only(tmp_path: Path, value: Any) -> None:
-    """Not root, not the system's accounts, and nobody whom the role users has not listed."""
+    """Neither root and system accounts, nor users whom the role users has not listed."""
     (tmp_path / "1001.gpulab-users").touch()
     (tmp_path / "0.gpulab-users").touch()
     assert launcher.listed_uid(1001, tmp_path) == 1001
