@@ -60,6 +60,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import records
 from ansible_collections.gpulab.core.plugins.module_utils.hub import api
 

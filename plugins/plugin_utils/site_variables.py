@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems as hub_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils.user_limits import group_problems, limit_problems, slips
 

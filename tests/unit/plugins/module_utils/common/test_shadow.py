@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import Record, records
 
 HASH = "$6$rounds=1000$0123456789abcdef$" + "x" * 86

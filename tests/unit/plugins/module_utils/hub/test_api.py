@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.hub import api
 
 
