@@ -103,14 +103,14 @@ def authenticator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.delitem(sys.modules, "gpulab_hub.authenticator", raising=False)
     from gpulab_hub.authenticator import LabPAMAuthenticator
 
-    found: Any = LabPAMAuthenticator()
-    found.statuses = {"ada": AccountStatus("new")}
+    instance: Any = LabPAMAuthenticator()
+    instance.statuses = {"ada": AccountStatus("new")}
 
     async def read() -> dict[str, AccountStatus]:
-        return dict(found.statuses)
+        return dict(instance.statuses)
 
-    found.accounts = StatusCache(read, 10.0)
-    yield found
+    instance.accounts = StatusCache(read, 10.0)
+    yield instance
     monkeypatch.delitem(sys.modules, "gpulab_hub.authenticator", raising=False)
 
 
@@ -227,7 +227,7 @@ def test_closed_account_is_rejected_for_every_kind_of_request(authenticator: Any
         assert asyncio.run(authenticator.refresh_user(user, request(user, client))) is False
 
 
-def test_helper_that_does_not_answer_lets_nobody_in(authenticator: Any) -> None:
+def test_unavailable_helper_rejects_logins(authenticator: Any) -> None:
     """No answer is not a yes; cookies stay for when it answers again."""
     user = Row({"password": "new"})
 

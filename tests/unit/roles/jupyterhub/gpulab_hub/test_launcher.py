@@ -41,7 +41,7 @@ def test_names_that_are_no_variables_are_rejected(name: str) -> None:
 def test_no_value_leaves_its_quotes(environment: dict[str, str]) -> None:
     r"""Read back by the rules of systemd.exec(5): in double quotes a backslash stands before " \\ ` and $."""
     text = launcher.environment_file(environment)
-    found = {}
+    parsed = {}
     while text:
         name, _, text = text.partition('="')
         value, position = "", 0
@@ -51,8 +51,8 @@ def test_no_value_leaves_its_quotes(environment: dict[str, str]) -> None:
             value += text[position]
             position += 1
         assert text[position + 1] == "\n"
-        found[name], text = value, text[position + 2 :]
-    assert found == environment
+        parsed[name], text = value, text[position + 2 :]
+    assert parsed == environment
 
 
 def test_environment_is_roots_and_replaces_a_link(tmp_path: Path) -> None:

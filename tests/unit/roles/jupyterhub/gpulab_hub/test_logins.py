@@ -32,7 +32,7 @@ class Clock:
 
 
 def gate_of(answers: dict[str, tuple[Verdict, float]], clock: Clock) -> LoginGate:
-    """Give a gate whose checks take a while; names that are not listed are wrong at once."""
+    """Return a gate with delayed answers; unlisted names are wrong at once."""
 
     async def check(name: str, _password: str) -> Verdict:
         verdict, seconds = answers.get(name, (Verdict("wrong"), 0.0))
@@ -61,7 +61,7 @@ def gate_of(answers: dict[str, tuple[Verdict, float]], clock: Clock) -> LoginGat
     ],
 )
 def test_failed_logins_take_the_same_time(name: object, password: object, expected: float) -> None:
-    """Whatever the check took; longer ones are answered at the next multiple, good ones at once."""
+    """A failed check is answered at the next multiple of the step, a successful one at once."""
     clock = Clock()
     gate = gate_of(
         {
@@ -106,7 +106,7 @@ def attempts(gate: LoginGate, number: int, source: Source, name: str = "ada") ->
 
 
 def test_wrong_passwords_of_a_client_for_a_name_are_limited() -> None:
-    """Five at once, then one more a minute; the limit is the client's alone, and for that name."""
+    """Five at once, then one more per minute; other clients and other names are not affected."""
     clock = Clock()
     gate = gate_of({"grace": (Verdict("ok"), 0.0)}, clock)
     assert attempts(gate, 9, ATTACKER) == 4
@@ -119,7 +119,7 @@ def test_wrong_passwords_of_a_client_for_a_name_are_limited() -> None:
 
 
 def test_wrong_passwords_of_a_client_for_many_names_are_limited() -> None:
-    """A list of names is no way around the limit."""
+    """Changing the name does not avoid the limit."""
     gate = gate_of({}, Clock())
     rejected = sum(attempts(gate, 1, ATTACKER, f"name-{number}") for number in range(100))
     # Two seconds for each: the count goes down by one in 10 s.
@@ -146,7 +146,7 @@ def test_allowed_addresses_are_not_limited() -> None:
 
 
 def test_known_browser_is_not_locked_by_its_neighbours() -> None:
-    """Wrong passwords from her own address keep others of that address out, not a browser that she has used before."""
+    """Wrong passwords from an address block it for others, but not for a browser that has logged in before."""
     gate = gate_of({"ada": (Verdict("ok"), 0.0)}, Clock())
     gate.names.add((HOME.client, "ada"), 5)
     gate.clients.add(HOME.client, 40)
@@ -157,7 +157,7 @@ def test_known_browser_is_not_locked_by_its_neighbours() -> None:
 
 
 def test_checks_at_the_same_time_do_not_pass_the_limit_together() -> None:
-    """They are counted when they begin."""
+    """Checks count from their start."""
 
     async def scenario() -> int:
         called = 0
@@ -227,7 +227,7 @@ def during_flood(
 @pytest.mark.parametrize("source", [HOME, Source("127.0.7.7")], ids=["elsewhere", "same network"])
 @pytest.mark.parametrize("addresses", [1, 50])
 def test_right_login_overtakes_a_flood(addresses: int, source: Source) -> None:
-    """Clients with wrong passwords come last, and leave places free; before their first one is answered, too."""
+    """Clients with wrong passwords are served last and leave places free, also before their first answer."""
 
     async def scenario(gate: LoginGate, order: list[str]) -> int:
         before = len(order)

@@ -49,7 +49,7 @@ def exchange(sent: bytes, allowed: list[str], group: str = "users") -> tuple[dic
         return json.loads(peer.makefile().readline()), problem
 
 
-def test_status_lists_the_group_and_nobody_else(host: Path) -> None:
+def test_status_lists_members_of_the_group_only(host: Path) -> None:
     """Members by list and by primary group; an account of a directory has no fingerprint; no hash leaves."""
     answer, problem = exchange(b'{"action": "status"}\n', [ME])
     assert problem == ""
