@@ -173,6 +173,14 @@ def test_second_converge_is_rejected_while_the_first_runs(lab: Lab, foreign_lock
     assert_rejected(lab.converge(), "another run holds the lock of this host", "eve on other", "gpulab_lock_hours=0")
 
 
+def test_failed_run_releases_the_lock(lab: Lab) -> None:
+    """The next run, of any controller, can start at once."""
+    outcome = lab.converge(tools_packages=["gpulab-no-such-package"])
+    assert outcome.code != 0
+    assert "gpulab-no-such-package could not be installed" in outcome.text
+    assert "gone" in lab.shell(f"test -e {LOCK} && cat {LOCK} || echo gone")
+
+
 @pytest.mark.parametrize(
     "foreign_lock", [{"started": "0"}, {"machine": "x", "since": "2020-01-01T00:00:00+00:00"}], indirect=True,
     ids=["dead", "old"],

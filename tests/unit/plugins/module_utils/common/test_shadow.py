@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from gpulab_hub import shadow as hub_shadow
+
+from ansible_collections.gpulab.core.plugins.module_utils.common import shadow
 from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import Record, records
 
 HASH = "$6$rounds=1000$0123456789abcdef$" + "x" * 86
@@ -47,3 +51,8 @@ def test_shadow_is_read_by_field() -> None:
     """Empty days stay empty, and a broken line is left out."""
     result = records(f"ada:{HASH}:19000:0:90:7:14:20000:\nbroken:x\neve:*:::::::\n")
     assert result == {"ada": Record(HASH, 19000, 90, 14, 20000), "eve": Record("*")}
+
+
+def test_hub_and_modules_share_the_file() -> None:
+    """The package has a link, which the action plugin and the artefact resolve."""
+    assert Path(hub_shadow.__file__).resolve() == Path(shadow.__file__).resolve()

@@ -103,14 +103,14 @@ def authenticator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.delitem(sys.modules, "gpulab_hub.authenticator", raising=False)
     from gpulab_hub.authenticator import LabPAMAuthenticator
 
-    found: Any = LabPAMAuthenticator()
-    found.statuses = {"ada": AccountStatus("new")}
+    instance: Any = LabPAMAuthenticator()
+    instance.statuses = {"ada": AccountStatus("new")}
 
     async def read() -> dict[str, AccountStatus]:
-        return dict(found.statuses)
+        return dict(instance.statuses)
 
-    found.accounts = StatusCache(read, 10.0)
-    yield found
+    instance.accounts = StatusCache(read, 10.0)
+    yield instance
     monkeypatch.delitem(sys.modules, "gpulab_hub.authenticator", raising=False)
 
 
@@ -148,11 +148,11 @@ def test_same_password_keeps_the_cookies(authenticator: Any) -> None:
 def test_changed_password_ends_logins_and_tokens_and_spares_the_server(
     authenticator: Any, client: str | None, number: int, by: object, expected: bool
 ) -> None:
-    """Cookies and tokens end, whoever's request notices it; the server's own token stays good."""
+    """Cookies and tokens end, whichever request notices it; the server's own token stays good."""
     user = Row({"password": "former"})
     assert asyncio.run(authenticator.refresh_user(user, request(user, client, by, number))) is expected
     assert kept(user) == ("rotated", 4)
-    assert SERVER not in [getattr(each, "id", 0) for each in user.deleted]
+    assert SERVER not in [getattr(token, "id", 0) for token in user.deleted]
     assert user.state == {"password": "new"}
     # Ended once: the next login's cookie stays.
     user.orm_user.cookie_id = "next"
@@ -227,7 +227,7 @@ def test_closed_account_is_rejected_for_every_kind_of_request(authenticator: Any
         assert asyncio.run(authenticator.refresh_user(user, request(user, client))) is False
 
 
-def test_helper_that_does_not_answer_lets_nobody_in(authenticator: Any) -> None:
+def test_unavailable_helper_rejects_logins(authenticator: Any) -> None:
     """No answer is not a yes; cookies stay for when it answers again."""
     user = Row({"password": "new"})
 
@@ -250,7 +250,7 @@ def test_administrator_who_leaves_the_group_is_one_no_longer(
 
 
 def test_failed_login_is_logged_with_its_address(authenticator: Any) -> None:
-    """For whoever bans addresses; what was typed is quoted, shortened, and never the password."""
+    """For programs that ban addresses; the name is quoted and shortened, and the password is never logged."""
 
     async def check(_name: str, _password: str) -> Verdict:
         return Verdict("wrong")

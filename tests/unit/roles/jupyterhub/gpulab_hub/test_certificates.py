@@ -55,7 +55,7 @@ def connect(store: Path, server: tuple[str, str], client: tuple[str, str] | None
         with context.wrap_socket(right, server_hostname=expected) as connected:
             return connected.recv(5).decode()
     except OSError as error:
-        # The server's own error says more, and may come later.
+        # The server's own error has more detail, and may come later.
         thread.join(10)
         return f"{error} {errors}"
     finally:

@@ -1,9 +1,9 @@
-"""Counters of events by client."""
+"""Counters of events."""
 
 from __future__ import annotations
 
 import pytest
-from gpulab_hub.failures import Counter, client_of, neighbourhood_of
+from gpulab_hub.failures import Counter
 
 
 class Clock:
@@ -36,19 +36,3 @@ def test_counts_go_down_and_stay_few() -> None:
     assert counter.count("ada") == 0
     counter.add(999, -1)
     assert len(counter.counts) == 99
-
-
-@pytest.mark.parametrize(
-    ("address", "client", "neighbourhood"),
-    [
-        ("192.0.2.7", "192.0.2.7/32", "192.0.2.0/24"),
-        ("::ffff:192.0.2.7", "192.0.2.7/32", "192.0.2.0/24"),
-        ("127.9.8.7", "127.9.8.7/32", "127.0.0.0/8"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64", "2001:db8:1::/48"),
-        ("::1", "::/64", "::/48"),
-        ("?", "?", "?"),
-    ],
-)
-def test_client_is_what_one_customer_has(address: str, client: str, neighbourhood: str) -> None:
-    """Not a single IPv6 address, of which each has 2^64."""
-    assert (client_of(address), neighbourhood_of(address)) == (client, neighbourhood)

@@ -17,10 +17,10 @@ def test_options_are_those_that_granters_read(monkeypatch: pytest.MonkeyPatch) -
     class GPUs:
         options = frozenset({"gpus"})
 
-    found: dict[str, Any] = {"a": GPUs(), "b": object()}
-    monkeypatch.setattr(grants, "granters", lambda: found)
+    installed: dict[str, Any] = {"a": GPUs(), "b": object()}
+    monkeypatch.setattr(grants, "granters", lambda: installed)
     assert grants.known_options() == {"gpus"}
-    found.clear()
+    installed.clear()
     assert grants.known_options() == frozenset()
 
 

@@ -39,7 +39,7 @@ def test_broken_requests_are_rejected(data: bytes, reason: str) -> None:
         writer.join(10)
 
 
-def test_strangers_are_rejected_at_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_accounts_are_rejected_at_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket's mode is the first lock, this is the second."""
     left, right = socket.socketpair()
     with left, right:

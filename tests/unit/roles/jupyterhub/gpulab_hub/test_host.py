@@ -58,5 +58,5 @@ def test_resource_bar_shows_the_limits() -> None:
 
 def test_missing_account_is_rejected() -> None:
     """In words, not with a KeyError."""
-    with pytest.raises(Rejection, match="no account nobody-of-this-name"):
-        host.account_of("nobody-of-this-name")
+    with pytest.raises(Rejection, match="no account missing-account"):
+        host.account_of("missing-account")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 @pytest.mark.parametrize("value", [0, 1, 999, -1, "1001", 1001.0, True, None, 65534])
 def test_launcher_accepts_listed_users_only(tmp_path: Path, value: Any) -> None:
-    """Not root, not the system's accounts, and nobody whom the role users has not listed."""
+    """Neither root and system accounts, nor users whom the role users has not listed."""
     (tmp_path / "1001.gpulab-users").touch()
     (tmp_path / "0.gpulab-users").touch()
     assert launcher.listed_uid(1001, tmp_path) == 1001
@@ -41,7 +41,7 @@ def test_names_that_are_no_variables_are_rejected(name: str) -> None:
 def test_no_value_leaves_its_quotes(environment: dict[str, str]) -> None:
     r"""Read back by the rules of systemd.exec(5): in double quotes a backslash stands before " \\ ` and $."""
     text = launcher.environment_file(environment)
-    found = {}
+    parsed = {}
     while text:
         name, _, text = text.partition('="')
         value, position = "", 0
@@ -51,8 +51,8 @@ def test_no_value_leaves_its_quotes(environment: dict[str, str]) -> None:
             value += text[position]
             position += 1
         assert text[position + 1] == "\n"
-        found[name], text = value, text[position + 2 :]
-    assert found == environment
+        parsed[name], text = value, text[position + 2 :]
+    assert parsed == environment
 
 
 def test_environment_is_roots_and_replaces_a_link(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def record(text: str, level: int = logging.INFO) -> logging.LogRecord:
 
 
 def test_lines_about_logins_survive_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other lines are dropped, and their number is told."""
+    """Other lines are dropped, and their number is logged."""
     now = [0.0]
     monkeypatch.setattr("gpulab_hub.log_filter.time.monotonic", lambda: now[0])
     flood = log_filter.FloodFilter()

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from gpulab_hub import logins, passwords
-from gpulab_hub.logins import Limits, LoginGate, Source, TooManyLogins
+from gpulab_hub.clients import Source
+from gpulab_hub.logins import Limits, LoginGate, TooManyLogins
 from gpulab_hub.passwords import Verdict
 
 WORD = "a-secret-word"
-STRANGER, HOME = Source("198.51.100.7"), Source("192.0.2.1")
+ATTACKER, HOME = Source("198.51.100.7"), Source("192.0.2.1")
 
 
 class Clock:
@@ -31,7 +32,7 @@ class Clock:
 
 
 def gate_of(answers: dict[str, tuple[Verdict, float]], clock: Clock) -> LoginGate:
-    """Give a gate whose checks take a while; names that are not listed are wrong at once."""
+    """Return a gate with delayed answers; unlisted names are wrong at once."""
 
     async def check(name: str, _password: str) -> Verdict:
         verdict, seconds = answers.get(name, (Verdict("wrong"), 0.0))
@@ -60,7 +61,7 @@ def gate_of(answers: dict[str, tuple[Verdict, float]], clock: Clock) -> LoginGat
     ],
 )
 def test_failed_logins_take_the_same_time(name: object, password: object, expected: float) -> None:
-    """Whatever the check took; longer ones are answered at the next multiple, good ones at once."""
+    """A failed check is answered at the next multiple of the step, a successful one at once."""
     clock = Clock()
     gate = gate_of(
         {
@@ -79,7 +80,7 @@ def test_failed_logins_take_the_same_time(name: object, password: object, expect
 def test_input_that_cannot_be_right_is_not_checked() -> None:
     """Overlong, empty and control characters never reach the helper."""
     bad: list[tuple[object, object]] = [("a", ""), ("", "b"), ("a", "b\tc"), ("a\x7f", "b"), ("a", "ä" * 256), (7, "b")]
-    assert not [each for each in bad if passwords.acceptable(*each)]
+    assert not [login for login in bad if passwords.acceptable(*login)]
     assert passwords.acceptable("jürgen", "ä " * 100)
     called, clock = [], Clock()
 
@@ -88,8 +89,8 @@ def test_input_that_cannot_be_right_is_not_checked() -> None:
         return Verdict("ok")
 
     gate = LoginGate(check, clock=clock, sleep=clock.sleep)
-    for each in bad:
-        assert asyncio.run(gate.log_in(*each)) == Verdict("wrong")
+    for login in bad:
+        assert asyncio.run(gate.log_in(*login)) == Verdict("wrong")
     assert called == []
 
 
@@ -105,22 +106,22 @@ def attempts(gate: LoginGate, number: int, source: Source, name: str = "ada") ->
 
 
 def test_wrong_passwords_of_a_client_for_a_name_are_limited() -> None:
-    """Five at once, then one more a minute; the limit is the client's alone, and for that name."""
+    """Five at once, then one more per minute; other clients and other names are not affected."""
     clock = Clock()
     gate = gate_of({"grace": (Verdict("ok"), 0.0)}, clock)
-    assert attempts(gate, 9, STRANGER) == 4
+    assert attempts(gate, 9, ATTACKER) == 4
     assert attempts(gate, 1, HOME) == 0
-    assert asyncio.run(gate.log_in("grace", WORD, STRANGER)).result == "ok"
+    assert asyncio.run(gate.log_in("grace", WORD, ATTACKER)).result == "ok"
     with pytest.raises(TooManyLogins, match=r"for this name from your address: try again in 4\d seconds"):
-        asyncio.run(gate.log_in("ada", WORD, STRANGER))
+        asyncio.run(gate.log_in("ada", WORD, ATTACKER))
     clock.now += 61
-    assert attempts(gate, 2, STRANGER) == 1
+    assert attempts(gate, 2, ATTACKER) == 1
 
 
 def test_wrong_passwords_of_a_client_for_many_names_are_limited() -> None:
-    """A list of names is no way around the limit."""
+    """Changing the name does not avoid the limit."""
     gate = gate_of({}, Clock())
-    rejected = sum(attempts(gate, 1, STRANGER, f"name-{number}") for number in range(100))
+    rejected = sum(attempts(gate, 1, ATTACKER, f"name-{number}") for number in range(100))
     # Two seconds for each: the count goes down by one in 10 s.
     assert 45 <= rejected <= 60
     assert attempts(gate, 1, HOME) == 0
@@ -139,13 +140,13 @@ def test_allowed_addresses_are_not_limited() -> None:
     gate.allowed = LoginGate(gate.check, Limits(allowed=["192.0.2.0/24", "2001:db8::/32"])).allowed
     for address in ("192.0.2.9", "::ffff:192.0.2.9", "2001:db8:1::1"):
         assert attempts(gate, 60, Source(address)) == 0
-    assert attempts(gate, 60, STRANGER) > 0
+    assert attempts(gate, 60, ATTACKER) > 0
     with pytest.raises(ValueError, match="lab"):
         LoginGate(gate.check, Limits(allowed=["lab"]))
 
 
 def test_known_browser_is_not_locked_by_its_neighbours() -> None:
-    """Wrong passwords from her own address keep others of that address out, not a browser that she has used before."""
+    """Wrong passwords from an address block it for others, but not for a browser that has logged in before."""
     gate = gate_of({"ada": (Verdict("ok"), 0.0)}, Clock())
     gate.names.add((HOME.client, "ada"), 5)
     gate.clients.add(HOME.client, 40)
@@ -156,7 +157,7 @@ def test_known_browser_is_not_locked_by_its_neighbours() -> None:
 
 
 def test_checks_at_the_same_time_do_not_pass_the_limit_together() -> None:
-    """They are counted when they begin."""
+    """Checks count from their start."""
 
     async def scenario() -> int:
         called = 0
@@ -168,14 +169,14 @@ def test_checks_at_the_same_time_do_not_pass_the_limit_together() -> None:
             return Verdict("wrong")
 
         gate = LoginGate(check, step=0.01)
-        await asyncio.gather(*(gate.log_in("ada", "wrong", STRANGER) for _ in range(30)), return_exceptions=True)
+        await asyncio.gather(*(gate.log_in("ada", "wrong", ATTACKER) for _ in range(30)), return_exceptions=True)
         return called
 
     assert asyncio.run(scenario()) == 5
 
 
 def test_check_that_fails_counts_nothing_and_frees_its_place() -> None:
-    """A host whose helper is down locks nobody out."""
+    """Users are not locked out while the helper is down."""
 
     async def check(_name: str, _password: str) -> Verdict:
         raise passwords.HelperUnavailable("down")
@@ -226,7 +227,7 @@ def during_flood(
 @pytest.mark.parametrize("source", [HOME, Source("127.0.7.7")], ids=["elsewhere", "same network"])
 @pytest.mark.parametrize("addresses", [1, 50])
 def test_right_login_overtakes_a_flood(addresses: int, source: Source) -> None:
-    """Clients with wrong passwords come last, and leave places free; before their first one is answered, too."""
+    """Clients with wrong passwords are served last and leave places free, also before their first answer."""
 
     async def scenario(gate: LoginGate, order: list[str]) -> int:
         before = len(order)
@@ -246,9 +247,9 @@ def test_class_behind_one_address_gets_in() -> None:
         # Some have mistyped theirs.
         gate.clients.add(HOME.client, 4)
         gate.networks.add(HOME.neighbourhood, 4)
-        found = await asyncio.gather(*(gate.log_in(f"ada{number}", WORD, HOME) for number in range(40)))
+        results = await asyncio.gather(*(gate.log_in(f"ada{number}", WORD, HOME) for number in range(40)))
         assert order == [f"ada{number}" for number in range(40)]
-        assert {each.result for each in found} == {"ok"}
+        assert {verdict.result for verdict in results} == {"ok"}
         return most[0]
 
     # Half of the places stay free for others.
@@ -256,17 +257,17 @@ def test_class_behind_one_address_gets_in() -> None:
 
 
 def test_wait_for_a_check_is_bounded() -> None:
-    """Each wait by time; and where too many wait, those of the client with most wrong passwords go first."""
+    """By time; and where too many wait, logins of the client with most wrong passwords are rejected first."""
 
     async def scenario() -> list[Any]:
         gate, _, _ = slow_gate(0.3, in_flight=1, patience=0.1)
-        found = await asyncio.gather(*(gate.log_in("ada", WORD, HOME) for _ in range(3)), return_exceptions=True)
+        results = await asyncio.gather(*(gate.log_in("ada", WORD, HOME) for _ in range(3)), return_exceptions=True)
         assert (gate.in_flight, gate.waiting) == (0, [])
-        return list(found)
+        return list(results)
 
-    found = asyncio.run(scenario())
-    assert [str(each) for each in found[1:]] == [logins.BUSY] * 2
-    assert not any(error.limited for error in found[1:])
+    results = asyncio.run(scenario())
+    assert [str(result) for result in results[1:]] == [logins.BUSY] * 2
+    assert not any(error.limited for error in results[1:])
 
 
 def test_queue_drops_those_with_most_wrong_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,14 +277,14 @@ def test_queue_drops_those_with_most_wrong_passwords(monkeypatch: pytest.MonkeyP
 
     async def scenario() -> list[Any]:
         gate, _, _ = slow_gate(0.02, in_flight=1, suspects=1)
-        gate.clients.add(STRANGER.client, 3)
-        flood = [asyncio.create_task(gate.log_in(f"x{number}", "wrong", STRANGER)) for number in range(12)]
+        gate.clients.add(ATTACKER.client, 3)
+        flood = [asyncio.create_task(gate.log_in(f"x{number}", "wrong", ATTACKER)) for number in range(12)]
         await asyncio.sleep(0)
         assert (await gate.log_in("ada", WORD, HOME)).result == "ok"
         return list(await asyncio.gather(*flood, return_exceptions=True))
 
-    found = asyncio.run(scenario())
-    assert sum(str(each) == logins.BUSY for each in found) == 2
+    results = asyncio.run(scenario())
+    assert sum(str(result) == logins.BUSY for result in results) == 2
 
 
 def test_flood_of_a_client_does_not_wait() -> None:
@@ -291,12 +292,12 @@ def test_flood_of_a_client_does_not_wait() -> None:
 
     async def scenario() -> list[Any]:
         gate, _, _ = slow_gate(0.05, suspects=1)
-        gate.clients.add(STRANGER.client, logins.SUSPECT + 1)
-        logins_now = (gate.log_in(f"x{number}", "wrong", STRANGER) for number in range(20))
+        gate.clients.add(ATTACKER.client, logins.SUSPECT + 1)
+        logins_now = (gate.log_in(f"x{number}", "wrong", ATTACKER) for number in range(20))
         return list(await asyncio.gather(*logins_now, return_exceptions=True))
 
-    found = asyncio.run(scenario())
-    assert sum(isinstance(each, Verdict) for each in found) == 3
+    results = asyncio.run(scenario())
+    assert sum(isinstance(result, Verdict) for result in results) == 3
 
 
 def test_request_that_ends_while_it_waits_leaves_no_gap() -> None:

@@ -49,7 +49,7 @@ def exchange(sent: bytes, allowed: list[str], group: str = "users") -> tuple[dic
         return json.loads(peer.makefile().readline()), problem
 
 
-def test_status_lists_the_group_and_nobody_else(host: Path) -> None:
+def test_status_lists_members_of_the_group_only(host: Path) -> None:
     """Members by list and by primary group; an account of a directory has no fingerprint; no hash leaves."""
     answer, problem = exchange(b'{"action": "status"}\n', [ME])
     assert problem == ""
@@ -67,7 +67,7 @@ def test_status_lists_the_group_and_nobody_else(host: Path) -> None:
 
 
 def test_peer_that_is_not_the_hub_gets_nothing(host: Path) -> None:
-    """The kernel tells who connected."""
+    """The kernel reports the uid of the peer."""
     answer, problem = exchange(b'{"action": "status"}\n', ["no-such-account"])
     assert answer["result"] == "unavailable"
     assert "accounts" not in answer
@@ -135,7 +135,7 @@ def test_unexpected_error_is_named_without_its_text(host: Path, monkeypatch: pyt
     ],
 )
 def test_codes_of_pam_become_results(host: Path, name: str, codes: tuple[int, int], result: str) -> None:
-    """A reason is told after a right password alone; pam_deny's code is explained from shadow."""
+    """Only a right password gets a reason; shadow(5) has that of pam_deny."""
     answer = helper.check(name, WORD, lambda *_: codes)
     assert answer["result"] == result
     assert ("fingerprint" in answer) == (result == "ok")

@@ -31,7 +31,7 @@ async def with_server(path: Path, answer: bytes | None, use: Callable[[HelperCli
 
 
 def test_client_reads_a_verdict_and_a_status(tmp_path: Path) -> None:
-    """One line each."""
+    """An answer is one line."""
     answer = b'{"result": "ok", "reason": "", "fingerprint": "f"}\n'
     assert asyncio.run(with_server(tmp_path / "a", answer, lambda it: it.check("ada", WORD))) == Verdict("ok", "", "f")
     answer = b'{"result": "ok", "accounts": {"ada": {"fingerprint": null, "may_log_in": false, "reason": "r"}}}\n'
@@ -40,7 +40,7 @@ def test_client_reads_a_verdict_and_a_status(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\n", b"[]\n", b'{"result": "yes"}\n', None])
-def test_client_names_the_socket_and_the_remedy(tmp_path: Path, answer: bytes | None) -> None:
+def test_client_names_the_socket_and_the_log(tmp_path: Path, answer: bytes | None) -> None:
     """A helper that is stopped, too busy, too slow or broken is an error with what to read, without the password."""
     path = tmp_path / "socket"
     with pytest.raises(HelperUnavailable, match=r"systemctl status gpulab-password\.socket") as caught:

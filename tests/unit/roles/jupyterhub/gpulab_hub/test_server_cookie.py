@@ -7,7 +7,7 @@ from gpulab_hub import server_cookie
 
 
 def test_cookie_is_for_one_server_and_one_key() -> None:
-    """Nobody makes the cookie of another user's server out of their own."""
+    """A user cannot derive the cookie of another user's server from their own."""
     own = server_cookie.value("/user/ada/", "key", 0)
     assert own == server_cookie.value("/user/ada/", "key", 0)
     signatures = {own.partition(".")[2]}

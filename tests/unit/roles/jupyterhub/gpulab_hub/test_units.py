@@ -57,12 +57,12 @@ def test_class_that_starts_at_once_waits_for_its_turn(monkeypatch: pytest.Monkey
         running[0] -= 1
         return b'{"ok": true}\n'
 
-    async def everybody() -> None:
+    async def send_all() -> None:
         monkeypatch.setattr(units, "places", asyncio.Semaphore(units.AT_ONCE))
         await asyncio.gather(*(units.call({"action": "stop"}) for _ in range(100)))
 
     monkeypatch.setattr(units, "exchange", exchange)
-    asyncio.run(everybody())
+    asyncio.run(send_all())
     assert running == [0, units.AT_ONCE]
 
 

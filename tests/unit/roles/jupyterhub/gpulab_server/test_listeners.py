@@ -45,7 +45,7 @@ def test_own_socket_is_found(family: socket.AddressFamily, address: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("there", "target"),
+    ("sockets", "target"),
     [
         ([("127.0.0.1", ME)], "127.0.0.1"),
         ([("0.0.0.0", ME)], "127.0.0.1"),  # nothing is bound
@@ -57,13 +57,13 @@ def test_own_socket_is_found(family: socket.AddressFamily, address: str) -> None
         ([("127.0.0.1", ME), ("127.0.0.2", OTHER)], "127.0.0.1"),
     ],
 )
-def test_own_program_is_reached(there: list[tuple[str, int]], target: str) -> None:
+def test_own_program_is_reached(sockets: list[tuple[str, int]], target: str) -> None:
     """Wherever it listens, whatever listens elsewhere."""
-    assert listeners.choose([listener(*each) for each in there], "localhost", PORT, ME)[0] == target
+    assert listeners.choose([listener(*socket_) for socket_ in sockets], "localhost", PORT, ME)[0] == target
 
 
 @pytest.mark.parametrize(
-    ("there", "status"),
+    ("sockets", "status"),
     [
         ([("127.0.0.1", OTHER)], 403),
         ([("0.0.0.0", OTHER)], 403),  # nothing is bound
@@ -79,10 +79,10 @@ def test_own_program_is_reached(there: list[tuple[str, int]], target: str) -> No
         ([], 503),
     ],
 )
-def test_other_programs_are_rejected(there: list[tuple[str, int]], status: int) -> None:
+def test_other_programs_are_rejected(sockets: list[tuple[str, int]], status: int) -> None:
     """Also where only one of those that could take the connection is another's."""
     with pytest.raises(PortRejectedError) as rejected:
-        listeners.choose([listener(*each) for each in there], "localhost", PORT, ME)
+        listeners.choose([listener(*socket_) for socket_ in sockets], "localhost", PORT, ME)
     assert rejected.value.status == status
 
 

@@ -20,14 +20,14 @@ def test_plain_links_are_accepted() -> None:
     ("name", "value"),
     [
         *(
-            ("repository", each)
-            for each in ("http://x/y", "ext::sh", "-u", "https://x", "https://a:b@x/y", 'https://x/"')
+            ("repository", value)
+            for value in ("http://x/y", "ext::sh", "-u", "https://x", "https://a:b@x/y", 'https://x/"')
         ),
-        *(("target", each) for each in (".ssh", "..", "/tmp", "a/b", "-x", "a\n", "a\x00", "~")),
-        *(("branch", each) for each in ("-x", "--upload-pack=x", "a..b", "a b", "a\n", "x.lock")),
+        *(("target", value) for value in (".ssh", "..", "/tmp", "a/b", "-x", "a\n", "a\x00", "~")),
+        *(("branch", value) for value in ("-x", "--upload-pack=x", "a..b", "a b", "a\n", "x.lock")),
         *(
-            ("page", each)
-            for each in ("/x", "//x", "https://x", "lab/../..", "javascript:x", "proxy/1", "lab/a\n", "labx")
+            ("page", value)
+            for value in ("/x", "//x", "https://x", "lab/../..", "javascript:x", "proxy/1", "lab/a\n", "labx")
         ),
     ],
 )

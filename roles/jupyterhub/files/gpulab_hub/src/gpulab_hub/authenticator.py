@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from typing import Any
 
@@ -13,8 +12,10 @@ from jupyterhub.auth import LocalAuthenticator
 from tornado import web
 from traitlets import Float, Integer, List, Set, Unicode, default
 
-from gpulab_hub.failures import Counter, client_of
-from gpulab_hub.logins import Limits, LoginGate, Source, TooManyLogins
+from gpulab_hub.clients import Source, client_of
+from gpulab_hub.devices import device_of, remember_device
+from gpulab_hub.failures import Counter
+from gpulab_hub.logins import Limits, LoginGate, TooManyLogins
 from gpulab_hub.passwords import (
     SOCKET,
     UNAVAILABLE,
@@ -27,10 +28,6 @@ from gpulab_hub.passwords import (
 
 HUB_CLIENT = "jupyterhub"
 """OAuth client of tokens that do not belong to a browser: those of servers, and those of users' programs."""
-DEVICE_COOKIE = "gpulab-device"
-"""Cookie of a browser that has logged in before. It grants no access; its wrong passwords have a count of their own."""
-DEVICE_DAYS = 180
-"""Lifetime of this cookie in days."""
 LOG_SECONDS = 60
 """Seconds after which rejected logins of a client are logged again."""
 STATE_KEY = "password"
@@ -246,22 +243,3 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
 def server_tokens(user: Any) -> set[int]:
     """Return the database ids of the tokens with which a user's servers use the hub."""
     return {spawner.token_id for spawner in user.spawners.values() if spawner.token_id}
-
-
-def device_of(handler: Any, name: str | None) -> str:
-    """Return the number of a browser that has logged in with this name before, or an empty text."""
-    if name is None or not hasattr(handler, "get_secure_cookie"):
-        return ""
-    value = handler.get_secure_cookie(DEVICE_COOKIE, max_age_days=DEVICE_DAYS)
-    number, *owner = (value or b"").decode("utf-8", "replace").split(" ", 1)
-    return number if owner == [name] else ""
-
-
-def remember_device(handler: Any, name: str) -> None:
-    """Set the cookie by which the browser is recognised at its next login with this name."""
-    if hasattr(handler, "get_secure_cookie"):
-        options = {"httponly": True, "samesite": "Strict", "secure": handler.request.protocol == "https"}
-        number = device_of(handler, name) or secrets.token_hex(16)
-        handler.set_secure_cookie(
-            DEVICE_COOKIE, f"{number} {name}", expires_days=DEVICE_DAYS, path=handler.hub.base_url, **options
-        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from ipaddress import ip_address, ip_network
 
 MOST = 10_000
 """Largest number of keys; the least recently used one is dropped first."""
@@ -34,27 +33,3 @@ class Counter:
     def wait(self, key: Hashable, limit: float) -> float:
         """Return the seconds until one more event stays within a limit; 0 where it does now."""
         return max(0.0, self.count(key) - (limit - 1)) * self.period
-
-
-def client_of(address: str) -> str:
-    """Return the client of an address: an IPv4 address, the /64 of an IPv6 address, other text unchanged.
-
-    Providers assign a /64 or more to every customer (RFC 6177), so a single IPv6 address does not identify one.
-    """
-    return _network(address, 32, 64, 32)
-
-
-def neighbourhood_of(address: str) -> str:
-    """Return the network around an address: /24 and /48; all loopback addresses are one."""
-    return _network(address, 24, 48, 8)
-
-
-def _network(address: str, four: int, six: int, loopback: int) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6 and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    bits = six if parsed.version == 6 else loopback if parsed.is_loopback else four
-    return str(ip_network(f"{parsed}/{bits}", strict=False))

@@ -16,7 +16,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from gpulab_hub.failures import Counter, client_of, neighbourhood_of
+from gpulab_hub.clients import Source
+from gpulab_hub.failures import Counter
 from gpulab_hub.passwords import HelperUnavailable, Verdict, acceptable
 
 WAITING = 100
@@ -38,24 +39,6 @@ class TooManyLogins(Exception):
     def __init__(self, message: str, seconds: float, limited: bool = False) -> None:
         super().__init__(message)
         self.seconds, self.limited = math.ceil(seconds), limited
-
-
-@dataclass(frozen=True)
-class Source:
-    """Origin of a login: an address, and the number of a browser that has logged in with this name before."""
-
-    address: str = "?"
-    device: str = ""
-
-    @property
-    def client(self) -> str:
-        """Return the key by which wrong passwords are counted."""
-        return f"device {self.device}" if self.device else client_of(self.address)
-
-    @property
-    def neighbourhood(self) -> str:
-        """Return the network of the client; a recognised browser counts alone."""
-        return self.client if self.device else neighbourhood_of(self.address)
 
 
 @dataclass(eq=False)
