@@ -56,7 +56,7 @@ def refuse(lab: Lab, *requested: str) -> str:
 @pytest.mark.parametrize(
     ("requested", "words"),
     [
-        ("maps", "there is no set maps; there are geo, nlp, vision"),
+        ("maps", "unknown set maps; choose from geo, nlp, vision"),
         ("/nonexistent/own.txt", "/nonexistent/own.txt is not on the controller"),
         (str(LOCKS / "unhashed.txt"), "unhashed.txt, line 5: idna==3.10 has no hash"),
     ],
