@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
+
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.profiles import SETS
 from ansible_collections.gpulab.core.plugins.plugin_utils.frameworks import extra_packages
 

@@ -149,6 +149,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils import memberships as rules
 from ansible_collections.gpulab.core.plugins.module_utils.processes import ancestors, processes
 from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory

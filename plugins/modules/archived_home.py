@@ -66,6 +66,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
 
 LEAST_UID = 1000

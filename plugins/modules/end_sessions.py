@@ -82,6 +82,7 @@ from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.processes import PROC, ancestors
 from ansible_collections.gpulab.core.plugins.module_utils.processes import processes as all_processes
 

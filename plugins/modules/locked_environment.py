@@ -134,6 +134,7 @@ import os
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installer_messages import explain
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import InstallError
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.releases import Release

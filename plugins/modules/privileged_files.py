@@ -80,6 +80,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
 
 CAPABILITIES = "security.capability"

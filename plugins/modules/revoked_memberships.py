@@ -49,6 +49,7 @@ removed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.shadow import host_members
 
 

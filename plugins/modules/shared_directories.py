@@ -51,6 +51,7 @@ import stat
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
 
 MODE = 0o2770

@@ -76,6 +76,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
 
 HEAD = "# Made by gpulab (role users): the setting decides, not this file.\n"

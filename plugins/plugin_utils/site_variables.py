@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.user_limits import group_problems, limit_problems, slips
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.shadow import shadow
 from ansible_collections.gpulab.core.plugins.modules import (
     account_state,

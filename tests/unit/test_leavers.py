@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils import processes
 from ansible_collections.gpulab.core.plugins.modules import (
     account_state,

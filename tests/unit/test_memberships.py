@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils import memberships
 from ansible_collections.gpulab.core.plugins.module_utils.memberships import Group, Record, plan, sets_password
 from ansible_collections.gpulab.core.plugins.module_utils.processes import ancestors

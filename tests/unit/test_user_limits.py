@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.modules import user_slices
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables, user_limits
 

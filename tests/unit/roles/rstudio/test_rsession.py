@@ -38,7 +38,7 @@ def test_session_gets_the_variables_of_its_server(tmp_path: Path) -> None:
 @pytest.fixture
 def rserver() -> ModuleType:
     """Return the module of the stand-in."""
-    spec = importlib.util.spec_from_file_location("rserver", ROOT / "tests/rstudio/rserver.py")
+    spec = importlib.util.spec_from_file_location("rserver", ROOT / "tests/support/rstudio/rserver.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

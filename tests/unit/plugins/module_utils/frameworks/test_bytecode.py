@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks import bytecode
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import InstallError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks import installers
 from ansible_collections.gpulab.core.plugins.plugin_utils.frameworks.archives import pack
 

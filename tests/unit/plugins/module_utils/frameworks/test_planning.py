@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.planning import plan
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.profiles import BY_NAME, PROFILES
 from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS

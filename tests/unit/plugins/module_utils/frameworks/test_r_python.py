@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.r_python import r_python_problems
 
 

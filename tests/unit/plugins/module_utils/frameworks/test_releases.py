@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks import usage, wheel_records
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import InstallError, query_python
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.layout import MARKER

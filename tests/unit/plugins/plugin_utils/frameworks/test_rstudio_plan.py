@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.frameworks.rstudio import DIGESTS, Host, rstudio_plan
 
 BARE: Host = {"release": "bookworm", "machine": "x86_64", "installed": "", "foreign": ""}
