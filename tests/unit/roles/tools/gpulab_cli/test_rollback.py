@@ -12,18 +12,19 @@ from gpulab_cli import layout, rollback
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(root: Path) -> Path:
     """Return an environment with three releases, the newest in use, and a fourth one that is incomplete."""
+    root = tmp_path / "ml"
     for number, name in enumerate(["one", "two", "three", "half"]):
-        directory = tmp_path / "releases" / name
+        directory = root / "releases" / name
         directory.mkdir(parents=True)
         if name != "half":
             (directory / layout.MARKER).write_text(json.dumps({"versions": {"torch": str(number)}}))
     for name, when in (("one", 1_700_000_000), ("two", 1_700_000_100)):
-        (tmp_path / "releases" / name / layout.REPLACED).touch()
-        os.utime(tmp_path / "releases" / name / layout.REPLACED, (when, when))
-    (tmp_path / "current").symlink_to("releases/three")
-    return tmp_path
+        (root / "releases" / name / layout.REPLACED).touch()
+        os.utime(root / "releases" / name / layout.REPLACED, (when, when))
+    (root / "current").symlink_to("releases/three")
+    return root
 
 
 def test_rollback_switches_to_the_previous_release_and_back(root: Path) -> None:
