@@ -12,7 +12,7 @@ from gpulab_cli import layout, rollback
 
 
 @pytest.fixture
-def root(root: Path) -> Path:
+def root(tmp_path: Path) -> Path:
     """Return an environment with three releases, the newest in use, and a fourth one that is incomplete."""
     root = tmp_path / "ml"
     for number, name in enumerate(["one", "two", "three", "half"]):
