@@ -1,4 +1,4 @@
-"""Read the tables of contents of the wheels of a lock, never the wheels: two that carry a file must agree on it.
+"""Find wheels of a lock that overwrite each other's files, from their tables of contents alone.
 
 Installers do not notice when a file of one wheel overwrites another's; the imports work, and the wrong library is used.
 """
@@ -33,7 +33,7 @@ GLIBC = range(28, 4, -1)
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a wheel, as its table of contents says: where it goes, and a check sum of its content."""
+    """One file of a wheel: its path after the installation, and checksum and size of its content."""
 
     path: str
     crc: int
@@ -41,22 +41,22 @@ class Entry:
 
 
 def installed_path(name: str) -> str:
-    """Say where an installer puts a member of a wheel (Binary distribution format, "the .data directory")."""
-    found = re.match(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.*)", name)
-    if not found:
+    """Return the installed path of a member of a wheel (Binary distribution format, "the .data directory")."""
+    match = re.match(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.*)", name)
+    if not match:
         return f"site-packages/{name}"
     directories = {"purelib": "site-packages/", "platlib": "site-packages/", "scripts": "bin/", "headers": "include/"}
-    return directories.get(found[1], "") + found[2]
+    return directories.get(match[1], "") + match[2]
 
 
 def entries(archive: zipfile.ZipFile) -> list[Entry]:
-    """Give the files of a wheel."""
+    """Return the files of a wheel."""
     members = (member for member in archive.infolist() if not member.is_dir())
     return [Entry(installed_path(member.filename), member.CRC, member.file_size) for member in members]
 
 
 def collisions(wheels: Mapping[str, Iterable[Entry]]) -> dict[str, list[str]]:
-    """Give the paths that several wheels fill with different content, each with the wheels."""
+    """Return the paths that several wheels fill with different content, each with the wheels."""
     holders: dict[str, dict[tuple[int, int], list[str]]] = defaultdict(lambda: defaultdict(list))
     for wheel, files in wheels.items():
         for entry in files:
@@ -69,14 +69,14 @@ def collisions(wheels: Mapping[str, Iterable[Entry]]) -> dict[str, list[str]]:
 
 
 def without_local_versions(lock: str) -> tuple[str, list[str]]:
-    """Take out what only a vendor's own index has (PyTorch's +cpu builds); give the rest, and what was taken out."""
+    """Return a lock without builds of a vendor's own index (PyTorch's +cpu), and the requirements of those builds."""
     parts = re.split(r"\n(?=[A-Za-z0-9])", lock.strip())
     kept = [part for part in parts if "+" not in part.split()[0]]
     return "\n".join(kept) + "\n", [part.split()[0] for part in parts if part not in kept]
 
 
 def best_wheel(package: Mapping[str, Any], python: str) -> str:
-    """Give the address of the wheel that an installer would take; nothing for a source package."""
+    """Return the address of the wheel that an installer would choose; empty for a source package."""
     version = [int(part) for part in python.split(".")]
     platforms = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC] + ["manylinux2014_x86_64", "manylinux2010_x86_64"]
     platforms += ["manylinux1_x86_64", "linux_x86_64"]
@@ -91,28 +91,28 @@ def best_wheel(package: Mapping[str, Any], python: str) -> str:
 
 
 def addresses(lock: str, python: str) -> list[str]:
-    """Ask the index where the wheels of a lock are; uv writes them down with their addresses."""
+    """Return the addresses of the wheels of a lock, as uv finds them on the index."""
     with tempfile.TemporaryDirectory() as directory:
-        given, written = Path(directory) / "lock.txt", Path(directory) / "pylock.toml"
-        given.write_text(lock, encoding="utf-8")
+        requirements, result = Path(directory) / "lock.txt", Path(directory) / "pylock.toml"
+        requirements.write_text(lock, encoding="utf-8")
         argv = ["uv", "pip", "compile", "--quiet", "--no-deps", "--no-header", "--python-version", python]
-        argv += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(written), str(given)]
+        argv += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(result), str(requirements)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             raise SystemExit(f"check_wheels: uv could not find the wheels:\n{done.stderr}")
-        packages = tomllib.loads(written.read_text(encoding="utf-8"))["packages"]
+        packages = tomllib.loads(result.read_text(encoding="utf-8"))["packages"]
     return [url for package in packages if (url := best_wheel(package, python))]
 
 
 @cache
 def table_of_contents(url: str) -> tuple[Entry, ...]:
-    """Read the last kilobytes of a wheel on its server: the table of contents of a zip archive is at its end."""
+    """Return the files of a wheel on a server, from its last kilobytes, which hold the table of contents."""
     with RemoteZip(url, session=requests.Session()) as archive:
         return tuple(entries(archive))
 
 
 def check(lock: Path, python: str, *extras: Path) -> tuple[int, list[str], dict[str, list[str]]]:
-    """Look into all wheels of a lock, and of others next to it; give how many, what was left out, and what collides."""
+    """Return the number of wheels of a lock and its extras, the requirements that were skipped, and the collisions."""
     whole = "\n".join(path.read_text(encoding="utf-8").strip() for path in [lock, *extras])
     text, left_out = without_local_versions(whole)
     urls = addresses(text, python)
@@ -123,24 +123,24 @@ def check(lock: Path, python: str, *extras: Path) -> tuple[int, list[str], dict[
 
 
 def python_of(lock: Path) -> str:
-    """Read the Python version that the name of a lock ends with; 3.12 where it names none."""
-    found = re.search(r"-py3(\d+)$", lock.stem)
-    return f"3.{found[1]}" if found else "3.12"
+    """Return the version of Python at the end of a lock's name; 3.12 if it has none."""
+    match = re.search(r"-py3(\d+)$", lock.stem)
+    return f"3.{match[1]}" if match else "3.12"
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lock", nargs="*", type=Path, default=sorted(LOCKS.glob("*-py3*.txt")), help="lock file")
-    found = False
+    failed = False
     for lock in parser.parse_args().lock:
         count, left_out, bad = check(lock, python_of(lock))
-        aside = f", left out: {', '.join(left_out)}" if left_out else ""
-        sys.stdout.write(f"{lock.name}: {count} wheels, {len(bad)} files with two contents{aside}\n")
+        skipped = f", skipped: {', '.join(left_out)}" if left_out else ""
+        sys.stdout.write(f"{lock.name}: {count} wheels, {len(bad)} files with two contents{skipped}\n")
         for path, wheels in bad.items():
             sys.stdout.write(f"  {path}: {', '.join(wheels)}\n")
-        found = found or bool(bad)
-    return 1 if found else 0
+        failed = failed or bool(bad)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

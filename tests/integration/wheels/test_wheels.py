@@ -1,4 +1,4 @@
-"""The locks, held against the wheels on the index: their tables of contents are read, and no wheel is downloaded."""
+"""The locks, compared with the wheels on the index: only tables of contents are downloaded, no wheels."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize("lock", sorted(check_wheels.LOCKS.glob("*-py3*.txt")), ids=lambda lock: lock.stem)
 def test_no_wheel_overwrites_another(lock: Path) -> None:
-    """In every profile each file has one content, whatever the order of installation."""
-    count, _, bad = check_wheels.check(lock, check_wheels.python_of(lock))
+    """In every profile each file has one content, in any order of installation."""
+    count, _excluded, collisions = check_wheels.check(lock, check_wheels.python_of(lock))
     assert count > 50
-    assert bad == {}
+    assert collisions == {}
 
 
 @pytest.mark.parametrize("extra", sorted(check_wheels.LOCKS.glob("extras/*-py3*.txt")), ids=lambda lock: lock.stem)
 def test_no_set_overwrites_a_profile(extra: Path) -> None:
-    """What may be requested next to a profile leaves the profile's files alone."""
+    """The sets of extra packages overwrite no file of a profile."""
     profile = check_wheels.LOCKS / f"{extra.stem.partition('-')[2]}.txt"
-    count, _, bad = check_wheels.check(profile, check_wheels.python_of(extra), extra)
+    count, _excluded, collisions = check_wheels.check(profile, check_wheels.python_of(extra), extra)
     assert count > 50
-    assert bad == {}
+    assert collisions == {}
 
 
-def test_known_bad_pair_is_found() -> None:
-    """The newest TensorFlow and the newest PyTorch bring two cuDNNs and two NCCLs under the same names."""
-    _, _, bad = check_wheels.check(HERE / "bad-pair.txt", "3.12")
-    assert "site-packages/nvidia/cudnn/lib/libcudnn.so.9" in bad
-    assert "site-packages/nvidia/nccl/lib/libnccl.so.2" in bad
-    assert len(bad) == 72
+def test_known_bad_pair_has_collisions() -> None:
+    """The newest TensorFlow and the newest PyTorch install two cuDNNs and two NCCLs under the same names."""
+    _count, _excluded, collisions = check_wheels.check(HERE / "bad-pair.txt", "3.12")
+    assert "site-packages/nvidia/cudnn/lib/libcudnn.so.9" in collisions
+    assert "site-packages/nvidia/nccl/lib/libnccl.so.2" in collisions
+    assert len(collisions) == 72

@@ -90,7 +90,7 @@ def cpu_only(environment: Environment, versions: dict[str, str], gpus: int) -> l
             "CPU-only build",
             f"the host has {gpus} GPUs, and {environment.name} has {' and '.join(builds)}",
             "use a kernel with GPU in its name. The administrator can set gpulab_frameworks_layout to auto; "
-            "docs/frameworks.md lists the frameworks for each GPU. "
+            "docs/reference/frameworks.md lists the frameworks for each GPU. "
             'In your own environment: pip install "tensorflow[and-cuda]", or torch from the default index.',
         )
     ]
@@ -143,9 +143,7 @@ def overwritten_libraries(environment: Environment) -> list[Finding]:
     evidence = (
         f"{len(problems)} files in {environment.name} differ from those of their packages, for example {problems[0]}"
     )
-    fix = (
-        "the environment has two packages with different CUDA versions: create it again with one (docs/frameworks.md)."
-    )
+    fix = "two packages with different CUDA are in one environment: install one (docs/reference/frameworks.md)."
     return [Finding("overwritten libraries", evidence, fix)]
 
 
