@@ -52,10 +52,10 @@ def test_stand_in_rejects_what_rserver_rejects(rserver: ModuleType, tmp_path: Pa
     config.write_text("# no\nwww-port=1\n")
     assert rserver.options(["--www-port=2", "--auth-none=1"], config)["www-port"] == "2"
     for argv in (["--www-sockets=/x"], ["--auth-none"]):
-        with pytest.raises(rserver.Refused, match="unrecognised option"):
+        with pytest.raises(rserver.StartError, match="unrecognised option"):
             rserver.options(argv, config)
     config.write_text("www-prot=1\n")
-    with pytest.raises(rserver.Refused, match="www-prot"):
+    with pytest.raises(rserver.StartError, match="www-prot"):
         rserver.options([], config)
 
 

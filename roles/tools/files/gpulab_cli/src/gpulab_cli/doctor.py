@@ -58,7 +58,7 @@ class Doctor:
 def as_text(findings: list[Finding], gpus: list[str]) -> str:
     """Return the findings as lines for a terminal."""
     if not findings:
-        return f"No problem was found. GPUs: {', '.join(gpus) or 'none, all programs run on the CPU'}\n"
+        return f"No problems. GPUs: {', '.join(gpus) or 'none, all programs run on the CPU'}\n"
     return "".join(
         f"{finding.name}\n  evidence: {finding.evidence}\n  fix:      {finding.fix}\n" for finding in findings
     )
