@@ -186,8 +186,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         try:
             self.session.start()
-            text = self.session.request(body).decode() if self.path != "/rpc/client_init" else json.dumps({"result": {}})
-            self.answer(200, text)
+            is_start = self.path == "/rpc/client_init"
+            self.answer(200, json.dumps({"result": {}}) if is_start else self.session.request(body).decode())
         except OSError as error:
             self.answer(200, json.dumps({"error": {"code": 1, "message": str(error)}}))
 
