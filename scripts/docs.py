@@ -102,10 +102,10 @@ class Compatibility:
     def __init__(self) -> None:
         sys.path.insert(0, str(ROOT / "collections"))
         from ansible_collections.gpulab.core.plugins.module_utils import gpu_models
-        from ansible_collections.gpulab.core.plugins.module_utils.frameworks import planning, profiles
+        from ansible_collections.gpulab.core.plugins.module_utils.frameworks import cuda, planning, profiles
 
         self.profiles, self.models, self.numbers = profiles, gpu_models.MODELS, gpu_models.numbers
-        self.plan = planning.plan
+        self.plan, self.cuda_drivers = planning.plan, cuda.CUDA_DRIVERS
 
     def versions(self, profile: str, package: str) -> str:
         """Give the versions of a package in a profile's locks: one, or the oldest and the newest Python's."""
@@ -126,7 +126,7 @@ class Compatibility:
 
     def hosts(self) -> str:
         """Give what layout auto makes of each generation of GPUs, with a new driver and with an old one."""
-        new, old = sorted(set(self.profiles.CUDA_DRIVERS.values()), key=self.numbers, reverse=True)
+        new, old = sorted(set(self.cuda_drivers.values()), key=self.numbers, reverse=True)
         rows: dict[tuple[str, ...], dict[str, list[str]]] = {(self.kernels([], ""),) * 2: {"none": []}}
         for model in self.models:
             outcomes = tuple(self.kernels([{"model": model.name}], driver) for driver in (new, old))

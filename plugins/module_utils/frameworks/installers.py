@@ -63,7 +63,7 @@ def installer_environment(cache: Path, sources_file: Path) -> dict[str, str]:
 def run_installer(argv: Sequence[str], environment: Mapping[str, str], directory: Path = Path("/")) -> None:
     """Run an installer in a directory; raise InstallError with its last lines when it fails or takes too long.
 
-    Python looks for modules, and npm and uv for settings, in the current directory.
+    The default directory is not the current one: Python reads modules, and npm and uv settings, from there.
     """
     try:
         result = subprocess.run(

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CUDA_DRIVERS = {12: "525.60.13", 13: "580"}
-"""The oldest driver for a major version of CUDA (NVIDIA: CUDA compatibility, minor version compatibility)."""
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.cuda import CUDA_DRIVERS
 
 MACHINES = ("x86_64",)
 """The processor architectures that the locks have wheels for."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.module_utils.frameworks import bytecode, usage
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks import bytecode, layout, usage
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import (
     InstallError,
     installer_environment,
@@ -27,8 +27,6 @@ from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers 
 )
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.requirements import one_requirement, pins
 
-MARKER = ".gpulab-release.json"
-"""Written last: a release that has it is complete."""
 LOCK_SECONDS = 1800.0
 """Time to wait for another process that installs, in seconds; the largest environment takes minutes."""
 WORK = ".work-"
@@ -111,7 +109,7 @@ class Release:
         """
         self.root.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + timeout
-        with (self.root / ".lock").open("w") as lock:
+        with (self.root / layout.LOCK).open("w") as lock:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,14 +118,14 @@ class Release:
                     if time.monotonic() > deadline:
                         raise BusyError(
                             f"another process has been installing for more than {timeout / 60:.0f} minutes: stop it "
-                            f"(`fuser -v {self.root}/.lock` lists it), then run again"
+                            f"(`fuser -v {self.root / layout.LOCK}` lists it), then run again"
                         ) from None
                     time.sleep(0.2)
             yield
 
     def is_complete(self) -> bool:
         """Return whether an earlier run finished this release."""
-        return (self.path / MARKER).is_file()
+        return (self.path / layout.MARKER).is_file()
 
     def is_current(self) -> bool:
         """Return whether the link already points to this release."""
@@ -135,7 +133,7 @@ class Release:
 
     def current_versions(self) -> dict[str, str]:
         """Return the versions of the release in use, by package; empty if there is none."""
-        marker = self.current / MARKER
+        marker = self.current / layout.MARKER
         if not marker.is_file():
             return {}
         versions = json.loads(marker.read_text(encoding="utf-8"))["versions"]
@@ -190,7 +188,7 @@ class Release:
         self.verify()
         bytecode.write_bytecode(self.path)
         marker = {"versions": self.content.versions(), "digest": self.digest}
-        (self.path / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
+        (self.path / layout.MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
 
     def run(self, argv: list[str], directory: Path = Path("/"), **variables: str) -> None:
         """Run an installer with the release's environment variables and some more."""
@@ -269,18 +267,12 @@ class Release:
 
     def switch(self) -> None:
         """Let the link `current` point to this release, in one step."""
-        new_link = self.root / ".current"
-        new_link.unlink(missing_ok=True)
-        new_link.symlink_to(Path("releases") / self.digest)
-        previous = self.current.resolve() if self.current.is_symlink() else None
-        new_link.replace(self.current)
-        if previous and previous != self.path.resolve() and previous.is_dir():
-            (previous / usage.REPLACED).touch()
+        layout.switch(self.root, self.digest)
 
     def superseded(self, keep: int) -> list[Path]:
         """Return the releases to remove: incomplete ones, and all but the newest `keep` that no process uses."""
         others = [path for path in self.path.parent.iterdir() if path.name != self.digest and path.is_dir()]
-        others.sort(key=usage.last_used_at, reverse=True)
-        incomplete = [path for path in others if not (path / MARKER).is_file()]
+        others.sort(key=layout.last_used_at, reverse=True)
+        incomplete = [path for path in others if not (path / layout.MARKER).is_file()]
         complete = [path for path in others if path not in incomplete]
         return incomplete + [path for path in complete[keep:] if not usage.is_in_use(path, self.current)]

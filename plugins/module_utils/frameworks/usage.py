@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether a process on this host uses a release, and when a release was last in use."""
+"""Whether a process on this host uses a release."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ import os
 import re
 from pathlib import Path
 
-REPLACED = ".gpulab-replaced"
-"""Marks when another release replaced this one: processes that started through the link before may still use it."""
-
-
-def last_used_at(release: Path) -> float:
-    """Return the time at which a release was replaced or, where it never was, made."""
-    mark = release / REPLACED
-    return (mark if mark.exists() else release).stat().st_mtime
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.layout import last_used_at
 
 
 def started_at(process: Path, proc: Path) -> float:

@@ -64,7 +64,7 @@ def assert_rejected(outcome: Outcome, *words: str) -> None:
             ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
         ),
         ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
-        ({"gpulab_extra_packages": ["maps"]}, ["there is no set maps", "geo, nlp, vision"]),
+        ({"gpulab_extra_packages": ["maps"]}, ["unknown set maps", "geo, nlp, vision"]),
         ({"rstudio_sha256": "0" * 64}, ["rstudio-server.deb has the SHA-256", f"rstudio_sha256 is {'0' * 64}"]),
         (
             {"rstudio_package": "", "rstudio_sha256": "", "rstudio_url": "http://127.0.0.1:9/server"},

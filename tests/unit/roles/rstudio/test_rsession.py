@@ -38,7 +38,7 @@ def test_session_gets_the_variables_of_its_server(tmp_path: Path) -> None:
 @pytest.fixture
 def rserver() -> ModuleType:
     """Return the module of the stand-in."""
-    spec = importlib.util.spec_from_file_location("rserver", ROOT / "tests/rstudio/rserver.py")
+    spec = importlib.util.spec_from_file_location("rserver", ROOT / "tests/support/rstudio/rserver.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -52,10 +52,10 @@ def test_stand_in_rejects_what_rserver_rejects(rserver: ModuleType, tmp_path: Pa
     config.write_text("# no\nwww-port=1\n")
     assert rserver.options(["--www-port=2", "--auth-none=1"], config)["www-port"] == "2"
     for argv in (["--www-sockets=/x"], ["--auth-none"]):
-        with pytest.raises(rserver.Refused, match="unrecognised option"):
+        with pytest.raises(rserver.StartError, match="unrecognised option"):
             rserver.options(argv, config)
     config.write_text("www-prot=1\n")
-    with pytest.raises(rserver.Refused, match="www-prot"):
+    with pytest.raises(rserver.StartError, match="www-prot"):
         rserver.options([], config)
 
 

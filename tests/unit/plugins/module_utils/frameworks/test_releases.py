@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,9 +15,9 @@ import pytest
 
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks import usage, wheel_records
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import InstallError, query_python
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.layout import MARKER
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.releases import (
     LOCK_SECONDS,
-    MARKER,
     Content,
     DamageError,
     Release,
@@ -248,7 +249,8 @@ def test_incomplete_and_old_releases_are_removed(tmp_path: Path) -> None:
         directory.mkdir(parents=True)
         if name != "incomplete":
             (directory / MARKER).write_text("{}")
-        subprocess.run(["touch", "-d", f"@{1_700_000_000 - age}", str(directory)], check=True)
+        for path in (directory, *directory.iterdir()):
+            os.utime(path, (1_700_000_000 - age,) * 2)
     new.path.mkdir()
     assert [path.name for path in new.superseded(keep=1)] == ["incomplete", "older"]
 
