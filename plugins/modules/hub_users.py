@@ -65,7 +65,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.gpulab.core.plugins.module_utils.shadow import SHADOW, shadow
+from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import SHADOW, shadow
 
 PATIENCE = 30.0
 """Seconds that the hub has to stop somebody's server before it forgets the user."""

@@ -22,7 +22,6 @@ from ansible.template import Templar
 
 MODULES = (
     "gpulab.core.host_preflight",
-    "gpulab.core.account_preflight",
     "gpulab.core.gpu_info",
     "ansible.builtin.command",
     "ansible.legacy.setup",
@@ -30,10 +29,7 @@ MODULES = (
     "gpulab.core.host_files",
     "gpulab.core.distribution_packages",
     "gpulab.core.locked_environment",
-    "gpulab.core.account_state",
-    "gpulab.core.login_keys",
-    "gpulab.core.user_slices",
-    "gpulab.core.shared_directories",
+    "gpulab.core.account_info",
     "ansible.builtin.uri",
     "gpulab.core.hub_users",
     "ansible.builtin.user",

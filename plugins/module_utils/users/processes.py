@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Processes of a host with their users and groups, read from /proc."""
+"""Processes of a host with their users and groups, read from /proc. Internal to gpulab.core."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Process(NamedTuple):
 
 
 def process(pid: int, proc: Path = PROC) -> Process | None:
-    """Return one process, or None when it has ended; a zombie has, unless threads of it go on."""
+    """Return one process, or None when it has ended; a zombie has, unless threads of it continue."""
     try:
         text = (proc / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -35,16 +35,16 @@ def process(pid: int, proc: Path = PROC) -> Process | None:
 
 
 def processes(proc: Path = PROC) -> Iterator[Process]:
-    """Give all processes."""
+    """Yield all processes."""
     for entry in proc.iterdir():
-        if entry.name.isdigit() and (found := process(int(entry.name), proc)):
-            yield found
+        if entry.name.isdigit() and (running := process(int(entry.name), proc)):
+            yield running
 
 
 def ancestors(pid: int, proc: Path = PROC) -> set[int]:
-    """Return the uids of a process and of all that it descends from, such as the SSH session of this run."""
+    """Return the uids of a process and of all its ancestors, such as the SSH session of this run."""
     uids: set[int] = set()
-    while pid and (found := process(pid, proc)):
-        uids |= found.uids
-        pid = found.parent
+    while pid and (running := process(pid, proc)):
+        uids |= running.uids
+        pid = running.parent
     return uids

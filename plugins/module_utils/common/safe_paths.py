@@ -14,7 +14,7 @@ def unsafe_directory(directory: Path, trusted: Path = Path("/")) -> Path | None:
 
     Such a directory is not root's (or the caller's), or is writable by its group or others. Above the directory itself
     the sticky bit suffices. Links are followed where they lie in a safe directory. A directory that does not exist is
-    safe: root makes it. What is above `trusted` is not checked.
+    safe: root makes it. Parents of `trusted` are not checked.
     """
     given = Path(os.path.abspath(directory))  # noqa: PTH100  # links are kept: what they lie in is checked, too
     lexical, real = [given, *given.parents], directory.resolve()
@@ -22,14 +22,14 @@ def unsafe_directory(directory: Path, trusted: Path = Path("/")) -> Path | None:
         if not path.is_relative_to(trusted):
             continue
         try:
-            found = path.lstat()
+            state = path.lstat()
         except FileNotFoundError:
             continue
-        if found.st_uid not in (0, os.geteuid()):
+        if state.st_uid not in (0, os.geteuid()):
             return path
-        if stat.S_ISLNK(found.st_mode):
+        if stat.S_ISLNK(state.st_mode):
             continue
-        sticky = found.st_mode & stat.S_ISVTX and path not in (lexical[0], real)
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky:
+        sticky = state.st_mode & stat.S_ISVTX and path not in (lexical[0], real)
+        if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky:
             return path
     return None

@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The host's records of passwords and last days, shadow(5), and of groups, gshadow(5)."""
+"""Password hashes and last days in shadow(5), and members of groups, gshadow(5) included. Internal to gpulab.core."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ GSHADOW = Path("/etc/gshadow")
 
 
 def shadow(text: str) -> dict[str, tuple[str, int | None]]:
-    """Read the hash and the day of expiry by name, from the text of such a file."""
-    found = {}
+    """Return the password field and the day of expiry by user, from the text of /etc/shadow."""
+    entries = {}
     for line in text.splitlines():
         fields = line.split(":")
         if len(fields) >= 8:
-            found[fields[0]] = (fields[1], int(fields[7]) if fields[7] else None)
-    return found
+            entries[fields[0]] = (fields[1], int(fields[7]) if fields[7] else None)
+    return entries
 
 
 def in_gshadow(text: str) -> dict[str, list[str]]:
-    """Return the members by group from the text of gshadow(5)."""
+    """Return the members by group from the text of /etc/gshadow."""
     lines = [line.split(":") for line in text.splitlines()]
     return {line[0]: [name for name in line[3].split(",") if name] for line in lines if len(line) == 4}
 

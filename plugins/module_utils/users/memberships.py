@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Memberships and passwords that a role has set on a host: what it remembers, and what follows for the next run.
+"""Record of the groups, memberships and passwords that the role users has set on a host. Internal to gpulab.core.
 
 The record is a JSON file of root's. It is written before memberships are granted and again after others were revoked,
 so that a run that is cut off is completed by the next one.
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LEAST_GID = 1000
-"""Below are the groups of the system (login.defs(5): GID_MIN)."""
+MIN_GID = 1000
+"""Smaller gids belong to groups of the system (login.defs(5): GID_MIN)."""
 NO_PASSWORD = frozenset(("", "*", "!", "!!", "!*"))
 """Password fields of shadow(5) of accounts that never had a password."""
 
@@ -32,7 +32,7 @@ class Group:
 
 @dataclass
 class Record:
-    """What one application of the role has set: groups that it made, members by group, digests of hashes by user."""
+    """State that one application of the role has set: groups, members by group, digests of hashes by user."""
 
     made: set[str] = field(default_factory=set)
     members: Members = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Record:
 
 
 def parsed(text: str) -> Record:
-    """Return the record of a file's text; raise ValueError where it is not one."""
+    """Return the record in a file's text; raise ValueError where the text is not a record."""
     try:
         value = json.loads(text)
         return Record(
@@ -62,7 +62,7 @@ def parsed(text: str) -> Record:
 
 
 def stored(path: Path) -> Record | None:
-    """Return the record of a file, or None where there is none; raise ValueError where it cannot be read."""
+    """Return the record in a file, or None without a file; raise ValueError where it cannot be read."""
     try:
         return parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -76,22 +76,22 @@ def stored(path: Path) -> Record | None:
 
 def granted_by_others(path: Path) -> Members:
     """Return the members by group in the records of other applications of the role on the same host."""
-    found: Members = {}
+    members: Members = {}
     for other in sorted(path.parent.glob("*.json")):
         if other != path and (record := stored(other)):
             for group, names in record.members.items():
-                found.setdefault(group, set()).update(names)
-    return found
+                members.setdefault(group, set()).update(names)
+    return members
 
 
 def digest(password_hash: str) -> str:
-    """Return what is remembered of a crypt hash, from which it cannot be read."""
+    """Return the digest of a crypt hash for the record; the hash cannot be read from it."""
     return hashlib.sha256(password_hash.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run changes: `revoked` memberships as (group, user), and the members by group that may hold each group."""
+    """Changes of a run: `revoked` memberships as (group, user), and the members by group after the run."""
 
     made: set[str]
     revoked: list[tuple[str, str]]
@@ -114,20 +114,20 @@ def plan(
     primary: set[int],
     others: Members,
 ) -> Plan:
-    """Compare the requested members by group with a host.
+    """Return the changes that give a host the requested members by group.
 
-    `owned` are groups whose members are those requested whatever made them, the group of all users first. `primary` are
-    the gids that are some account's own group. `others` are members that other applications of the role have granted.
+    `owned` are groups that have no members but the requested ones, the group of all users first. `primary` are the gids
+    that are some account's own group. `others` are members that other applications of the role have granted.
     """
     upgraded = record is None and owned[0] in host
     known = record or Record()
     made = {group for group in requested if group not in host} | {group for group in known.made if group in host}
     if upgraded:
-        # Converged before there was a record: which groups the role made is not known.
+        # Converged by a version without a record: which groups the role created cannot be read anywhere.
         made |= {
             group
             for group in requested
-            if group in host and host[group].gid >= LEAST_GID and host[group].gid not in primary
+            if group in host and host[group].gid >= MIN_GID and host[group].gid not in primary
         }
     made -= set(owned)
     revoked = []
