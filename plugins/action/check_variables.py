@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Action gpulab.core.check_variables: everything that can be rejected on the controller, rejected at once."""
+"""Action gpulab.core.check_variables: check the variables of a host on the controller, before any host is contacted."""
 
 from __future__ import annotations
 
@@ -11,71 +11,77 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
 
-# Variables that Ansible, or the project's own inventories, put next to the site_variables.
-LOCAL = {"gpulab_check_options"}
+SWITCH = "gpulab_check_options"
+"""Variable that turns the search for misspelt role options off."""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Compare a host's variables with the list of settings; asks no host."""
+    """Compare the variables of a host with the site variables and the role options of the collection."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Give `failed` with one message that holds every problem, or nothing."""
+        """Fail with one message that holds every problem."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        spec: dict[str, Any] = self._task.args["variables"]
-        options: dict[str, list[str]] = self._task.args.get("options", {})
-        problems = site_variables.unknown_names(variables, {*spec, *LOCAL})
-        if variables.get("gpulab_check_options", True):
-            problems += site_variables.misspelt_options(variables, options)
+        reserved: dict[str, dict[str, Any]] = self._task.args.get("reserved", {})
+        renamed: dict[str, str] = self._task.args.get("renamed", {})
+        spec = {**site_variables.site_variables(), **self._task.args.get("variables", {})}
+        options = site_variables.role_options()
+        old = [name for name in renamed if name in variables]
+        problems = site_variables.unknown_names(set(variables) - set(old), {*spec, *reserved, SWITCH})
+        if variables.get(SWITCH, True):
+            problems += site_variables.misspelt_options(set(variables) - set(old), options)
+        names = {*spec, *reserved, *(name.partition(".")[0] for name in renamed)}
         try:
-            given = {name: self._templar.template(variables[name]) for name in spec if name in variables}
+            values = {name: self._templar.template(variables[name]) for name in names if name in variables}
         except AnsibleError as error:
-            return {**result, "failed": True, "msg": f"A setting cannot be evaluated: {error.message}"}
-        # Messages of the validator may quote values, so secrets are taken out and checked by name below.
-        problems += wrong_types(spec, given)
+            return {**result, "failed": True, "msg": f"A variable cannot be evaluated: {error.message}"}
+        problems += site_variables.renamed_names(values, renamed)
+        problems += site_variables.reserved_problems(values, reserved)
+        values = {name: value for name, value in values.items() if name in spec}
         if not problems:
-            problems += site_variables.user_problems(given.get("gpulab_users") or [], given.get("gpulab_groups") or {})
-            problems += site_variables.hub_problems(
-                given.get("gpulab_hub_address", "0.0.0.0"),  # noqa: S104  # the documented default
-                given.get("gpulab_tls") or {},
-                given.get("gpulab_login") or {},
-                given.get("gpulab_login_allow_list") or [],
+            problems += type_problems(spec, values)
+        if not problems:
+            problems += site_variables.user_problems(
+                values.get("gpulab_users") or [], values.get("gpulab_groups") or {}
             )
-            problems += site_variables.unbuilt(given)
+            problems += site_variables.hub_problems(
+                values.get("gpulab_hub_address", "0.0.0.0"),  # noqa: S104  # the documented default
+                values.get("gpulab_tls") or {},
+                networks=values.get("gpulab_login_allow_list") or [],
+            )
         if problems:
-            host = variables.get("inventory_hostname", "")
             text = "".join(f"\n- {problem}" for problem in problems)
-            return {
-                **result,
-                "failed": True,
-                "problems": problems,
-                "msg": f"The settings for {host} cannot be met:{text}",
-            }
-        return {**result, "changed": False, "msg": "The settings fit together."}
+            message = (
+                f"Nothing was changed, because variables of {variables.get('inventory_hostname', '')} are wrong:{text}"
+            )
+            return {**result, "failed": True, "problems": problems, "msg": message}
+        return {**result, "changed": False, "msg": "The variables are valid."}
 
 
-def wrong_types(spec: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """Check types, choices and keys with Ansible's own validator."""
-    plain = {name: without_descriptions(option) for name, option in spec.items()}
-    shown = {**given}
-    if isinstance(shown.get("gpulab_users"), list):
+def type_problems(spec: dict[str, Any], values: dict[str, Any]) -> list[str]:
+    """Report wrong types, choices and keys, as Ansible's own validator finds them.
+
+    Its messages may quote values, so secrets are taken out before; user_problems checks them by name.
+    """
+    checked = {**values}
+    if isinstance(checked.get("gpulab_users"), list):
         # A key `password` is a mistake that user_problems explains; a hash must not be quoted in a message.
         hidden = {"password", "password_hash"}
-        shown["gpulab_users"] = [
+        checked["gpulab_users"] = [
             {key: value for key, value in user.items() if key not in hidden} if isinstance(user, dict) else user
-            for user in shown["gpulab_users"]
+            for user in checked["gpulab_users"]
         ]
-    outcome = ArgumentSpecValidator(plain).validate(shown)
-    return [str(message) for message in outcome.error_messages]
+    plain = {name: without_documentation(option) for name, option in spec.items()}
+    return [str(message) for message in ArgumentSpecValidator(plain).validate(checked).error_messages]
 
 
-def without_descriptions(option: dict[str, Any]) -> dict[str, Any]:
-    """Take out what is for readers only."""
-    kept = {key: value for key, value in option.items() if key not in ("description", "default")}
+def without_documentation(option: dict[str, Any]) -> dict[str, Any]:
+    """Return an option's specification without documentation, in nested options too."""
+    kept = {key: value for key, value in option.items() if key not in ("description", "default", "option")}
     if "options" in kept:
-        kept["options"] = {name: without_descriptions(inner) for name, inner in kept["options"].items()}
+        kept["options"] = {name: without_documentation(inner) for name, inner in kept["options"].items()}
     return kept

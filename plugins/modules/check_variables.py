@@ -8,33 +8,40 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: check_variables
 author: The gpulab team (@gpulab)
-short_description: Whether the settings for a host fit together
+version_added: 0.1.0
+short_description: Check the variables of a host on the controller
 description:
-  - Compares the variables of a host with the list of settings and names every problem at once.
-  - Asks no host, changes nothing and never repeats a secret.
+  - Compares the variables of a host with the site variables and the role options of the collection, and reports all
+    problems at once.
+  - Reads the argument specifications and defaults of the roles on the controller. Contacts no host, changes nothing
+    and never repeats a secret.
 options:
   variables:
-    description: The settings by name, in the form of an argument specification.
+    description: Site variables that no single role owns, in the form of an argument specification.
     type: dict
-    required: true
-  options:
-    description: The options of each role by its name, to find misspelt ones.
+    default: {}
+  reserved:
+    description: Variables that this release does not support, with the keys C(needs) and C(accepted).
+    type: dict
+    default: {}
+  renamed:
+    description: New names of variables and keys by their old names; a star stands for any key.
     type: dict
     default: {}
 extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 attributes:
   action:
     support: full
-    description: Runs on the controller alone.
+    description: Runs on the controller only.
 """
 
 EXAMPLES = r"""
-- name: Reject settings that cannot be met
+- name: Reject invalid variables
   gpulab.core.check_variables:
-    settings:
-      gpulab_gpu:
-        type: str
-        choices: [auto, required, none]
+    variables:
+      gpulab_lock_hours: {type: float}
+    renamed:
+      gpulab_budget: gpulab_limits
 """
 
 RETURN = r"""
@@ -43,4 +50,5 @@ problems:
   type: list
   elements: str
   returned: failure
+  sample: ["gpulab_user is not a variable of gpulab. Did you mean gpulab_users?"]
 """

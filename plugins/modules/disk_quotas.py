@@ -17,7 +17,7 @@ description:
   - Reads C(/proc/self/mounts) and C(repquota) on the managed host. M(community.general.xfs_quota) manages XFS alone.
 options:
   quotas:
-    description: Quota of each user, such as 50G; null removes a quota. A name without an account is skipped.
+    description: Quota of each user, such as 50G; null or an empty string removes a quota. A name without an account is skipped.
     type: dict
     required: true
   only_check:
@@ -106,7 +106,7 @@ def differing(quotas: Mapping[str, str | None], uids: Mapping[str, int], current
     """Return the quotas that must change, in blocks by user; 0 removes one."""
     changes = {}
     for name, size in quotas.items():
-        requested = blocks(str(size)) if size is not None else 0
+        requested = blocks(str(size)) if size else 0
         if name in uids and requested != current.get(str(uids[name]), 0):
             changes[name] = requested
     return changes

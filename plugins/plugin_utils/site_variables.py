@@ -1,49 +1,127 @@
-"""What can be said about the settings before any host is asked. Pure functions: problems out, as sentences."""
+"""Site variables and role options: which names exist, and what is wrong with the values that a site gives them.
+
+Pure functions; problems come back as sentences.
+"""
 
 from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems as user_problems
 
+ROLES = Path(__file__).resolve().parents[2] / "roles"
 PREFIX = "gpulab_"
+DEFAULT = re.compile(r"^\{\{ (gpulab_\w+) \| default\(.*\)(?: \| \w+)* \}\}$")
+"""Default of a role option that is a site variable, as roles/*/defaults/main.yml writes it."""
 
 
-def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Find site-wide names that no role knows, each with the likeliest meant one."""
-    allowed = sorted(known)
-    found = []
+def role_options(roles: Path = ROLES) -> dict[str, dict[str, Any]]:
+    """Return the options of every role, by role and option name, as its argument specification describes them."""
+    options: dict[str, dict[str, Any]] = {}
+    for path in sorted(roles.glob("*/meta/argument_specs.yml")):
+        entry_points = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values()
+        options[path.parents[1].name] = {
+            name: option for entry in entry_points for name, option in (entry.get("options") or {}).items()
+        }
+    return options
+
+
+def site_variables(roles: Path = ROLES) -> dict[str, dict[str, Any]]:
+    """Return the specification of every site variable that is the default of a role option.
+
+    The specification is that of the option, with the key `option` for its name. Where several roles use one variable,
+    the first role by name counts; a unit test compares their types.
+    """
+    variables: dict[str, dict[str, Any]] = {}
+    for role, options in role_options(roles).items():
+        defaults = roles / role / "defaults" / "main.yml"
+        values = (yaml.safe_load(defaults.read_text(encoding="utf-8")) or {}) if defaults.is_file() else {}
+        for option, value in values.items():
+            match = DEFAULT.match(str(value).strip())
+            if match and option in options:
+                variables.setdefault(match[1], {**options[option], "option": option})
+    return variables
+
+
+def unknown_names(names: Iterable[str], allowed: Iterable[str]) -> list[str]:
+    """Report names with the prefix of site variables that do not exist, each with the most similar one that does."""
+    known = sorted(allowed)
+    problems = []
     for name in sorted(set(names)):
-        if name.startswith(PREFIX) and name not in allowed:
-            # Without the prefix, which would make everything look alike.
-            words = [each.removeprefix(PREFIX) for each in allowed]
-            near = difflib.get_close_matches(name.removeprefix(PREFIX), words, n=1, cutoff=0.6)
-            hint = f"did you mean {PREFIX}{near[0]}?" if near else "docs/variables.md lists them all."
-            found.append(f"there is no setting {name}: {hint}")
-    return found
+        if name.startswith(PREFIX) and name not in known:
+            # Compared without the prefix, which would make all names similar.
+            words = [variable.removeprefix(PREFIX) for variable in known]
+            similar = difflib.get_close_matches(name.removeprefix(PREFIX), words, n=1, cutoff=0.6)
+            hint = (
+                f"Did you mean {PREFIX}{similar[0]}?" if similar else "docs/reference/variables.md lists all variables."
+            )
+            problems.append(f"{name} is not a variable of gpulab. {hint}")
+    return problems
 
 
 def misspelt_options(names: Iterable[str], options: Mapping[str, Iterable[str]]) -> list[str]:
-    """Find near-misses of the roles' own options; other users' variables with the same prefix pass.
+    """Report names that differ by a letter or two from a role option; other variables with a role's prefix pass.
 
     `options` holds the option names by role.
     """
-    found = []
-    known = {option for each in options.values() for option in each}
+    problems = []
+    known = {option for names_of_role in options.values() for option in names_of_role}
     for name in sorted(set(names) - known):
-        prefix = next((role for role in options if name.startswith(f"{role}_")), None)
-        if prefix and (near := difflib.get_close_matches(name, list(options[prefix]), n=1, cutoff=0.9)):
-            found.append(f"{name} looks like a slip of the pen for {near[0]} (role {prefix}).")
-    return found
+        role = next((role for role in options if name.startswith(f"{role}_")), None)
+        if role and (similar := difflib.get_close_matches(name, list(options[role]), n=1, cutoff=0.9)):
+            problems.append(f"{name} is unknown. Did you mean {similar[0]} (role {role})?")
+    return problems
 
 
-def hub_problems(
-    address: str, tls: Mapping[str, Any], login: Mapping[str, Any] | None = None, networks: Sequence[str] = ()
-) -> list[str]:
-    """Find combinations of address, certificate and login that would be unsafe or cannot be applied."""
+def renamed_names(variables: Mapping[str, Any], renamed: Mapping[str, str]) -> list[str]:
+    """Report variables and keys that were renamed, with their new names.
+
+    `renamed` maps old to new names. A name with dots is a key of a dictionary, a star any key:
+    `gpulab_groups.*.shared_folder`.
+    """
+    return [
+        f"{'.'.join(path)} was renamed: write {_replaced(path, new)} (playbooks/migrate.yml changes an inventory)."
+        for old, new in renamed.items()
+        for path in _paths(variables, old.split("."))
+    ]
+
+
+def _paths(value: Any, pattern: Sequence[str]) -> Iterable[list[str]]:
+    """Return the paths of keys in nested dictionaries that fit a pattern."""
+    if not pattern:
+        yield []
+    elif isinstance(value, Mapping):
+        for key in list(value) if pattern[0] == "*" else [pattern[0]]:
+            if key in value:
+                yield from ([str(key), *rest] for rest in _paths(value[key], pattern[1:]))
+
+
+def _replaced(path: Sequence[str], new: str) -> str:
+    """Return the new name with the keys of a path in place of its stars."""
+    return ".".join(key if part == "*" else part for key, part in zip(path, new.split("."), strict=True))
+
+
+def reserved_problems(variables: Mapping[str, Any], reserved: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Report values of reserved variables that this release does not support.
+
+    `reserved` holds by name what a value `needs` and which values are `accepted` nevertheless.
+    """
+    return [
+        f"{name}: {variables[name]!r} needs {entry['needs']}, which is not implemented in this release. "
+        f"Remove the variable, or set it to {' or '.join(map(repr, entry['accepted'][:2]))}."
+        for name, entry in reserved.items()
+        if name in variables and variables[name] is not None and variables[name] not in entry["accepted"]
+    ]
+
+
+def hub_problems(address: str, tls: Mapping[str, Any], networks: Sequence[str] = ()) -> list[str]:
+    """Report combinations of address and certificate that would be unsafe, and networks that are none."""
     mode = tls.get("mode") or "generated"
     found = []
     try:
@@ -59,9 +137,6 @@ def hub_problems(
         found.append("gpulab_tls.mode own needs gpulab_tls.certificate and gpulab_tls.key.")
     if mode == "acme":
         found.append("gpulab_tls.mode acme is not implemented yet: choose generated or own.")
-    kind = (login or {}).get("kind") or "pam"
-    if kind != "pam":
-        found.append(f"gpulab_login.kind {kind} is not implemented yet: choose pam.")
     for network in networks:
         try:
             ipaddress.ip_network(network, strict=False)
@@ -71,18 +146,3 @@ def hub_problems(
                 "write 192.0.2.1 or 192.0.2.0/24, say."
             )
     return found
-
-
-def unbuilt(settings: Mapping[str, Any]) -> list[str]:
-    """Reject settings that this release knows and cannot apply, rather than pass over them in silence."""
-    built: dict[str, tuple[object, ...]] = {
-        "gpulab_gpu_sharing": ("auto", "none"),
-        "gpulab_cuda_versions": ([], None),
-        "gpulab_conda": ("auto", "false", False),
-    }
-    return [
-        f"{name}: {settings[name]!r} is not implemented yet; this release supports "
-        f"{' and '.join(str(value) for value in values if value not in (None, False)) or 'nothing here'} only."
-        for name, values in built.items()
-        if name in settings and settings[name] not in values
-    ]

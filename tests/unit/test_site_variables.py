@@ -1,126 +1,159 @@
-"""Settings that cannot be met are rejected with a sentence that names the setting and the fix."""
+"""Site variables: which names exist, and which values are rejected before any host is contacted."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.gpulab.core.plugins.action.check_variables import wrong_types
+from ansible_collections.gpulab.core.plugins.action.check_variables import type_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
 
-SPEC = yaml.safe_load((Path(__file__).resolve().parents[2] / "playbooks/vars/site_variables.yml").read_text())[
-    "__site_variables"
-]
+ROOT = Path(__file__).resolve().parents[2]
+FILE = yaml.safe_load((ROOT / "playbooks/vars/site_variables.yml").read_text())
+SPEC = {**site_variables.site_variables(), **FILE["site_variables"]}
+RESERVED = FILE["reserved_variables"]
+RENAMED = yaml.safe_load((ROOT / "playbooks/vars/renamed_variables.yml").read_text())["renamed_variables"]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz82I3VnE8MeuUGAoOhFBakxbHz+0vgUHCdiTE1LjEP ada@laptop"
 HASH = "$6$salt$" + "x" * 86
 
 
-def test_known_names_and_other_peoples_variables_pass() -> None:
-    """Only names with our prefix are looked at."""
-    assert site_variables.unknown_names(["gpulab_users", "ansible_host", "users_of_somebody"], SPEC) == []
+def test_variable_of_a_role_has_the_specification_of_the_option() -> None:
+    """Type, choices and nested options come from the role alone."""
+    options = site_variables.role_options()
+    assert SPEC["gpulab_users"]["options"] == options["users"]["users_accounts"]["options"]
+    assert SPEC["gpulab_reboot"]["choices"] == ["never", "if_needed", "always"]
+    assert SPEC["gpulab_reboot"]["option"] == "nvidia_driver_reboot"
 
 
-def test_misspelt_setting_is_rejected_with_the_likeliest_meant_one() -> None:
-    """A slip of the pen is named together with what was probably meant."""
+def test_default_with_further_filters_is_a_site_variable(tmp_path: Path) -> None:
+    """Conversions after the default change nothing about its origin; parts of a variable are not the variable."""
+    role = tmp_path / "demo"
+    for name in ("defaults", "meta"):
+        (role / name).mkdir(parents=True)
+    (role / "meta/argument_specs.yml").write_text(
+        json.dumps({"argument_specs": {"main": {"options": {"demo_a": {"type": "str"}, "demo_b": {"type": "str"}}}}})
+    )
+    values = {"demo_a": "{{ gpulab_a | default('x') | string | lower }}", "demo_b": "{{ (gpulab_b | default({})).c }}"}
+    (role / "defaults/main.yml").write_text(json.dumps(values))
+    assert site_variables.site_variables(tmp_path) == {"gpulab_a": {"type": "str", "option": "demo_a"}}
+
+
+def test_known_names_and_variables_of_others_pass() -> None:
+    """Only names with the prefix are checked."""
+    assert site_variables.unknown_names(["gpulab_users", "ansible_host", "users_of_another_project"], SPEC) == []
+
+
+def test_misspelt_variable_is_rejected_with_the_most_similar_one() -> None:
+    """The message names both."""
     assert site_variables.unknown_names(["gpulab_user"], SPEC) == [
-        "there is no setting gpulab_user: did you mean gpulab_users?"
+        "gpulab_user is not a variable of gpulab. Did you mean gpulab_users?"
     ]
 
 
-def test_setting_like_no_other_points_to_the_list() -> None:
-    """Where nothing is near, the list of all settings is named."""
-    assert "docs/variables.md" in site_variables.unknown_names(["gpulab_xyzzy"], SPEC)[0]
+def test_variable_like_no_other_points_to_the_list() -> None:
+    """Where no name is similar, the page of all variables is named."""
+    assert "docs/reference/variables.md" in site_variables.unknown_names(["gpulab_xyzzy"], SPEC)[0]
 
 
 def test_near_miss_of_a_role_option_is_rejected() -> None:
-    """An option that differs by a letter would be passed over by Ansible in silence."""
+    """Ansible would ignore an option that differs by a letter."""
     options = {"jupyterhub": ["jupyterhub_port", "jupyterhub_address"]}
-    found = site_variables.misspelt_options(["jupyterhub_prot", "jupyterhub_theme_of_ours"], options)
-    assert found == ["jupyterhub_prot looks like a slip of the pen for jupyterhub_port (role jupyterhub)."]
+    problems = site_variables.misspelt_options(["jupyterhub_prot", "jupyterhub_theme_of_ours"], options)
+    assert problems == ["jupyterhub_prot is unknown. Did you mean jupyterhub_port (role jupyterhub)?"]
+
+
+def test_renamed_variable_and_key_are_rejected_with_their_new_names() -> None:
+    """A star stands for any key, and the message names the key."""
+    values = {"users_session_walls": True, "gpulab_groups": {"class": {"shared_folder": True}, "staff": {}, "x": None}}
+    problems = site_variables.renamed_names(values, RENAMED)
+    assert [problem.partition(" (")[0] for problem in problems] == [
+        "users_session_walls was renamed: write users_session_isolation_enabled",
+        "gpulab_groups.class.shared_folder was renamed: write gpulab_groups.class.shared_directory",
+    ]
+    assert site_variables.renamed_names({"gpulab_groups": {"class": {"shared_directory": True}}}, RENAMED) == []
+
+
+OLD_INVENTORY = """# The lab. users_session_walls is explained below.
+gpu_hosts:
+  vars:
+    users_session_walls: false
+    gpulab_groups:
+      class-2026: {shared_folder: true}
+      staff:
+        shared_folder: true   # a shared_folder for the staff
+  hosts:
+    gpu1:
+"""
+
+
+def test_migration_shows_and_makes_the_changes_of_an_inventory(tmp_path: Path) -> None:
+    """Check mode changes nothing; comments and the form of the file stay; the second run changes nothing."""
+    (tmp_path / "hosts.yml").write_text(OLD_INVENTORY)
+    argv = ["ansible-playbook", "--inventory", str(tmp_path), str(ROOT / "playbooks/migrate.yml"), "--diff"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+
+    def run(*options: str) -> str:
+        done = subprocess.run(
+            [*argv, *options], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    shown = run("--check")
+    assert "+    users_session_isolation_enabled: false" in shown
+    assert (tmp_path / "hosts.yml").read_text() == OLD_INVENTORY
+    run()
+    text = (tmp_path / "hosts.yml").read_text()
+    assert text == OLD_INVENTORY.replace("users_session_walls", "users_session_isolation_enabled").replace(
+        "shared_folder:", "shared_directory:"
+    )
+    assert "changed=0" in run()
 
 
 @pytest.mark.parametrize(
-    ("user", "words"),
+    ("address", "tls", "words"),
     [
-        ({"name": "Ada"}, "small letter"),
-        ({"name": "1ada"}, "small letter"),
-        ({"name": "a" * 32}, "at most 31"),
-        ({"name": "root"}, "account of the system"),
-        ({"name": "ada", "password": "hunter2"}, "plain-text"),
-        ({"name": "ada", "password_hash": "hunter2"}, "no crypt hash"),
-        ({"name": "ada", "password_hash": "$1$salt$weak"}, "no crypt hash"),
-        ({"name": "ada", "uid": 999}, "belongs to the system"),
-        ({"name": "ada", "ssh_keys": [KEY, "ssh-ed25519 AAAA"]}, "SSH key 2"),
-        ({"name": "ada", "ssh_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "SSH key 1"),
-        ({"name": "ada", "expires": "31.3.2027"}, "2027-03-31"),
-        ({"name": "ada", "groups": ["Class 2026"]}, "not an acceptable name"),
+        ("0.0.0.0", {"mode": "none"}, "without TLS"),
+        ("::", {"mode": "none"}, "without TLS"),
+        ("lab.example", {}, "not an IP address"),
+        ("0.0.0.0", {"mode": "own"}, "gpulab_tls.certificate"),
+        ("0.0.0.0", {"mode": "acme"}, "not implemented yet"),
     ],
 )
-def test_unacceptable_user_is_rejected(user: dict[str, Any], words: str) -> None:
-    """Each fault gives exactly one sentence with these words in it."""
-    found = site_variables.user_problems([user])
-    assert len(found) == 1
-    assert words in found[0]
-
-
-def test_acceptable_user_passes() -> None:
-    """A user with everything set right is no problem."""
-    user = {"name": "ada", "uid": 2000, "password_hash": HASH, "ssh_keys": [KEY], "expires": "2027-03-31"}
-    assert site_variables.user_problems([user], ["class-2026"]) == []
-
-
-def test_duplicates_are_rejected() -> None:
-    """The same name or number twice is a mistake, whichever entry comes last."""
-    found = site_variables.user_problems([{"name": "ada", "uid": 2000}, {"name": "ada", "uid": 2000}])
-    assert found == ["user ada is named 2 times.", "uid 2000 is given to 2 users."]
-
-
-def test_secrets_are_never_repeated() -> None:
-    """A message goes to a terminal and a log; what was taken for a password must not."""
-    found = site_variables.user_problems([{"name": "ada", "password": "hunter2", "password_hash": "hunter3"}])
-    assert len(found) == 2
-    assert not any("hunter" in problem for problem in found)
-
-
-@pytest.mark.parametrize(
-    ("address", "tls", "login", "words"),
-    [
-        ("0.0.0.0", {"mode": "none"}, {}, "without TLS"),
-        ("::", {"mode": "none"}, {}, "without TLS"),
-        ("lab.example", {}, {}, "not an IP address"),
-        ("0.0.0.0", {"mode": "own"}, {}, "gpulab_tls.certificate"),
-        ("0.0.0.0", {"mode": "acme"}, {}, "not implemented yet"),
-        ("0.0.0.0", {}, {"kind": "oidc"}, "not implemented yet"),
-    ],
-)
-def test_unsafe_hub_is_rejected(address: str, tls: dict[str, Any], login: dict[str, Any], words: str) -> None:
+def test_unsafe_hub_is_rejected(address: str, tls: dict[str, Any], words: str) -> None:
     """Each combination gives one sentence with these words in it."""
-    found = site_variables.hub_problems(address, tls, login)
+    found = site_variables.hub_problems(address, tls)
     assert len(found) == 1
     assert words in found[0]
 
 
 def test_loopback_needs_no_certificate() -> None:
     """Nobody else hears what stays on the host."""
-    assert site_variables.hub_problems("127.0.0.1", {"mode": "none"}, {}) == []
-    assert site_variables.hub_problems("0.0.0.0", {}, None) == []
+    assert site_variables.hub_problems("127.0.0.1", {"mode": "none"}) == []
+    assert site_variables.hub_problems("0.0.0.0", {}) == []
 
 
-def test_settings_that_are_not_built_are_rejected_by_name() -> None:
-    """A known setting that this release cannot apply is not passed over."""
-    found = site_variables.unbuilt(
-        {"gpulab_gpu_sharing": "mig", "gpulab_cuda_versions": ["12.8"], "gpulab_gpu": "auto"}
-    )
-    assert [problem.partition(":")[0] for problem in found] == ["gpulab_gpu_sharing", "gpulab_cuda_versions"]
-    assert site_variables.unbuilt({"gpulab_conda": False, "gpulab_cuda_versions": []}) == []
+def test_reserved_variable_is_rejected_unless_it_asks_for_nothing() -> None:
+    """The message names the variable, what it needs, and a value that is accepted."""
+    values = {"gpulab_gpu_sharing": "mig", "gpulab_cuda_versions": ["12.8"], "gpulab_gpu": "auto"}
+    problems = site_variables.reserved_problems(values, RESERVED)
+    assert sorted(problem.partition(":")[0] for problem in problems) == ["gpulab_cuda_versions", "gpulab_gpu_sharing"]
+    assert "needs the role cuda, which is not implemented" in problems[0]
+    assert "or set it to [].".replace("[]", "'auto' or 'none'") in problems[1]
+    assert site_variables.reserved_problems({"gpulab_conda": False, "gpulab_cuda_versions": []}, RESERVED) == []
+    assert site_variables.reserved_problems({"gpulab_login": {"kind": "oidc"}}, RESERVED)
+    assert site_variables.reserved_problems({"gpulab_login": {"kind": "pam"}}, RESERVED) == []
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("gpulab_gpu_sharing", "exclusiv", "exclusive"),
+        ("gpulab_gpu", "exclusiv", "required"),
         ("gpulab_users", "ada", "gpulab_users"),
         ("gpulab_users", [{"nane": "ada"}], "nane"),
         ("gpulab_tls", {"mode": "on"}, "generated"),
@@ -129,14 +162,14 @@ def test_settings_that_are_not_built_are_rejected_by_name() -> None:
     ],
 )
 def test_wrong_types_and_keys_are_rejected(name: str, value: Any, words: str) -> None:
-    """Ansible's validator names the setting, the key or the choices."""
-    found = wrong_types(SPEC, {name: value})
+    """Ansible's validator names the variable, the key or the choices."""
+    found = type_problems(SPEC, {name: value})
     assert found
     assert any(words in problem for problem in found), found
 
 
 def test_type_errors_do_not_repeat_a_hash() -> None:
     """The validator quotes unknown keys, never secrets."""
-    found = wrong_types(SPEC, {"gpulab_users": [{"name": "ada", "password_hash": HASH, "nane": 1}]})
+    found = type_problems(SPEC, {"gpulab_users": [{"name": "ada", "password_hash": HASH, "nane": 1}]})
     assert found
     assert not any(HASH in problem for problem in found)

@@ -19,13 +19,13 @@ class Account(TypedDict, total=False):
 
 
 class UserPlan(TypedDict):
-    """Desired state of one present user: the account, the keys, the properties of the slice, the quota (as 50G)."""
+    """Desired state of one present user: account, keys, limits, and the properties of the slice that follow from them."""
 
     name: str
     account: Account
     ssh_keys: list[str]
+    limits: dict[str, Any]
     slice: dict[str, str]
-    disk: str | None
 
 
 def user_plans(
@@ -55,11 +55,11 @@ def _plan(
     if user.get("password_hash"):
         account["password_hash"] = user["password_hash"]
     if user.get("expires"):
-        account["expires"] = user["expires"]
+        account["expires"] = str(user["expires"])
     return UserPlan(
         name=account["name"],
         account=account,
         ssh_keys=[key.strip() for key in user.get("ssh_keys") or []],
+        limits=limits,
         slice=slice_properties(limits),
-        disk=str(limits["disk"]) if "disk" in limits else None,
     )
