@@ -4,10 +4,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse brownfield nightly bench molecule docs build lock wheels
+.PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse closed-network nightly bench molecule docs build lock wheels
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 lab: ## make a lab on this machine: build a host, converge it, prove it, print where to log in
 	@scripts/bootstrap --containers && python scripts/lab.py up
 down: ## remove the lab that `make lab` made
@@ -29,18 +29,18 @@ test-hosts: # a lane of `make test`
 	@scripts/test hosts
 test-code: # the other lane; what it prints comes when it ends
 	@scripts/test code >build/reports/code.log 2>&1; code=$$?; cat build/reports/code.log; exit $$code
-brownfield: ## an old server in a closed network: what was there stays, everything comes from a mirror
-	@scripts/bootstrap --containers && pytest tests/brownfield -p no:cacheprovider
+closed-network: ## an old server in a closed network: what was there stays, everything comes from a mirror
+	@scripts/bootstrap --containers && pytest tests/integration/closed_network -p no:cacheprovider
 nightly: ## what CI has no room for: faults in the middle of converges, users who come and leave, hostile users, drivers, distributions, scanners
 	@scripts/bootstrap --containers --test --scanners && scripts/nightly
 inventory: ## the Google Cloud inventory against its fake service, the official plugin and Google's own clients
-	@scripts/bootstrap --test && pytest tests/gcp
+	@scripts/bootstrap --test && pytest tests/integration/gcp
 bench: ## print the ratios of converges
-	@scripts/bootstrap --containers && python bench/converge.py
+	@scripts/bootstrap --containers && python -m bench.converge
 molecule: ## the scenario default alone
 	@scripts/bootstrap --containers && molecule test
 sanity: ## build the collection's artefact, look at what it holds, and run ansible-test's sanity tests on it
-	@scripts/bootstrap --test && pytest tests/artefact/test_contents.py -p no:cacheprovider && scripts/sanity
+	@scripts/bootstrap --test && pytest tests/integration/artefact/test_contents.py -p no:cacheprovider && scripts/sanity
 reuse: ## roles one by one, in a foreign playbook and from the installed artefact, on a host of its own
 	@scripts/bootstrap --containers && scripts/reuse
 docs: ## write the generated parts of the documentation again
@@ -50,4 +50,4 @@ build: ## build the collection's artefact into build/
 lock: ## resolve every lock file again
 	@scripts/bootstrap && scripts/lock
 wheels: ## no wheel of a framework lock overwrites another's files: tables of contents are read, nothing is downloaded
-	@scripts/bootstrap --test && pytest tests/wheels -p no:cacheprovider
+	@scripts/bootstrap --test && pytest tests/integration/wheels -p no:cacheprovider

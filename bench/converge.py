@@ -16,7 +16,8 @@ import sys
 import tempfile
 from statistics import median
 
-from hosts import ROOT, Hosts, machine
+from bench.hosts import Hosts, machine
+from tests.support.paths import ROOT
 
 TURNS = ("byhand1", "bench1", "bench2", "byhand2", "byhand3", "bench3")
 """Hosts in the order in which they are used: neither way is always the one that comes after the other."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from hosts import Hosts, machine
+from bench.hosts import Hosts, machine
 
 HOST = Hosts("driver12")
 GOAL = 1.15
@@ -33,7 +33,7 @@ def bare() -> int:
 def main() -> int:
     """Print the ratios."""
     before = bare()
-    converge = ("tests/driver/driver.yml", "--extra-vars", json.dumps(WISHES))
+    converge = ("tests/integration/driver/driver.yml", "--extra-vars", json.dumps(WISHES))
     first, _ = HOST.playbook(*converge)
     second, _ = HOST.playbook(*converge)
     disk = megabytes() - before

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+from tests.support.processes import run
+
 INVENTORY = "molecule/inventory"
 PROFILE = {
     "ANSIBLE_CALLBACKS_ENABLED": "gpulab.core.progress,ansible.posix.profile_tasks",
@@ -31,7 +31,7 @@ class Hosts:
         argv = [program, "--inventory", INVENTORY, *arguments]
         environment = {**os.environ, **PROFILE, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         begun = time.monotonic()
-        done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        done = run(argv, cwd=ROOT, env=environment, timeout=3600)
         if done.returncode:
             sys.exit(f"bench: {' '.join(argv)} failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         return time.monotonic() - begun, done.stdout

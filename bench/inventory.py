@@ -2,7 +2,7 @@
 """Compare the inventory plugin gpulab.core.gcp with google.cloud.gcp_compute on this machine, in one run.
 
 Both read the same local service over TLS, in turn; what counts are the ratios, not the times. Needs
-`scripts/bootstrap --test`. Usage: .venv/bin/python bench/inventory.py [--sizes 100,1000,10000] [--repeat 3]
+`scripts/bootstrap --test`. Usage: .venv/bin/python -m bench.inventory [--sizes 100,1000,10000] [--repeat 3]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -26,7 +27,11 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support import processes
+from tests.support.paths import ROOT
+
+LIMIT = 900.0
+"""Seconds after which a measured process is stopped."""
 PARSE = """
 import sys
 from ansible.plugins.loader import init_plugin_loader
@@ -48,7 +53,8 @@ for project in sys.argv[2:]:
 """
 FLOOR = """
 import json, subprocess, sys
-listed = subprocess.run([sys.argv[1], "-i", sys.argv[2], "--list", "--export"], capture_output=True, check=True)
+argv = [sys.argv[1], "-i", sys.argv[2], "--list", "--export"]
+listed = subprocess.run(argv, capture_output=True, timeout=900, check=True)
 own = ("ansible_local", "inventory_file", "inventory_dir")
 def plain(value):
     if isinstance(value, dict):
@@ -79,10 +85,10 @@ class Bench:
     def __init__(self, directory: Path, instances: int, projects: int, latency: float, per_row: float) -> None:
         self.directory = directory
         command = [
-            sys.executable, "-m", "tests.gcp.fakecloud", "--instances", str(instances), "--projects", str(projects),
-            "--latency", str(latency), "--per-row", str(per_row),
+            sys.executable, "-m", "tests.integration.gcp.fakecloud", "--instances", str(instances),
+            "--projects", str(projects), "--latency", str(latency), "--per-row", str(per_row),
         ]  # fmt: skip
-        self.service = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.service = processes.Child(command, cwd=ROOT, stdout=subprocess.PIPE)
         assert self.service.stdout is not None
         facts = json.loads(self.service.stdout.readline())
         self.projects: list[str] = facts["projects"]
@@ -120,11 +126,12 @@ class Bench:
         """Write what a contender produced as ready-made data for the floor plugin."""
         data = self.directory / f"{name}.json"
         # In a process of its own: what a child has used at most counts from what its parent held when it was made.
-        subprocess.run(
+        processes.run(
             [sys.executable, "-c", FLOOR, _tool("ansible-inventory"), str(source), str(data)],
             cwd=ROOT,
             env=self.environment,
             check=True,
+            timeout=LIMIT,
         )
         path = self.directory / f"{name}.floor.yml"
         path.write_text(yaml.safe_dump({"plugin": "gpulab_floor", "data": str(data)}))
@@ -136,8 +143,11 @@ class Bench:
         start = time.perf_counter()
         errors = self.directory / "errors.txt"
         with errors.open("wb") as sink:
-            child = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=sink)
+            child = processes.Child(command, cwd=ROOT, env=self.environment, stdout=subprocess.DEVNULL, stderr=sink)
+            guard = threading.Timer(LIMIT, child.kill)
+            guard.start()
             _pid, status, usage = os.wait4(child.pid, 0)
+            guard.cancel()
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
@@ -166,8 +176,7 @@ def bench(instances: int, projects: int, latency: float = 0.0, per_row: float = 
         try:
             yield made
         finally:
-            made.service.terminate()
-            made.service.wait()
+            made.service.stop()
 
 
 def compare(made: Bench, title: str, repeat: int, *, floors: bool) -> dict[str, dict[str, Run]]:
@@ -185,7 +194,7 @@ def compare(made: Bench, title: str, repeat: int, *, floors: bool) -> dict[str, 
         commands[f"{name}|parse"] = [sys.executable, "-c", PARSE, str(path)]
     if floors:
         commands["download + json.loads|parse"] = [sys.executable, "-c", DOWNLOAD, "-", *made.projects]
-    # Once before, so that the service's pages and the disk's files are warm for everybody.
+    # Once before, so that the service's pages and the disk's files are warm for all.
     made.measure(commands["ours|parse"])
     made.measure(commands["ours, same variables|parse"])
     runs: dict[str, list[Run]] = {name: [] for name in commands}

@@ -97,7 +97,7 @@ def addresses(lock: str, python: str) -> list[str]:
         given.write_text(lock, encoding="utf-8")
         argv = ["uv", "pip", "compile", "--quiet", "--no-deps", "--no-header", "--python-version", python]
         argv += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(written), str(given)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             raise SystemExit(f"check_wheels: uv could not find the wheels:\n{done.stderr}")
         packages = tomllib.loads(written.read_text(encoding="utf-8"))["packages"]

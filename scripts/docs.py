@@ -66,7 +66,7 @@ def role_page(role: Path) -> str:
         # aar-doc looks for a galaxy.yml two directories above a role: let it find none.
         copy = Path(directory) / "roles" / role.name
         shutil.copytree(role, copy, ignore=shutil.ignore_patterns("files", "templates", "tasks"))
-        subprocess.run(["aar-doc", str(copy), "markdown"], check=True, capture_output=True)
+        subprocess.run(["aar-doc", str(copy), "markdown"], check=True, capture_output=True, timeout=120)
         return (copy / "README.md").read_text(encoding="utf-8")
 
 
@@ -78,7 +78,7 @@ def changelog_page() -> str:
         shutil.copy2(ROOT / "galaxy.yml", directory)
         # The page shows no date; without one, antsibull would ask for today's.
         argv = ["antsibull-changelog", "release", "--version", version, "--update-existing", "--date", "2000-01-01"]
-        subprocess.run(argv, cwd=directory, check=True, capture_output=True)
+        subprocess.run(argv, cwd=directory, check=True, capture_output=True, timeout=120)
         return (Path(directory) / "CHANGELOG.md").read_text(encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
 
 SWITCH = "gpulab_check_options"

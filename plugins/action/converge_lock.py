@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
 
 MODULE = "gpulab.core.converge_lock"

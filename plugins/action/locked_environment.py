@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.archive import pack
 
 NODE_FILES = ("package.json", "package-lock.json")

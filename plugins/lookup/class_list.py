@@ -48,6 +48,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.class_list import accounts
 
 

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.controller_sources import controller_sources
 
 

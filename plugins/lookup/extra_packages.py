@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
+
 from ansible_collections.gpulab.core.plugins.module_utils.framework_profiles import SETS
 from ansible_collections.gpulab.core.plugins.plugin_utils import extra_packages
 

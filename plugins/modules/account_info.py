@@ -184,6 +184,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.users import accounts as rules
 from ansible_collections.gpulab.core.plugins.module_utils.users import memberships
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import ancestors

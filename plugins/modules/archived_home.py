@@ -70,6 +70,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
 
 MIN_UID = 1000

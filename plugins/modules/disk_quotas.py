@@ -17,7 +17,8 @@ description:
   - Reads C(/proc/self/mounts) and C(repquota) on the managed host. M(community.general.xfs_quota) manages XFS alone.
 options:
   quotas:
-    description: Quota of each user, such as 50G; null or an empty string removes a quota. A name without an account is skipped.
+    description:
+      - Quota of each user, such as 50G. Null or an empty string removes a quota. A name without an account is skipped.
     type: dict
     required: true
   only_check:

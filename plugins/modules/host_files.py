@@ -124,6 +124,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
 from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
 

@@ -65,6 +65,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import SHADOW, shadow
 
 PATIENCE = 30.0

@@ -123,6 +123,7 @@ import os
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.installer_messages import explain
 from ansible_collections.gpulab.core.plugins.module_utils.releases import InstallError, Release
 

@@ -83,6 +83,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
 
 CAPABILITIES = "security.capability"

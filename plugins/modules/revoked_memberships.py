@@ -52,6 +52,7 @@ removed:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import host_members
 
 

@@ -86,6 +86,7 @@ from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import PROC, ancestors
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import processes as all_processes
 

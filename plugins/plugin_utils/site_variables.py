@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems as user_problems
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.controller_sources import controller_sources
 
 

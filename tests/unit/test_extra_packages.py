@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.framework_profiles import PROFILES, SETS, Profile, plan
 from ansible_collections.gpulab.core.plugins.module_utils.releases import pins
 from ansible_collections.gpulab.core.plugins.plugin_utils import extra_packages

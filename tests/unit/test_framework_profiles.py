@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils import framework_profiles as profiles
 from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS
 

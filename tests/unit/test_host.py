@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
+
 from ansible_collections.gpulab.core.plugins.action.host_preflight import Kept, together
 from ansible_collections.gpulab.core.plugins.module_utils import host_state
 from ansible_collections.gpulab.core.plugins.modules import distribution_packages

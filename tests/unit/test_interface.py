@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
 
 ROOT = Path(__file__).resolve().parents[2]

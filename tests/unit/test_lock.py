@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.modules import converge_lock
 from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
 

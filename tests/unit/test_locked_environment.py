@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils import releases as env
 from ansible_collections.gpulab.core.plugins.module_utils import wheel_records
 from ansible_collections.gpulab.core.plugins.module_utils.installer_messages import explain

@@ -304,7 +304,7 @@ def test_state_of_accounts_is_read_once_for_all() -> None:
     assert asyncio.run(scenario()) == [1, 1, 2, 3]
 
 
-# --- ends of sessions. JupyterHub itself is not installed here: tests/verify/test_passwords.py uses the real one.
+# --- ends of sessions. JupyterHub itself is not installed here: tests/acceptance/test_passwords.py uses the real one.
 
 
 class HTTPError(Exception):

@@ -1,6 +1,7 @@
 """R's side and Python's side fit, or it is said which one has to change."""
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.r_rules import r_python_problems
 
 

@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible_collections.gpulab.core.plugins.plugin_utils.rstudio import KNOWN, rstudio_plan
 from jinja2 import Template
+
+from ansible_collections.gpulab.core.plugins.plugin_utils.rstudio import KNOWN, rstudio_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 BARE = {"release": "bookworm", "machine": "x86_64", "installed": "", "foreign": ""}
@@ -137,7 +138,7 @@ def test_session_gets_what_its_server_has_and_keeps_what_it_was_given(tmp_path: 
 @pytest.fixture
 def rserver() -> ModuleType:
     """Load the stand-in of the tests."""
-    spec = importlib.util.spec_from_file_location("rserver", ROOT / "tests/rstudio/rserver.py")
+    spec = importlib.util.spec_from_file_location("rserver", ROOT / "tests/support/rstudio/rserver.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.gpulab.core.plugins.modules import hub_users
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.gpulab.core.plugins.modules import hub_users
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_hub/src"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/jupyterhub/files/gpulab_server/src"))

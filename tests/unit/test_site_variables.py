@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.gpulab.core.plugins.action.check_variables import type_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
 

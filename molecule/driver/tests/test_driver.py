@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.nvml import build as nvml
+from tests.support.paths import ROOT
 
 
 def load(path: Path) -> Any:
@@ -26,7 +27,6 @@ def load(path: Path) -> Any:
 
 
 gpu_models = load(ROOT / "plugins" / "module_utils" / "gpu_models.py")
-nvml = load(ROOT / "tests" / "nvml" / "build.py")
 
 RECORD = "/var/lib/gpulab/driver.json"
 
@@ -126,7 +126,7 @@ def test_unmodified_nvidia_smi_speaks_with_the_mock(host: Any) -> None:
     directory = "/tmp/nvml"  # noqa: S108
     host.check_output(f"mkdir -p {directory}")
     for name in ("mock.c", "build.py"):
-        text = (ROOT / "tests" / "nvml" / name).read_text(encoding="utf-8")
+        text = (nvml.SOURCE.parent / name).read_text(encoding="utf-8")
         host.check_output("printf '%%s' %s > %s", text, f"{directory}/{name}")
     program = host.check_output("readlink -f /usr/bin/nvidia-smi")
     assert host.run(f"dpkg --verify $(dpkg -S {program} | cut -d: -f1)").stdout == ""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
-
-from lab import Lab
+from tests.support.lab import LOCAL, Lab
 
 
 @pytest.fixture(scope="session")
 def lab() -> Lab:
-    """Give the host."""
-    return Lab("molecule/inventory", "frameworks")
+    """Return the host."""
+    return Lab(LOCAL, "frameworks")

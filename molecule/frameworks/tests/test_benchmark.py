@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import Lab
+
+from tests.support.lab import Lab
 
 BROKEN = "/opt/gpulab/envs/broken"
 SMALL = {"benchmark_images": 256, "benchmark_epochs": 2}

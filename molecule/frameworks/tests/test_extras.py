@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+
+from tests.support.lab import Lab
 
 ROOT = "/opt/gpulab/envs/gpu/current"
 LOCKS = Path(__file__).parent / "locks"

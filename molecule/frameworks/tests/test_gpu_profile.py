@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+
+from tests.support.lab import Lab
+from tests.support.paths import ROOT as CHECKOUT
 
 ROOT = "/opt/gpulab/envs/gpu/current"
 TORCH = """
@@ -74,7 +75,7 @@ def test_doctor_finds_an_overwritten_library(host: Any) -> None:
 def test_known_bad_pair_is_rejected_after_the_installation(lab: Lab) -> None:
     """Installed all the same, the two NCCLs are found to have overwritten each other, and nothing becomes current."""
     path = "/opt/gpulab/envs/bad-pair"
-    lock = Path(__file__).resolve().parents[3] / "tests" / "wheels" / "bad-pair-nccl.txt"
+    lock = CHECKOUT / "tests" / "integration" / "wheels" / "bad-pair-nccl.txt"
     done = lab.ansible("ansible", lab.host, "-m", "gpulab.core.locked_environment", "-a", f"path={path} lock={lock}")
     assert done.returncode != 0
     assert "two of its packages overwrite each other" in done.stdout

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+
+from tests.support.lab import Lab
 
 LIBRARY = "/usr/local/lib/R/site-library"
 

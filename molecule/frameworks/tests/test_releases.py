@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import Lab
+
+from tests.support.lab import Lab
 
 ROOT = "/opt/gpulab/envs/small"
 LOCKS = Path(__file__).parent / "locks"

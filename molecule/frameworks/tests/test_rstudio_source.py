@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import ROOT, Lab
+
+from tests.support.lab import Lab
+from tests.support.paths import ROOT
 
 SESSION = "/usr/local/lib/gpulab/rsession"
 CONFIG = "/etc/rstudio/rserver.conf"

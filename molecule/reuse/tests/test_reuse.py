@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.paths import ROOT
+
 GROUPS = {
     "chemistry": {"ada", "marie"},
     "chemistry-admins": {"ada"},
@@ -68,7 +68,7 @@ def test_host_has_no_settings() -> None:
     """The inventory gives this host nothing of the demo lab: what works here works without settings."""
     argv = ["ansible-inventory", "--inventory", "molecule/inventory", "--host", "reuse"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True)
     variables = json.loads(done.stdout)
     assert variables["local_host_suite"] == "bookworm"
     assert [name for name in variables if name.startswith("gpulab_")] == []

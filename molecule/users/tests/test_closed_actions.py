@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import World
+
+from tests.support.users import UsersHost
 
 LOGIND = "org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager"
 ACTIONS = {
@@ -37,7 +38,7 @@ Door = Callable[[str], str]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def two_users(world: World) -> Iterator[None]:
+def two_users(world: UsersHost) -> Iterator[None]:
     """Make an ordinary user and an administrator of the host, then install polkit: the rules are there before it."""
     world.users = [world.account("mallory"), world.account("trent", groups=["sudo"])]
     world.groups = {}
@@ -55,7 +56,7 @@ def two_users(world: World) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", params=["ssh", "notebook"])
-def door(request: pytest.FixtureRequest, world: World) -> Iterator[Door]:
+def door(request: pytest.FixtureRequest, world: UsersHost) -> Iterator[Door]:
     """Give a way to run commands as the ordinary user."""
     if request.param == "ssh":
         yield lambda command: world.shell("mallory").run(f"sh -c {shlex.quote(command)} 2>&1 </dev/null").stdout
@@ -67,7 +68,7 @@ def door(request: pytest.FixtureRequest, world: World) -> Iterator[Door]:
     hub_user.stop_server()
 
 
-def test_users_are_authorised_for_nothing(door: Door, world: World) -> None:
+def test_users_are_authorised_for_nothing(door: Door, world: UsersHost) -> None:
     """Neither of what polkit allows everybody by default, nor of what it would ask a password for."""
     answers = {command: door(command) for command in ACTIONS}
     allowed = {
@@ -78,7 +79,7 @@ def test_users_are_authorised_for_nothing(door: Door, world: World) -> None:
     assert world.root("systemctl is-active ssh").stdout.split()[-1] == "active"
 
 
-def test_administrators_of_the_host_are_left_as_they_are(world: World) -> None:
+def test_administrators_of_the_host_are_left_as_they_are(world: UsersHost) -> None:
     """Members of the group sudo see the host's processes, /tmp and umask, and polkit asks them for their password."""
     shell = world.shell("trent")
     seen = shell.run("umask; readlink /proc/self/ns/mnt; ps -e -o user= | sort -u")
@@ -91,7 +92,7 @@ def test_administrators_of_the_host_are_left_as_they_are(world: World) -> None:
     assert world.root("sudo -u trent true; su - trent -c umask").stdout.split()[-1] == "0022"
 
 
-def test_other_accounts_are_not_isolated(world: World) -> None:
+def test_other_accounts_are_not_isolated(world: UsersHost) -> None:
     """Root and accounts outside the group open sessions as ever, whatever PAM service opens them."""
     world.root("useradd --create-home outside")
     try:

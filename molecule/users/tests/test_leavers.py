@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from conftest import World
+
+from tests.support.users import UsersHost
 
 LEFT = """
 import os, socket
@@ -81,7 +82,7 @@ while True:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def leavers(world: World) -> Iterator[None]:
+def leavers(world: UsersHost) -> Iterator[None]:
     """Let three users come, one of them with a home that stops programs that are not careful."""
     done = world.root("DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends cron at libcap2-bin")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -97,7 +98,7 @@ def leavers(world: World) -> Iterator[None]:
     world.root("for name in oscar peggy walter; do userdel -rf $name; done; groupdel class-2034")
 
 
-def test_hostile_home_is_archived_and_the_run_goes_on(world: World) -> None:
+def test_hostile_home_is_archived_and_the_run_goes_on(world: UsersHost) -> None:
     """Nothing outside is read or removed; what cannot be removed waits where only root can enter."""
     before = world.root("stat -c '%a %Y %i' /etc/shadow /etc").stdout
     world.users = [user for user in world.users if user["name"] == "walter"]
@@ -116,13 +117,13 @@ def test_hostile_home_is_archived_and_the_run_goes_on(world: World) -> None:
     assert world.root("find /home/.gpulab-leaving -name checkpoint -o -name of-root").stdout.split() == []
 
 
-def test_next_run_changes_nothing(world: World) -> None:
+def test_next_run_changes_nothing(world: UsersHost) -> None:
     """Neither one more archive nor a failure: the leaver has left the group."""
     assert "changed=0" in world.sync(users_leavers_home="archive")
     assert len(world.root("ls /var/lib/gpulab/homes/oscar-*").stdout.split()) == 1
 
 
-def test_processes_that_ignore_the_end_are_killed_at_once(world: World) -> None:
+def test_processes_that_ignore_the_end_are_killed_at_once(world: UsersHost) -> None:
     """A user who leaves gains no time with processes that ignore SIGTERM, or that never stay the same process."""
     shell = world.shell("walter")
     assert shell.python(KEPT).returncode == 0
@@ -138,7 +139,7 @@ def test_processes_that_ignore_the_end_are_killed_at_once(world: World) -> None:
     assert world.seconds < 60
 
 
-def test_nothing_of_a_leaver_stays_in_memory(world: World) -> None:
+def test_nothing_of_a_leaver_stays_in_memory(world: UsersHost) -> None:
     """Files, IPC, the own /tmp, the runtime directory and lingering; the home stays."""
     assert world.root("find /dev/shm /run/user /var/lib/systemd/linger -user walter").stdout.strip() == ""
     assert world.root("ls -d /var/lib/gpulab/sessions/*/walter").returncode != 0
@@ -146,7 +147,7 @@ def test_nothing_of_a_leaver_stays_in_memory(world: World) -> None:
     assert world.root("test -e /home/walter/bin/setuid").returncode == 0
 
 
-def test_what_a_leaver_leaves_behind_has_no_power(world: World) -> None:
+def test_what_a_leaver_leaves_behind_has_no_power(world: UsersHost) -> None:
     """Programs in the home and the shared directory run as who starts them; a device opens for root alone."""
     shared = "/srv/shared/class-2034"
     found = world.root(f"find /home/walter {shared} -type f -perm /6000; getcap -r {shared}")
@@ -155,7 +156,7 @@ def test_what_a_leaver_leaves_behind_has_no_power(world: World) -> None:
     assert world.root(f"stat -c %a {shared}").stdout.split()[-1] == "2770"
 
 
-def test_jobs_of_a_leaver_do_not_run(world: World) -> None:
+def test_jobs_of_a_leaver_do_not_run(world: UsersHost) -> None:
     """Neither cron's nor at's: the account is closed. They are the user's again after a return."""
     assert world.root("ls /var/spool/cron/crontabs/walter; atq").stdout.count("walter") == 2
     time.sleep(150)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import WORD, World
-from hub import HubUser
+
+from tests.support.hub import HubUser
+from tests.support.users import PASSWORD, UsersHost
 
 NAME = "victor"
 LOGINS = 50
@@ -19,7 +20,7 @@ LOGINS = 50
 
 
 @pytest.fixture(scope="module")
-def victor(world: World) -> Iterator[HubUser]:
+def victor(world: UsersHost) -> Iterator[HubUser]:
     """Give a user whose server runs."""
     world.users, world.groups = [world.account(NAME)], {}
     world.sync()
@@ -69,7 +70,7 @@ def test_logins_at_a_server_are_few(victor: HubUser) -> None:
     assert 1 <= len(browsers) <= LOGINS
 
 
-def test_password_ends_tokens_of_programs_and_spares_the_server(world: World, victor: HubUser) -> None:
+def test_password_ends_tokens_of_programs_and_spares_the_server(world: UsersHost, victor: HubUser) -> None:
     """Whoever knew the password may have made one, with any note; the server's own token is what it works with."""
     environ = f"/proc/$(systemctl show -P MainPID gpulab-server@$(id -u {NAME}))/environ"
     lines = world.root(f"tr '\\0' '\\n' < {environ}").stdout.splitlines()
@@ -86,4 +87,4 @@ def test_password_ends_tokens_of_programs_and_spares_the_server(world: World, vi
     # With the server its token ends, which JupyterHub forgets after a restart.
     HubUser(world.base, NAME, word, verify=False).stop_server()
     wait_for(lambda: with_token(victor, own) == 403)
-    assert word != WORD
+    assert word != PASSWORD

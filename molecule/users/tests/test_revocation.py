@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import World
+
+from tests.support.users import UsersHost
 
 SHARED = "/srv/shared/class-2033"
 SECRET = f"{SHARED}/members-only"
@@ -26,7 +27,7 @@ READ = f"{READERS}; do $file {SECRET}; done"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def groups(world: World) -> Iterator[None]:
+def groups(world: UsersHost) -> Iterator[None]:
     """Let two users into a group with a shared directory, one without and one that the host has had before."""
     world.root("groupadd --system rig; useradd --create-home byhand; gpasswd --add byhand rig")
     world.users = [world.account(name, groups=["class-2033", "tutors", "rig"]) for name in ("victor", "wendy")]
@@ -39,13 +40,13 @@ def groups(world: World) -> Iterator[None]:
     world.root(f"for name in victor wendy byhand; do userdel -rf $name; done; groupdel rig; rm -rf {SHARED}")
 
 
-def members(world: World, group: str) -> set[str]:
+def members(world: UsersHost, group: str) -> set[str]:
     """Return the members of a group."""
     line = world.root(f"getent group {group}").stdout.strip().splitlines()[-1]
     return set(line.split(":")[3].split(",")) - {""}
 
 
-def test_check_mode_names_the_change(world: World) -> None:
+def test_check_mode_names_the_change(world: UsersHost) -> None:
     """A member added by hand is shown in the diff, and stays until a run that changes something."""
     world.sync("--check", "--diff")
     assert "members of class-2033" in world.output
@@ -53,7 +54,7 @@ def test_check_mode_names_the_change(world: World) -> None:
     assert members(world, "class-2033") == {"victor", "wendy", "byhand"}
 
 
-def test_groups_of_the_role_are_owned_and_others_are_added_to(world: World) -> None:
+def test_groups_of_the_role_are_owned_and_others_are_added_to(world: UsersHost) -> None:
     """The member added by hand is removed from the role's group and stays in the host's own."""
     world.sync()
     assert members(world, "class-2033") == {"victor", "wendy"}
@@ -61,7 +62,7 @@ def test_groups_of_the_role_are_owned_and_others_are_added_to(world: World) -> N
     assert "changed=0" in world.sync()
 
 
-def test_revoked_membership_ends_sessions_and_files_that_hold_it(world: World) -> None:
+def test_revoked_membership_ends_sessions_and_files_that_hold_it(world: UsersHost) -> None:
     """The user logs in again and reads nothing of the group's; other members go on."""
     victor, wendy = world.shell("victor"), world.shell("wendy")
     done = victor.python(SETGID)
@@ -84,7 +85,7 @@ def test_revoked_membership_ends_sessions_and_files_that_hold_it(world: World) -
     assert "changed=0" in world.sync()
 
 
-def test_session_of_a_membership_removed_by_hand_ends_too(world: World) -> None:
+def test_session_of_a_membership_removed_by_hand_ends_too(world: UsersHost) -> None:
     """As after a run that was cut off between the two steps."""
     world.users[0] = world.account("victor", groups=["class-2033"])
     world.sync()
@@ -97,7 +98,7 @@ def test_session_of_a_membership_removed_by_hand_ends_too(world: World) -> None:
     assert "changed=0" in world.sync()
 
 
-def test_group_that_is_no_longer_listed_loses_its_members(world: World) -> None:
+def test_group_that_is_no_longer_listed_loses_its_members(world: UsersHost) -> None:
     """The group and its directory stay."""
     world.users = [world.account("victor"), world.account("wendy")]
     world.groups = {}
@@ -108,29 +109,29 @@ def test_group_that_is_no_longer_listed_loses_its_members(world: World) -> None:
     assert "changed=0" in world.sync()
 
 
-def test_record_is_roots_and_holds_no_hash(world: World) -> None:
+def test_record_is_roots_and_holds_no_hash(world: UsersHost) -> None:
     """Neither its directory nor a password hash can be read by others."""
     shown = world.root("cd /var/lib/gpulab/users; stat -c '%a %U' . *.json; cat *.json").stdout
     assert "700 root\n600 root\n" in shown
-    assert world.secret not in shown
+    assert world.digest not in shown
     assert "$" not in shown
     assert world.shell("wendy").run("ls /var/lib/gpulab/users").returncode != 0
 
 
-def password(world: World, name: str) -> str:
+def password(world: UsersHost, name: str) -> str:
     """Return the password field of an account."""
     return world.root(f"getent shadow {name}").stdout.strip().splitlines()[-1].split(":")[1]
 
 
-def changes_own_password(world: World, name: str, old: str, new: str) -> bool:
+def changes_own_password(world: UsersHost, name: str, old: str, new: str) -> bool:
     """Let a user run passwd over SSH; return whether the new password was accepted."""
     return world.shell(name).run(f"printf '%s\\n' {old} {new} {new} | passwd").returncode == 0
 
 
-def test_own_password_survives_until_the_inventory_has_another(world: World) -> None:
+def test_own_password_survives_until_the_inventory_has_another(world: UsersHost) -> None:
     """A sync leaves it, also when something else of the account changes; a new hash resets it; a lock stays."""
     before = password(world, "wendy")
-    assert before == world.secret
+    assert before == world.digest
     assert not changes_own_password(world, "wendy", "a-word-for-the-test", "elevenchars")
     assert changes_own_password(world, "wendy", "a-word-for-the-test", "orange-Tiger-in-7-boats")
     own = password(world, "wendy")
@@ -145,12 +146,12 @@ def test_own_password_survives_until_the_inventory_has_another(world: World) -> 
     assert "changed=0" in world.sync()
     world.users[1] = world.account("wendy")
     world.sync()
-    assert password(world, "wendy") == f"!{world.secret}"
+    assert password(world, "wendy") == f"!{world.digest}"
     world.root("usermod --unlock wendy")
     assert "changed=0" in world.sync()
 
 
-def test_who_comes_back_has_the_own_password(world: World) -> None:
+def test_who_comes_back_has_the_own_password(world: UsersHost) -> None:
     """Leaving does not bring back a password that the user has changed; a new account gets the configured one."""
     assert changes_own_password(world, "wendy", "a-word-for-the-test", "orange-Tiger-in-7-boats")
     own, listed = password(world, "wendy"), world.users
@@ -164,4 +165,4 @@ def test_who_comes_back_has_the_own_password(world: World) -> None:
     world.root("userdel -rf wendy; useradd --create-home wendy")
     world.users = listed
     world.sync()
-    assert password(world, "wendy") == world.secret
+    assert password(world, "wendy") == world.digest

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import World
-from shell import Shell
+
+from tests.support.shell import Shell
+from tests.support.users import UsersHost
 
 HOST, STRANGER, CLASS = "198.51.100.1", "198.51.100.2", "198.51.100.3"
 """Addresses of documentation (RFC 5737), in a network namespace on the host: sshd sees them as foreign ones."""
@@ -57,7 +58,7 @@ rm /run/gpulab-guess
 
 
 @pytest.fixture(scope="module")
-def strangers(world: World) -> Iterator[None]:
+def strangers(world: UsersHost) -> Iterator[None]:
     """Give the host two foreign addresses, and grace the test's key."""
     world.users = [world.account("grace", groups=["class-2026"]), {"name": "ada", "admin": True}]
     world.sync()
@@ -67,7 +68,7 @@ def strangers(world: World) -> Iterator[None]:
 
 
 @contextmanager
-def half_open(world: World, address: str) -> Iterator[int]:
+def half_open(world: UsersHost, address: str) -> Iterator[int]:
     """Hold 300 connections to sshd that never log in; give how many of them sshd serves."""
     shell = Shell(world.connection, "root", Path(world.connection["key"]))
     with shell.start(f"exec ip netns exec strangers python3 -c '{HALF_OPEN}' {address} {HOST}") as holder:
@@ -91,14 +92,14 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def reachable(world: World, address: str = STRANGER) -> bool:
+def reachable(world: UsersHost, address: str = STRANGER) -> bool:
     """Return whether sshd answers a foreign address."""
     code = f"import socket; socket.create_connection(('{HOST}', 22), 5, ('{address}', 0)).recv(3)"
     return world.root(f'ip netns exec strangers python3 -c "{code}"').returncode == 0
 
 
 @pytest.mark.usefixtures("strangers")
-def test_half_open_connections_keep_nobody_out(world: World) -> None:
+def test_half_open_connections_keep_nobody_out(world: UsersHost) -> None:
     """One address has 60 places; while it holds them all, 12 of 12 logins from another address succeed."""
     with half_open(world, STRANGER) as served:
         assert 50 <= served <= 60
@@ -110,7 +111,7 @@ def test_half_open_connections_keep_nobody_out(world: World) -> None:
 
 
 @pytest.mark.usefixtures("strangers")
-def test_class_behind_one_address_can_log_in(world: World) -> None:
+def test_class_behind_one_address_can_log_in(world: UsersHost) -> None:
     """Forty logins at once from one address: all come in."""
     world.root("install -m 600 /dev/stdin /run/gpulab-class <<'E'\n" + world.key.read_text() + "E")
     login = f"ip netns exec strangers {SSH} -b {CLASS} -i /run/gpulab-class grace@{HOST} echo in"
@@ -119,7 +120,7 @@ def test_class_behind_one_address_can_log_in(world: World) -> None:
 
 
 @pytest.mark.usefixtures("strangers")
-def test_wrong_passwords_close_an_address_out_and_lock_no_account(world: World) -> None:
+def test_wrong_passwords_close_an_address_out_and_lock_no_account(world: UsersHost) -> None:
     """After 20 in a minute the address gets no new connection for a minute; the account logs in from elsewhere."""
     assert reachable(world)
     world.root("install -m 600 /dev/stdin /run/gpulab-class <<'E'\n" + world.key.read_text() + "E")
@@ -141,7 +142,7 @@ def test_wrong_passwords_close_an_address_out_and_lock_no_account(world: World) 
 
 
 @pytest.mark.usefixtures("strangers")
-def test_reload_of_sshd_ends_no_connection(world: World) -> None:
+def test_reload_of_sshd_ends_no_connection(world: UsersHost) -> None:
     """As a converge does it when a setting changes."""
     with world.shell("grace").start("echo in; cat") as session:
         assert session.stdout
@@ -152,7 +153,7 @@ def test_reload_of_sshd_ends_no_connection(world: World) -> None:
     assert until(lambda: world.root("true").returncode == 0, 20)
 
 
-def rejected(world: World) -> subprocess.CompletedProcess[str]:
+def rejected(world: UsersHost) -> subprocess.CompletedProcess[str]:
     """Log in as grace where no session can be made, and as root; give what grace got."""
     done = world.shell("grace").run("cat /proc/self/cgroup")
     assert world.root("echo in").stdout == "in\n"
@@ -160,7 +161,7 @@ def rejected(world: World) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("strangers")
-def test_session_without_logind_is_not_opened(world: World) -> None:
+def test_session_without_logind_is_not_opened(world: UsersHost) -> None:
     """No login of a member runs outside of its slice; root always comes in, and afterwards all is well."""
     world.root("systemctl mask --runtime --now systemd-logind.service")
     try:
@@ -174,7 +175,7 @@ def test_session_without_logind_is_not_opened(world: World) -> None:
 
 
 @pytest.mark.usefixtures("strangers")
-def test_session_with_a_full_run_is_not_opened(world: World) -> None:
+def test_session_with_a_full_run_is_not_opened(world: UsersHost) -> None:
     """Whoever filled it: logind cannot write down a session, so there is none."""
     small = "mount -o remount,size=$(df --output=used /run | tail -1)k /run; head -c 1M /dev/zero >/run/gpulab-filler"
     world.root(f"{small}; true")

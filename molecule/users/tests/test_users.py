@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from conftest import World
-from hub import HubUser, LoginRejected
+
+from tests.support.hub import HubUser, LoginRejected
+from tests.support.users import UsersHost
 
 SHARED = "/srv/shared/class-2031"
 
@@ -23,7 +24,7 @@ def until(true: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def a_class(world: World) -> Iterator[None]:
+def a_class(world: UsersHost) -> Iterator[None]:
     """Let two users come, and one adopt an account that was there with an open home."""
     world.root("useradd --create-home --shell /bin/sh old; chmod 755 /home/old; echo work > /home/old/work")
     world.users = [world.account(name, groups=["class-2031"]) for name in ("eve", "frank")]
@@ -34,19 +35,19 @@ def a_class(world: World) -> Iterator[None]:
     world.root(f"userdel -rf old; userdel -rf hank; userdel -rf eve; userdel -rf frank; rm -rf {SHARED}")
 
 
-def test_second_sync_changes_nothing(world: World) -> None:
+def test_second_sync_changes_nothing(world: UsersHost) -> None:
     """It tells how long it took: the daily job is one of seconds."""
     assert "changed=0" in world.sync()
     print(f"\nplaybooks/users.yml with nothing to do: {world.seconds:.1f} s")  # noqa: T201
 
 
-def test_adopted_home_is_closed_and_keeps_its_files(world: World) -> None:
+def test_adopted_home_is_closed_and_keeps_its_files(world: UsersHost) -> None:
     """An open home that was there before is its owner's alone now."""
     assert world.root("stat -c '%a %U' /home/old; cat /home/old/work").stdout.split()[-3:] == ["700", "old", "work"]
     assert world.shell("eve").run("cat /home/old/work").returncode != 0
 
 
-def test_members_share_what_any_of_them_makes(world: World) -> None:
+def test_members_share_what_any_of_them_makes(world: UsersHost) -> None:
     """Files and directories, also Jupyter's checkpoints, whatever the umask; others stay out."""
     eve, frank, hank = (world.shell(name) for name in ("eve", "frank", "hank"))
     made = eve.run(
@@ -61,7 +62,7 @@ def test_members_share_what_any_of_them_makes(world: World) -> None:
     assert world.root(f"stat -c '%a %U %G' {SHARED}").stdout.split()[-3:] == ["2770", "root", "class-2031"]
 
 
-def test_changed_limit_holds_for_sessions_that_run(world: World) -> None:
+def test_changed_limit_holds_for_sessions_that_run(world: UsersHost) -> None:
     """The slice takes the new limit at once, and nobody is logged out for it."""
     with world.shell("eve").start("cat") as session:
         assert until(lambda: world.root("pgrep -u eve cat").returncode == 0)
@@ -77,7 +78,7 @@ def test_changed_limit_holds_for_sessions_that_run(world: World) -> None:
         session.kill()
 
 
-def test_links_in_a_home_lead_roots_pen_nowhere(world: World) -> None:
+def test_links_in_a_home_lead_roots_pen_nowhere(world: UsersHost) -> None:
     """Somebody's ~/.ssh is a link to root's: nothing is written there, and nobody else's home is opened."""
     before = world.root("cat /root/.ssh/authorized_keys").stdout
     world.shell("eve").run("rm -rf ~/.ssh; ln -s /root/.ssh ~/.ssh")
@@ -109,7 +110,7 @@ def asks_with(hub_user: HubUser, secret: str) -> int:
 
 
 @pytest.mark.parametrize("how", ["removed", "expired"])
-def test_who_leaves_is_out_at_once(world: World, how: str) -> None:
+def test_who_leaves_is_out_at_once(world: UsersHost, how: str) -> None:
     """Sessions end, the server ends, cookies and tokens are dead, no login works; the home stays."""
     name = {"removed": "eve", "expired": "frank"}[how]
     hub_user = world.hub_user(name)
@@ -143,7 +144,7 @@ def test_who_leaves_is_out_at_once(world: World, how: str) -> None:
     assert isinstance(world.hub_user(name), HubUser)
 
 
-def test_home_of_a_leaver_is_packed_away_where_that_is_requested(world: World) -> None:
+def test_home_of_a_leaver_is_packed_away_where_that_is_requested(world: UsersHost) -> None:
     """The archive is root's and whole; the home is gone, the account and its number stay."""
     world.shell("hank").run("mkdir -p ~/a && echo deep > ~/a/b && ln -s /etc/shadow ~/link")
     uid = world.root("id -u hank").stdout.split()[-1]
@@ -157,7 +158,7 @@ def test_home_of_a_leaver_is_packed_away_where_that_is_requested(world: World) -
     world.root("rm -f /var/lib/gpulab/homes/hank-*")
 
 
-def test_class_comes_from_a_spreadsheet(world: World) -> None:
+def test_class_comes_from_a_spreadsheet(world: UsersHost) -> None:
     """A CSV file next to the inventory gives the accounts; a broken line is named, and nothing is changed."""
     public = world.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
     path = world.directory / "class.csv"
@@ -176,7 +177,7 @@ def test_class_comes_from_a_spreadsheet(world: World) -> None:
         world.root("userdel -rf ivy")
 
 
-def test_work_goes_on_when_the_browser_is_closed(world: World) -> None:
+def test_work_goes_on_when_the_browser_is_closed(world: UsersHost) -> None:
     """A long cell runs on without anybody watching, and its result is there in the morning (of a short night)."""
     hub_user = world.hub_user("frank")
     hub_user.start_server()
@@ -200,7 +201,7 @@ def idle(hub_user: HubUser, number: str) -> bool:
     return answer.status_code == 404
 
 
-def test_silent_work_is_not_taken_for_idleness(world: World) -> None:
+def test_silent_work_is_not_taken_for_idleness(world: UsersHost) -> None:
     """With the shortest clocks: a cell that says nothing for two minutes keeps its kernel and its server.
 
     A kernel that nobody uses goes meanwhile; when the work is done, the server goes too.
@@ -233,7 +234,7 @@ def answers(hub_user: HubUser) -> bool:
     return bool(hub_user.web.get(f"{hub_user.base}/hub/api/", timeout=60).status_code == 200)
 
 
-def test_host_without_room_says_so(world: World) -> None:
+def test_host_without_room_says_so(world: UsersHost) -> None:
     """A server that would do harm is not started, and the user reads why; afterwards it starts."""
     hub_user = world.hub_user("frank")
     hub_user.stop_server()
@@ -259,7 +260,7 @@ def test_host_without_room_says_so(world: World) -> None:
     hub_user.stop_server()
 
 
-def test_files_in_memory_count(world: World) -> None:
+def test_files_in_memory_count(world: UsersHost) -> None:
     """Who fills /dev/shm fills the own limit and loses what runs; nobody else does; afterwards all is well."""
     hub_user, neighbour = world.hub_user("frank"), world.hub_user("eve")
     hub_user.start_server()
@@ -292,7 +293,7 @@ def starts(hub_user: HubUser) -> bool:
         return kernel.run("print(1)").strip() == "1"
 
 
-def test_full_home_keeps_nobody_out(world: World) -> None:
+def test_full_home_keeps_nobody_out(world: UsersHost) -> None:
     """Somebody whose home takes nothing more logs in, gets a server, deletes, and can write again."""
     hub_user = world.hub_user("frank")
     hub_user.stop_server()
@@ -314,7 +315,7 @@ def test_full_home_keeps_nobody_out(world: World) -> None:
         world.root("rmdir /home/frank && mv /home/frank.kept /home/frank")
 
 
-def test_key_that_is_not_a_key_changes_nothing(world: World) -> None:
+def test_key_that_is_not_a_key_changes_nothing(world: UsersHost) -> None:
     """One message, before any host is touched."""
     staff = world.users
     world.users = [*staff, {"name": "kim", "ssh_keys": ["ssh-ed25519 AAAA"]}]
@@ -326,8 +327,8 @@ def test_key_that_is_not_a_key_changes_nothing(world: World) -> None:
         world.users = staff
 
 
-def test_openssl_made_the_word(world: World) -> None:
+def test_openssl_made_the_word(world: UsersHost) -> None:
     """The hash that logs users in here is one that docs/users.md tells how to make."""
-    argv = ["openssl", "passwd", "-6", "-salt", world.secret.split("$")[2], "-stdin"]
-    found = subprocess.run(argv, input="a-word-for-the-test", capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == world.secret
+    argv = ["openssl", "passwd", "-6", "-salt", world.digest.split("$")[2], "-stdin"]
+    found = subprocess.run(argv, input="a-word-for-the-test", capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.strip() == world.digest

@@ -19,7 +19,7 @@ class Account(TypedDict, total=False):
 
 
 class UserPlan(TypedDict):
-    """Desired state of one present user: account, keys, limits, and the properties of the slice that follow from them."""
+    """Desired state of one present user; the properties of the slice follow from the limits."""
 
     name: str
     account: Account

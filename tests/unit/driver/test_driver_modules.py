@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.modules import (
     archive_components,
     driver_candidates,

@@ -6,6 +6,7 @@ import fnmatch
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils import gpu_host, gpu_models
 from ansible_collections.gpulab.core.plugins.plugin_utils import driver_offers, driver_plan
 

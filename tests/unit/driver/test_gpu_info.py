@@ -11,6 +11,7 @@ from unittest.mock import patch
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
+
 from ansible_collections.gpulab.core.plugins.module_utils import gpu_host
 from ansible_collections.gpulab.core.plugins.modules import gpu_info
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils import gpu_models
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp import build
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.machine_types import BUNDLED

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.client import Client, read_problem
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import ApiError, AuthError, GcpError
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import Service

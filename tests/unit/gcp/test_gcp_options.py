@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import OptionError
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.fetch import joined_filters
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import (

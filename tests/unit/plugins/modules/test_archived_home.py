@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.modules import archived_home
 
 
@@ -32,7 +33,7 @@ def test_home_that_is_a_link_is_not_archived(tmp_path: Path, trusted: None) -> N
     assert found == {}
     assert "eve owns" in problems[0]
     assert "ada owns" in archived_home.homes(["ada"], entries)[1][0]  # it belongs to another number
-    assert archived_home.homes(["nobody"], entries) == ({}, [])
+    assert archived_home.homes(["ghost"], entries) == ({}, [])
     uid = max(os.getuid(), 1000)
     os.chown(tmp_path / "open" / "joe", uid, -1)
     found, problems = archived_home.homes(["joe"], [entry("joe", uid, tmp_path / "open" / "joe")])

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.modules import privileged_files
 
 

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.users import processes
 from ansible_collections.gpulab.core.plugins.modules import user_sessions
 

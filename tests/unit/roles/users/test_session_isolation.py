@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from ansible_collections.gpulab.core.plugins.module_utils import text_blocks
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ansible_collections.gpulab.core.plugins.module_utils import text_blocks
 
 ROLE = Path(__file__).resolve().parents[4] / "roles" / "users"
 SSHD = "@include common-session\n@include common-password\n"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+
 from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
 
 ROLE = Path(__file__).resolve().parents[4] / "roles" / "users"

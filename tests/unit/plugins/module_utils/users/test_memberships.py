@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.users import memberships
 from ansible_collections.gpulab.core.plugins.module_utils.users.memberships import Group, Record, plan, sets_password
 

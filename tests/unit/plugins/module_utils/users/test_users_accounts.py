@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.module_utils.users import accounts, processes
 
 STATUS = "State:\tS (sleeping)\nPPid:\t1\nUid:\t{uids}\nGid:\t5 5 5 5\nGroups:\t5 1100 \n"
@@ -92,7 +93,7 @@ def test_open_home_is_named_and_a_link_is_left_alone(tmp_path: Path) -> None:
         (tmp_path / name).chmod(mode)
     (tmp_path / "eve").symlink_to("/etc")
     entries = {name: entry(name, 1001, tmp_path / name) for name in ("ada", "grace", "eve")}
-    assert accounts.open_homes(["ada", "grace", "eve", "nobody"], entries) == {"ada": str(tmp_path / "ada")}
+    assert accounts.open_homes(["ada", "grace", "eve", "ghost"], entries) == {"ada": str(tmp_path / "ada")}
 
 
 def test_home_that_others_can_replace_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleError
+
 from ansible_collections.gpulab.core.plugins.lookup.class_list import LookupModule
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.class_list import accounts
 

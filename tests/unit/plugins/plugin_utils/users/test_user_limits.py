@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.gpulab.core.plugins.plugin_utils.users import limits as user_limits
 
 

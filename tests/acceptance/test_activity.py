@@ -1,0 +1,211 @@
+"""Other users' activity is not readable: over D-Bus, in services of users, in cron and at jobs, in files in memory."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.expected import Expected
+from tests.support.hub import HubUser, Kernel
+from tests.support.shell import Shell
+
+SECRET = "activity-secret-4711"
+"""Stands on the command line of a neighbour's process."""
+MANAGER = "org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager"
+
+Door = Callable[[str], str]
+"""Runs a shell command as the user and returns all that it printed."""
+
+SHOW = f"""
+import subprocess
+shown = subprocess.Popen(["sh", "-c", "sleep 900 # " + {SECRET!r}])
+print(shown.pid)
+"""
+RUN = """
+import subprocess
+done = subprocess.run(["sh", "-c", {command!r}], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+print(done.stdout + done.stderr)
+"""
+REPORT = (
+    "umask; ps -e -o user:32= | sort -u | tr '\\n' ' '; echo; ls /tmp; "
+    "f=/dev/shm/report-$$; touch $f; stat -c %a $f; rm $f"
+)
+"""What a session sees: umask, owners of processes, private files, mode of a new file in memory."""
+
+
+@pytest.fixture(scope="module")
+def victim(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, str]]:
+    """Let the neighbour run a process with a secret argument; give the units that hold it."""
+    with neighbour.kernel(expected.kernels["python"]) as kernel:
+        process = kernel.run(SHOW).strip()
+        uid = str(host.user(neighbour.name).uid)
+        paths = host.check_output("cat /proc/%s/cgroup", process)
+        unit = next(part for part in paths.split("/") if part.strip().endswith((".service", ".scope"))).split()[0]
+        try:
+            yield {"name": neighbour.name, "slice": f"user-{uid}.slice", "unit": unit}
+        finally:
+            kernel.run("shown.kill()")
+
+
+@pytest.fixture(scope="module")
+def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
+    """Give the user's kernel."""
+    with hub_user.kernel(expected.kernels["python"]) as started:
+        yield started
+
+
+@pytest.fixture(scope="module", params=["notebook", "ssh"])
+def door(request: pytest.FixtureRequest) -> Door:
+    """Give a way to run commands: each attack is tried through each."""
+    if request.param == "notebook":
+        kernel: Kernel = request.getfixturevalue("kernel")
+        return lambda command: kernel.run(RUN.format(command=command))
+    shell: Shell = request.getfixturevalue("ssh")
+
+    def run(command: str) -> str:
+        done = shell.run(f"sh -c {shlex.quote(command)} 2>&1 </dev/null")
+        return done.stdout
+
+    return run
+
+
+def readers(victim: dict[str, str]) -> list[str]:
+    """List the commands by which systemd, logind and their tools show processes."""
+    calls = [f"busctl call {MANAGER} GetUnitProcesses s {victim[kind]}" for kind in ("slice", "unit")]
+    for kind in ("slice", "unit"):
+        interface = f"org.freedesktop.systemd1.{victim[kind].rpartition('.')[2].capitalize()}"
+        path = f"$(busctl call {MANAGER} GetUnit s {victim[kind]} | cut -d'\"' -f2)"
+        calls.append(f"busctl call org.freedesktop.systemd1 {path} {interface} GetProcesses")
+    return [
+        *calls,
+        *(f"systemctl status --no-pager --lines=0 --full {victim[kind]}" for kind in ("slice", "unit")),
+        f"loginctl user-status --no-pager --lines=0 {victim['name']}",
+        f"systemd-cgls --no-pager --full --unit {victim['slice']}",
+        "systemctl list-units --no-pager --full --all",
+        f"journalctl --no-pager --lines=200 --output=verbose _SYSTEMD_SLICE={victim['slice']}",
+        "cat /proc/[0-9]*/cmdline | tr '\\0' ' '",
+        "ps -e -o args=",
+    ]
+
+
+def test_command_lines_of_others_are_not_readable(door: Door, victim: dict[str, str]) -> None:
+    """No tool and no call of the bus shows the argument; calls are denied, not empty by chance."""
+    shown = {command: door(command) for command in readers(victim)}
+    assert [command for command, output in shown.items() if SECRET in output] == []
+    calls = {command: output for command, output in shown.items() if "Processes" in command}
+    assert len(calls) == 4
+    assert {command: output for command, output in calls.items() if "ccess denied" not in output} == {}
+
+
+def test_root_still_reads_them(host: Any, victim: dict[str, str]) -> None:
+    """What users could not read is there to be read, and administrators keep their tools."""
+    for command in readers(victim)[:6]:
+        assert SECRET in host.run("sh -c %s", command).stdout, command
+
+
+def test_state_of_all_units_is_not_dumped(door: Door) -> None:
+    """`systemd-analyze dump` names arguments and environments of everything that systemd started."""
+    assert "ccess denied" in door("systemd-analyze --no-pager dump")
+    assert "ccess denied" in door(f"busctl call {MANAGER} DumpByFileDescriptor")
+
+
+def test_units_show_no_tokens(door: Door) -> None:
+    """Properties of units are readable to everybody: none holds a secret of a server."""
+    shown = door(
+        "systemctl show --no-pager --property=Id,Environment,ExecStart,ExecStartPre '*'; cat /run/systemd/transient/*"
+    )
+    assert "Id=user.slice" in shown or "Id=ssh.service" in shown
+    assert "TOKEN=" not in shown
+
+
+def test_account_without_the_group_reads_no_activity_either(host: Any, victim: dict[str, str]) -> None:
+    """Services' accounts, and processes that gave their groups away, are denied too."""
+    call = f"busctl call {MANAGER} GetUnitProcesses s {victim['slice']}"
+    done = host.run(f"setpriv --reuid=nobody --regid=nogroup --clear-groups {call}")
+    assert "ccess denied" in done.stderr
+    assert SECRET not in done.stdout
+
+
+def test_own_tools_go_on_working(ssh: Shell) -> None:
+    """`gpulab info` names the limits, and the user's own service manager answers."""
+    shown = ssh.run("gpulab info").stdout
+    assert "Yours in all sessions together: " in shown
+    assert "no limits" not in shown
+    assert ssh.run("systemctl --user list-units --no-pager").returncode == 0
+    assert "ActiveState=active" in ssh.run("systemctl show user-$(id -u).slice").stdout
+
+
+def expect_isolated(lines: list[str], name: str, marker: str) -> None:
+    """Check what a session reported: umask, own processes alone, the one private /tmp, a file for its owner alone."""
+    assert lines[0] == "0077"
+    assert lines[1].split() == [name]
+    assert marker in lines
+    assert lines[-1] == "600"
+
+
+@pytest.fixture
+def marker(ssh: Shell) -> Iterator[str]:
+    """Put a file into the user's private /tmp over SSH; give its name."""
+    name = f"marker-{time.monotonic_ns()}"
+    assert ssh.run(f"touch /tmp/{name}").returncode == 0
+    yield name
+    ssh.run(f"rm -f /tmp/{name} ~/activity-report ~/activity-job")
+
+
+def test_sessions_over_ssh_are_private(ssh: Shell, marker: str) -> None:
+    """Files in memory are private by umask, whatever the program."""
+    expect_isolated(ssh.run(REPORT).stdout.splitlines(), ssh.name, marker)
+
+
+def test_switching_to_the_user_is_private(host: Any, ssh: Shell, marker: str) -> None:
+    """A session that `su` opens is isolated like one over SSH."""
+    expect_isolated(host.check_output("su - %s -c %s", ssh.name, REPORT).splitlines(), ssh.name, marker)
+
+
+def test_services_of_users_are_isolated(ssh: Shell, marker: str) -> None:
+    """`systemctl --user` runs nothing in the host's own /tmp and /proc, and shares the user's /tmp with SSH."""
+    unit = "[Service]\nType=oneshot\nExecStart=/bin/sh %h/activity-job\n"
+    job = f"{{ {REPORT}; }} >$HOME/activity-report 2>&1\n"
+    made = ssh.run(
+        f"mkdir -p ~/.config/systemd/user && printf %s {shlex.quote(job)} >~/activity-job && "
+        f"printf %s {shlex.quote(unit)} >~/.config/systemd/user/activity.service && systemctl --user daemon-reload && "
+        "systemctl --user start activity.service; rm ~/.config/systemd/user/activity.service; cat ~/activity-report"
+    )
+    expect_isolated(made.stdout.splitlines(), ssh.name, marker)
+
+
+@pytest.mark.parametrize("program", ["cron", "at"])
+def test_jobs_are_isolated(host: Any, ssh: Shell, marker: str, program: str) -> None:
+    """A job sees what a session over SSH sees, and counts in the user's slice."""
+    if not host.exists({"cron": "crontab", "at": "at"}[program]):
+        pytest.skip(f"this host has no {program}")
+    job = f"cd; {{ {REPORT}; cat /proc/self/cgroup >&2; }} >activity-new 2>activity-cgroup\n"
+    job += "mv activity-new activity-report\n"
+    begin = (
+        "echo '* * * * * sh ~/activity-job' | crontab -" if program == "cron" else "echo 'sh ~/activity-job' | at now"
+    )
+    ssh.run(f"rm -f ~/activity-report; printf %s {shlex.quote(job)} >~/activity-job; {begin}")
+    try:
+        until = time.monotonic() + 75
+        while not (lines := ssh.run("cat ~/activity-report 2>/dev/null").stdout.splitlines()):
+            assert time.monotonic() < until, f"{program} ran nothing"
+            time.sleep(3)
+    finally:
+        ssh.run("crontab -r" if program == "cron" else "atq | cut -f1 | xargs -r atrm")
+    expect_isolated(lines, ssh.name, marker)
+    assert f"user-{host.user(ssh.name).uid}.slice" in ssh.run("cat ~/activity-cgroup; rm ~/activity-cgroup").stdout
+
+
+def test_files_in_memory_are_private(door: Door, neighbour: HubUser, expected: Expected) -> None:
+    """/dev/shm is each user's own: what one puts there, another does not even see."""
+    door("echo secret >/dev/shm/activity-private")
+    try:
+        with neighbour.kernel(expected.kernels["python"]) as other:
+            shown = other.run(RUN.format(command="cat /dev/shm/activity-private; ls -l /dev/shm/activity-private"))
+    finally:
+        door("rm -f /dev/shm/activity-private")
+    assert shown.count("No such file") == 2

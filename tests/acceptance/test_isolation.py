@@ -1,0 +1,267 @@
+"""A hostile user tries, in a notebook and over SSH, to reach what is somebody else's. Nothing of it may succeed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.expected import Expected
+from tests.support.hub import HubUser, Kernel
+from tests.support.shell import Shell
+
+SECRET = "isolation-secret-4711"
+"""What the neighbour keeps in a file, on a command line, in an environment and in a running kernel."""
+
+Door = Callable[[str], str]
+"""Runs a Python program as the hostile user and gives what it printed."""
+
+CHANNELS = """
+import json, os
+from ipykernel.kernelapp import IPKernelApp
+app = IPKernelApp.instance()
+ports = (app.shell_port, app.iopub_port, app.stdin_port, app.control_port, app.hb_port)
+print(json.dumps({
+    "sockets": [[app.transport, app.ip, port] for port in ports], "connection": app.abs_connection_file,
+    "server": os.environ["JUPYTERHUB_SERVICE_URL"],
+}))
+"""
+KEEP = f"""
+import os, subprocess
+secret = {SECRET!r}
+held = subprocess.Popen(["sleep", "900", "0"], executable="/bin/sleep", env={{"SECRET": secret}})
+shown = subprocess.Popen(["sh", "-c", "sleep 900 # " + secret])
+open("/tmp/isolation-of-notebook", "w").write(secret)
+os.chmod("/tmp/isolation-of-notebook", 0o644)
+"""
+READ = """
+for path in {paths!r}:
+    try:
+        with open(path, "rb") as opened:
+            opened.read(1)
+        print("READ", path)
+    except OSError as error:
+        print(type(error).__name__, path)
+"""
+PROCESSES = f"""
+import os
+found = 0
+for number in filter(str.isdigit, os.listdir("/proc")):
+    for name in ("cmdline", "environ"):
+        try:
+            text = open(f"/proc/{{number}}/{{name}}", "rb").read()
+        except OSError:
+            continue
+        if {SECRET!r}.encode() in text and os.stat(f"/proc/{{number}}").st_uid != os.getuid():
+            print("READ", number, name)
+    found += 1
+foreign = [n for n in filter(str.isdigit, os.listdir("/proc")) if os.stat(f"/proc/{{n}}").st_uid != os.getuid()]
+print("own", found - len(foreign) > 0, "foreign", len(foreign))
+"""
+CONNECT = """
+import socket
+for transport, place, port in {sockets!r}:
+    tcp = transport == "tcp"
+    with socket.socket(socket.AF_INET if tcp else socket.AF_UNIX) as client:
+        try:
+            client.connect((place, port) if tcp else f"{{place}}-{{port}}")
+            print("CONNECTED", place, port)
+        except OSError as error:
+            print(type(error).__name__, place, port)
+"""
+ASK = """
+import http.client, socket
+for path in {paths!r}:
+    connection = http.client.HTTPConnection("localhost", timeout=20)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect("/run/gpulab-hub/hub.sock")
+    connection.request("GET", path)
+    print(connection.getresponse().status, path)
+"""
+BOMB = """
+import os, time
+until = time.monotonic() + 4
+rejected = 0
+while time.monotonic() < until:
+    try:
+        if os.fork() == 0:
+            time.sleep(max(0, until - time.monotonic()))
+            os._exit(0)
+    except OSError:
+        rejected += 1
+        time.sleep(0.001)
+print("rejected", rejected > 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def ambush(host: Any, login: tuple[str, str], expected: Expected) -> Iterator[str]:
+    """Put a server configuration into the hostile user's own home before the server starts; give what it would make."""
+    if not expected.disposable:
+        pytest.skip("this is a live host: nobody's files are changed on it")
+    home, name = host.user(login[0]).home, login[0]
+    mark = f"{home}/.server-read-my-configuration"
+    text = f"open({mark!r}, 'w').close()\nc.KernelManager.transport = 'tcp'\nc.ServerApp.allow_origin = '*'\n"
+    make = "runuser -u %s -- sh -c 'mkdir -p ~/.jupyter; cat > ~/.jupyter/jupyter_server_config.py' <<'E'\n%s\nE"
+    host.check_output(make % (name, text))
+    yield mark
+    host.check_output("rm -f %s/.jupyter/jupyter_server_config.py %s", home, mark)
+
+
+@pytest.fixture(scope="module")
+def prey(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, Any]]:
+    """Let the neighbour work: a kernel with a secret in every place that a kernel has; say where."""
+    with neighbour.kernel(expected.kernels["python"]) as kernel:
+        kernel.run(KEEP)
+        places = json.loads(kernel.run(CHANNELS))
+        home = host.user(neighbour.name).home
+        host.check_output("runuser -u %s -- sh -c 'umask 0; echo %s > ~/isolation-secret'", neighbour.name, SECRET)
+        try:
+            environment = f"/run/gpulab/servers/{host.user(neighbour.name).uid}"
+            yield {
+                **places,
+                "file": f"{home}/isolation-secret",
+                "name": neighbour.name,
+                "kernel": kernel,
+                "environment": environment,
+            }
+        finally:
+            kernel.run("held.kill(); shown.kill()")
+            host.check_output("rm -f %s/isolation-secret", home)
+
+
+@pytest.fixture(scope="module")
+def kernel(ambush: str, hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
+    """Return the hostile user's kernel, in a server that started after the configuration was put there."""
+    hub_user.stop_server()
+    hub_user.start_server()
+    with hub_user.kernel(expected.kernels["python"]) as started:
+        yield started
+
+
+@pytest.fixture(scope="module", params=["notebook", "ssh"])
+def door(request: pytest.FixtureRequest) -> Door:
+    """Give a way in: every attack is tried through each."""
+    if request.param == "notebook":
+        kernel: Kernel = request.getfixturevalue("kernel")
+        return kernel.run
+    shell: Shell = request.getfixturevalue("ssh")
+
+    def run(code: str) -> str:
+        done = shell.python(code)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_neighbours_files_and_the_hubs_secrets_cannot_be_read(door: Door, prey: dict[str, Any]) -> None:
+    """A world-readable file in another's home, the database, every token and key, what a server was started with."""
+    paths = [prey["file"], prey["connection"], prey["environment"], "/etc/shadow"]
+    paths += [f"/var/lib/gpulab/jupyterhub/{name}" for name in ("jupyterhub.sqlite", "cookie_secret", "users.token")]
+    paths += [
+        "/etc/gpulab/jupyterhub/proxy_token",
+        "/etc/gpulab/jupyterhub/jupyterhub_config.py",
+        "/etc/gpulab/tls/key.pem",
+    ]
+    answers = door(READ.format(paths=paths)).splitlines()
+    assert len(answers) == len(paths)
+    assert [line for line in answers if not line.startswith(("PermissionError", "FileNotFoundError"))] == []
+
+
+def test_these_files_are_there(host: Any, prey: dict[str, Any]) -> None:
+    """What could not be read is there to be read: the test before would pass in an empty house too."""
+    for path in (prey["file"], prey["environment"]):
+        assert host.file(path).exists, path
+    # The connection file lies in memory that only the neighbour's unit sees.
+    assert prey["kernel"].run(READ.format(paths=[prey["connection"]])).split()[0] == "READ"
+    assert not host.file(prey["connection"]).exists
+
+
+def test_neighbours_processes_do_not_show(door: Door, prey: dict[str, Any], host: Any) -> None:
+    """No command line and no environment of anybody else's; one's own are there."""
+    assert SECRET in host.check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+    assert door(PROCESSES).strip() == "own True foreign 0"
+
+
+def test_running_code_cannot_be_read_along(door: Door, prey: dict[str, Any]) -> None:
+    """No channel of another's kernel lets anybody connect."""
+    answers = door(CONNECT.format(sockets=prey["sockets"])).splitlines()
+    assert len(answers) == 5
+    assert [line for line in answers if not line.startswith(("PermissionError", "FileNotFoundError"))] == []
+
+
+def test_temporary_files_are_ones_own(door: Door, prey: dict[str, Any], host: Any) -> None:
+    """What a neighbour, or the host, keeps in /tmp is not in one's own."""
+    host.check_output("touch /tmp/isolation-of-host && chmod 644 /tmp/isolation-of-host")
+    try:
+        answers = door(READ.format(paths=[f"/tmp/isolation-of-{whose}" for whose in ("notebook", "host")])).splitlines()
+    finally:
+        host.check_output("rm /tmp/isolation-of-host")
+    assert [line.split()[0] for line in answers] == ["FileNotFoundError"] * 2
+
+
+def test_socket_of_the_hub_requires_a_login(door: Door, prey: dict[str, Any]) -> None:
+    """Users' servers connect to it, so users can: it gives nothing away."""
+    paths = ["/hub/api/users", f"/hub/api/users/{prey['name']}", "/hub/api/proxy", "/hub/admin", "/hub/api/services"]
+    answers = door(ASK.format(paths=paths)).splitlines()
+    assert len(answers) == len(paths)
+    assert [line for line in answers if not line.startswith(("302", "403", "401"))] == []
+
+
+def test_ones_own_server_is_no_bridge_into_anothers(hub_user: HubUser, kernel: Kernel, prey: dict[str, Any]) -> None:
+    """jupyter-server-proxy reaches another's port, and that port does not take one's own login for the other's."""
+    port = prey["server"].rpartition(":")[2].partition("/")[0]
+    for path in ("api/contents", "api/kernels", "api/sessions"):
+        url = f"{hub_user.base}/user/{hub_user.name}/proxy/{port}/user/{prey['name']}/{path}"
+        assert hub_user.web.get(url, timeout=60, allow_redirects=False).status_code in (302, 403, 404, 503)
+
+
+def test_pages_of_others_are_closed(hub_user: HubUser, prey: dict[str, Any]) -> None:
+    """A login of one's own opens no server and no account of anybody else's."""
+    for path in (f"user/{prey['name']}/api/contents", f"hub/api/users/{prey['name']}", "hub/api/users", "hub/admin"):
+        answer = hub_user.web.get(f"{hub_user.base}/{path}", timeout=60, allow_redirects=False)
+        assert answer.status_code in (302, 403, 404), path
+        assert SECRET not in answer.text
+
+
+def test_no_way_to_become_root(kernel: Kernel, ssh: Shell) -> None:
+    """In a notebook no program can give privileges; over SSH sudo does not know the user."""
+    assert "NoNewPrivs:\t1" in kernel.run("print(open('/proc/self/status').read())")
+    assert ssh.run("sudo -n true").returncode != 0
+    assert ssh.run("systemctl stop gpulab-hub </dev/null").returncode != 0
+
+
+def test_own_files_do_not_configure_the_server(kernel: Kernel, ambush: str, host: Any) -> None:
+    """The server was started with a configuration in its user's home, and did not read it."""
+    assert not host.file(ambush).exists
+    assert "ipc" in kernel.run("from ipykernel.kernelapp import IPKernelApp as A; print(A.instance().transport)")
+
+
+def test_server_environment_is_read_only(door: Door) -> None:
+    """Nobody changes what everybody's server runs."""
+    paths = ["/opt/gpulab/server/current/x", "/opt/gpulab/hub/current/x", "/usr/local/bin/x", "/etc/profile.d/x.sh"]
+    code = READ.replace('"rb"', '"wb"').replace("opened.read(1)", "pass")
+    answers = door(code.format(paths=paths)).splitlines()
+    assert len(answers) == len(paths)
+    assert [line for line in answers if not line.startswith(("PermissionError", "OSError"))] == []
+
+
+@pytest.mark.parametrize("name", ["protected_symlinks", "protected_hardlinks", "protected_fifos", "protected_regular"])
+def test_kernel_follows_no_strangers_links(host: Any, name: str) -> None:
+    """In directories that many may write, root and others follow nobody else's links."""
+    assert int(host.file(f"/proc/sys/fs/{name}").content_string) >= 1
+
+
+def test_fork_bomb_leaves_the_neighbour_working(
+    ssh: Shell, prey: dict[str, Any], host: Any, small: Any, slice_name: str
+) -> None:
+    """While a bomb is rejected at the limit of one user, another's kernel answers."""
+    tasks = int(host.check_output("systemctl show --property TasksCurrent --value %s", slice_name))
+    small(f"TasksMax={tasks + 150}")
+    with ssh.start(f"exec /usr/bin/python3 -c '{BOMB}'") as bomb:
+        assert prey["kernel"].run("print(6 * 7)").strip() == "42"
+        assert host.run("true").rc == 0
+        assert bomb.communicate(timeout=60)[0].strip().endswith("rejected True")

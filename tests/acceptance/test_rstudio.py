@@ -1,0 +1,194 @@
+"""RStudio behind the hub: one login, on a socket, inside the user's own unit, with the environment of notebooks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.acceptance.test_tools import LISTENING
+from tests.support.expected import Expected
+from tests.support.hub import HubUser, server_unit
+
+SESSION = "/usr/local/lib/gpulab/rsession"
+PROGRAMS = "/usr/lib/rstudio-server/bin"
+SAME = (
+    *("PATH", "RETICULATE_PYTHON", "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
+    *("TF_FORCE_GPU_ALLOW_GROWTH", "PYTORCH_CUDA_ALLOC_CONF", "XLA_PYTHON_CLIENT_PREALLOCATE", "PIP_CERT"),
+)
+"""What decides where a computation runs, and with what."""
+
+SHOW = f"import json, os; print(json.dumps({{name: os.environ.get(name) for name in {SAME!r}}}))"
+CONNECT = """
+import os, socket
+directory, name = os.path.split({place!r})
+with socket.socket(socket.AF_UNIX) as client:
+    try:
+        # The whole name may be longer than the address of a socket can be.
+        os.chdir(directory)
+        client.connect(name)
+        print("CONNECTED")
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+class Studio:
+    """RStudio in a user's browser."""
+
+    def __init__(self, hub_user: HubUser) -> None:
+        self.hub_user = hub_user
+        self.page = f"{hub_user.base}/user/{hub_user.name}/rstudio/"
+        self.opened = hub_user.web.get(self.page, timeout=120)
+
+    def ask(self, method: str, *params: Any) -> Any:
+        """Send what the page sends, with the token that shows that it comes from there."""
+        tokens = [str(cookie.value) for cookie in self.hub_user.web.cookies if cookie.name == "rs-csrf-token"]
+        headers = {"X-RS-CSRF-Token": tokens[-1]} if tokens else {}
+        body = {"method": method, "params": params, "clientId": "", "clientVersion": ""}
+        answer = self.hub_user.web.post(f"{self.page}rpc/{method}", json=body, headers=headers, timeout=120)
+        answer.raise_for_status()
+        return answer.json()
+
+
+@pytest.fixture(scope="module")
+def installed(host: Any, expected: Expected) -> None:
+    """Skip where RStudio Server was left out; where it is requested, it must be there."""
+    there = host.file(SESSION).exists
+    assert there or expected.rstudio != "true"
+    if expected.rstudio == "false":
+        assert not there
+    if not there:
+        pytest.skip("RStudio Server is not on this host: nothing was proven about it (docs/rstudio.md)")
+
+
+@pytest.fixture(scope="module")
+def tcp_before(host: Any, installed: None, hub_user: HubUser) -> set[str]:
+    """Read on which ports the user's programs listen before RStudio is opened."""
+    return listening(host, hub_user)
+
+
+@pytest.fixture(scope="module")
+def studio(tcp_before: set[str], hub_user: HubUser, host: Any) -> Iterator[Studio]:
+    """Open it with the login of the hub, and start a session; end both at the end."""
+    found = Studio(hub_user)
+    assert found.opened.status_code == 200, found.opened.text[:2000]
+    started = found.ask("client_init", "", "{}")
+    assert "error" not in started, started
+    yield found
+    host.run("pkill -u %s -x rserver", hub_user.name)
+
+
+def listening(host: Any, hub_user: HubUser) -> set[str]:
+    """Give the TCP ports that a user's programs listen on."""
+    uid = str(host.user(hub_user.name).uid)
+    lines = (line.split() for line in host.check_output("cat /proc/net/tcp /proc/net/tcp6").splitlines())
+    return {fields[1] for fields in lines if fields[3] == LISTENING and fields[7] == uid}
+
+
+def process(host: Any, hub_user: HubUser, program: str) -> int:
+    """Give the number of the user's one process of a program."""
+    return int(host.check_output("pgrep -u %s -x %s", hub_user.name, program))
+
+
+def test_no_server_for_everybody_runs(host: Any, installed: None) -> None:
+    """The vendor's service is barred: no listener on its port, no key that keeps users' own servers from starting."""
+    assert host.check_output("systemctl is-enabled rstudio-server.service || :") == "masked"
+    assert host.check_output("systemctl is-active rstudio-server.service || :") == "inactive"
+    assert not host.socket("tcp://8787").is_listening
+    assert not host.file("/var/lib/rstudio-server/session-rpc-key").exists
+
+
+def test_login_of_the_hub_is_enough(studio: Studio) -> None:
+    """The page is RStudio's own and not one of a second login."""
+    assert "RStudio" in studio.opened.text
+    assert studio.opened.url == studio.page
+
+
+def test_launcher_offers_it_once(studio: Studio) -> None:
+    """There is a tile."""
+    hub_user = studio.hub_user
+    found = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/server-proxy/servers-info", timeout=60).json()
+    entries = [each["launcher_entry"] for each in found["server_processes"]]
+    assert [entry["enabled"] for entry in entries if entry["title"] == "RStudio"] == [True]
+
+
+@pytest.mark.parametrize("program", ["rserver", "rsession"])
+def test_it_runs_inside_the_persons_unit(host: Any, studio: Studio, program: str) -> None:
+    """So the user's one limit, the private /tmp and the walls hold for it, and it ends with the server."""
+    group = host.file(f"/proc/{process(host, studio.hub_user, program)}/cgroup").content_string
+    uid = host.user(studio.hub_user.name).uid
+    assert re.search(rf"/user-{uid}\.slice/(\S+/)?{re.escape(server_unit(host, studio.hub_user.name))}", group)
+
+
+def test_it_is_a_child_of_the_persons_server(host: Any, studio: Studio) -> None:
+    """The session belongs to rserver, and rserver to the server that the hub started."""
+    rserver, rsession = (process(host, studio.hub_user, program) for program in ("rserver", "rsession"))
+    main = host.check_output("systemctl show --property MainPID --value %s", server_unit(host, studio.hub_user.name))
+    assert host.check_output("ps -o ppid= -p %s", str(rsession)).strip() == str(rserver)
+    assert host.check_output("ps -o ppid= -p %s", str(rserver)).strip() == main
+
+
+def test_it_listens_on_no_port(host: Any, studio: Studio, tcp_before: set[str]) -> None:
+    """On a port, everybody on the host would be in, without a login."""
+    arguments = host.file(f"/proc/{process(host, studio.hub_user, 'rserver')}/cmdline").content_string.split("\0")
+    assert [word for word in arguments if word.startswith("--www-socket=/")]
+    assert not [word for word in arguments if word.startswith("--www-port")]
+    assert listening(host, studio.hub_user) == tcp_before
+
+
+def test_neighbour_does_not_reach_it(host: Any, studio: Studio, neighbour: HubUser, expected: Expected) -> None:
+    """Not on the socket, whichever name it is called by, and not through the hub."""
+    number = process(host, studio.hub_user, "rserver")
+    arguments = host.file(f"/proc/{number}/cmdline").content_string.split("\0")
+    place = next(word.partition("=")[2] for word in arguments if word.startswith("--www-socket="))
+    outside = host.check_output(
+        "find /tmp /var/tmp /run /var/lib/gpulab/servers -type s -inum $(stat -c %%i /proc/%s/root%s) | head -1",
+        str(number),
+        place,
+    )
+    assert host.file(outside).is_socket
+    inside = f"/proc/{number}/root{place}"
+    shell = "runuser -u %s -- /usr/bin/python3 -c %s"
+    assert host.check_output(shell, studio.hub_user.name, CONNECT.format(place=inside)) == "CONNECTED"
+    with neighbour.kernel(expected.kernels["python"]) as kernel:
+        for name in (place, outside, inside):
+            code = CONNECT.format(place=name)
+            found = {kernel.run(code).strip(), host.check_output(shell, neighbour.name, code)}
+            assert found <= {"FileNotFoundError", "PermissionError"}, name
+    page = neighbour.web.get(studio.page, timeout=60, allow_redirects=False)
+    assert page.status_code in (302, 403, 404)
+
+
+def test_secrets_are_the_persons_own(host: Any, studio: Studio) -> None:
+    """The key of its cookies and its database are in a directory that nobody else opens."""
+    number = process(host, studio.hub_user, "rserver")
+    arguments = host.file(f"/proc/{number}/cmdline").content_string.split("\0")
+    given = dict(word.removeprefix("--").partition("=")[::2] for word in arguments if word.startswith("--"))
+    key = f"/proc/{number}/root{given['secure-cookie-key-file']}"
+    assert host.check_output("stat -c '%%U %%a' %s", key) == f"{studio.hub_user.name} 600"
+    data = f"/proc/{number}/root{given['server-data-dir']}/.."
+    assert host.check_output("stat -c '%%U %%a' %s", data) == f"{studio.hub_user.name} 700"
+
+
+def test_session_has_the_environment_of_notebooks(host: Any, studio: Studio, expected: Expected) -> None:
+    """It has what rserver does not hand on, and nothing of what speaks to the hub."""
+    path = f"/proc/{process(host, studio.hub_user, 'rsession')}/environ"
+    found = dict(line.partition("=")[::2] for line in host.check_output("tr '\\0' '\\n' < %s", path).splitlines())
+    with studio.hub_user.kernel(expected.kernels["python"]) as kernel:
+        wanted = json.loads(kernel.run(SHOW))
+    assert {name: found.get(name) for name in SAME} == wanted
+    assert wanted["RETICULATE_PYTHON"] == expected.interpreter
+    assert not [name for name in found if name.startswith(("JUPYTER", "JPY_"))]
+
+
+def test_r_in_the_session_uses_the_same_python(host: Any, studio: Studio, expected: Expected) -> None:
+    """The stand-in lets a real R answer; a browser alone can ask the real RStudio."""
+    if "stand-in" not in studio.opened.text:
+        pytest.skip("this is the real RStudio Server: what R sees in it was not asked")
+    code = "library(reticulate); matrix <- r_to_py(matrix(1:6, 2)); cat(py_config()$python, py_str(matrix$shape))"
+    directory = host.check_output("readlink -f %s", expected.interpreter.removesuffix("/python"))
+    assert studio.ask("console_input", code)["result"] == f"{directory}/python (2, 3)"

@@ -1,0 +1,119 @@
+"""Everybody has the same programs, whichever way they come in; environments stay apart; own kernels work."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.expected import Expected
+from tests.support.hub import HubUser, Kernel
+from tests.support.shell import Shell
+
+NAMES = ("PATH", "RETICULATE_PYTHON", "TF_FORCE_GPU_ALLOW_GROWTH")
+SHOW = "import os; print([os.environ.get(name) for name in {names!r}])"
+
+
+@pytest.fixture(scope="module")
+def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
+    """Give a kernel in the user's server."""
+    with hub_user.kernel(expected.kernels["python"]) as started:
+        yield started
+
+
+def specs(hub_user: HubUser) -> dict[str, Any]:
+    """Ask the user's server which kernels it offers."""
+    answer = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/api/kernelspecs", timeout=60)
+    answer.raise_for_status()
+    return dict(answer.json())
+
+
+@pytest.mark.parametrize("way", ["command", "terminal", "remote-interpreter"])
+def test_ssh_has_the_environment_of_notebooks(kernel: Kernel, ssh: Shell, expected: Expected, way: str) -> None:
+    """A plain command, a login shell, and the interpreter that PyCharm and VS Code start over SSH."""
+    code = shlex.quote(SHOW.format(names=NAMES))
+    command = {
+        "command": f"/usr/bin/python3 -c {code}",
+        "terminal": f"bash --login -c {shlex.quote(f'/usr/bin/python3 -c {code}')}",
+        "remote-interpreter": f"{expected.interpreter} -c {code}",
+    }[way]
+    wanted = kernel.run(SHOW.format(names=NAMES)).strip()
+    done = ssh.run(command)
+    assert done.stdout.strip() == wanted, done.stderr
+    assert "None" not in wanted
+
+
+def test_terminal_in_jupyter_has_it_too(hub_user: HubUser, kernel: Kernel) -> None:
+    """What a notebook starts as a shell sees the same PATH."""
+    assert kernel.run("import os; print(os.popen('echo $PATH').read().strip() == os.environ['PATH'])").strip() == "True"
+
+
+def test_python_is_the_environments(ssh: Shell, expected: Expected, host: Any) -> None:
+    """Who types python gets the one with the frameworks."""
+    found = ssh.run("readlink -f $(command -v python)").stdout.strip()
+    assert found == host.check_output("readlink -f %s", expected.interpreter)
+    assert ssh.run("command -v python").stdout.strip() == expected.interpreter
+
+
+def test_servers_own_kernel_does_not_show(hub_user: HubUser, expected: Expected) -> None:
+    """The launcher offers the host's kernels, and new notebooks begin with the one that has the frameworks."""
+    found = specs(hub_user)
+    assert found["default"] == expected.kernels["python"]
+    assert {expected.kernels["python"], expected.kernels["r"]} <= set(found["kernelspecs"])
+    for name, spec in found["kernelspecs"].items():
+        assert not spec["spec"]["argv"][0].startswith("/opt/gpulab/server"), name
+    assert "python3" not in found["kernelspecs"]
+
+
+def test_hub_and_server_have_the_same_jupyterhub(host: Any) -> None:
+    """As they are installed; another major version would not be understood."""
+    code = "import jupyterhub; print(jupyterhub.__version__)"
+    found = {host.check_output(f"/opt/gpulab/{name}/current/bin/python -c %s", code) for name in ("hub", "server")}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", ["hub", "server"])
+def test_environments_of_the_hub_are_roots(host: Any, name: str) -> None:
+    """Nothing in them can be written by anybody else."""
+    listed = host.check_output(
+        "find -H /opt/gpulab/%s/current/ -not -user root -o -perm /022 -not -type l | head", name
+    )
+    assert listed == ""
+
+
+@pytest.fixture
+def own(ssh: Shell) -> Iterator[str]:
+    """Make an environment of the user's own, with the ipykernel that the host has; remove it at the end."""
+    made = ssh.run("python -m venv --system-site-packages ~/verify-own && gpulab kernel add ~/verify-own")
+    assert made.returncode == 0, made.stderr
+    yield "verify-own"
+    ssh.run("gpulab kernel remove verify-own; rm -rf ~/verify-own")
+
+
+def test_person_adds_a_kernel_with_one_command(own: str, hub_user: HubUser) -> None:
+    """The kernel runs the user's own environment, whose programs come first."""
+    assert own in specs(hub_user)["kernelspecs"]
+    with hub_user.kernel(own) as kernel:
+        code = "import json, os, sys; print(json.dumps([sys.prefix, os.environ['PATH'].split(':')[0]]))"
+        prefix, first = json.loads(kernel.run(code))
+    assert prefix.endswith("/verify-own")
+    assert first == f"{prefix}/bin"
+
+
+def test_links_limits_and_people_are_told(ssh: Shell, host: Any) -> None:
+    """`gpulab info` says where the hub is, what the limit is and who is at work."""
+    told = json.loads(ssh.run("gpulab info --json").stdout)
+    assert told["links"]["JupyterHub"].startswith("http")
+    assert ssh.name in told["users"]
+    assert "tasks" in told["limit"]
+
+
+def test_greeting_comes_at_an_interactive_login(ssh: Shell) -> None:
+    """A terminal is greeted; a command, whose output is somebody's input, is not."""
+    shell = Shell.__new__(Shell)
+    shell.argv = [*ssh.argv[:-1], "-tt", ssh.argv[-1]]
+    assert "Yours in all sessions together" in shell.run("bash --login -i -c exit").stdout
+    assert ssh.run("bash --login -c true").stdout == ""

@@ -1,0 +1,37 @@
+"""The artefact as somebody gets it who has no checkout."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.integration.artefact.artefact import Project, run
+from tests.support.paths import ROOT
+
+
+@pytest.fixture(scope="session")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the artefact from the checkout as it is now."""
+    directory = tmp_path_factory.mktemp("artefact")
+    run(ROOT, "ansible-galaxy", "collection", "build", "--output-path", str(directory))
+    (built,) = directory.glob("gpulab-core-*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="session")
+def contents(artefact: Path) -> dict[str, bytes]:
+    """Give the files of the artefact by their path."""
+    with tarfile.open(artefact) as opened:
+        members = [member for member in opened.getmembers() if not member.isdir()]
+        assert all(member.isfile() for member in members), "a link in the artefact points to nowhere elsewhere"
+        return {member.name: opened.extractfile(member).read() for member in members}  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="session")
+def project(artefact: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Set up a project outside the checkout that installed the artefact."""
+    made = Project(tmp_path_factory.mktemp("project"))
+    made.install(artefact)
+    return made

@@ -1,0 +1,154 @@
+"""Hosts of their own for the driver's tests: made at the start, removed at the end."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.driver import vendor
+from tests.support.lab import LOCAL, Lab, Outcome, bare_host
+from tests.support.paths import ROOT
+
+PORT = 8099
+"""Where the vendor's repository is served, on the host itself."""
+
+
+class DriverHost(Lab):
+    """A host that gets drivers for a T4, which it does not have."""
+
+    def __init__(self, inventory: str, host: str) -> None:
+        super().__init__(inventory, host)
+        self.base: dict[str, Any] = {"nvidia_driver_expected_gpus": ["1eb8"]}
+        self.before: list[str] = []
+
+    def apply(self, *arguments: str, **options: Any) -> Outcome:
+        """Run the role."""
+        return self.play("tests/integration/driver/driver.yml", *arguments, **{**self.base, **options})
+
+    def login(self) -> str:
+        """Log in as somebody would, and leave at once; give what the host says."""
+        return self.ssh("", "-tt", stdin="exit\n")
+
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        """How the host is reached; known once it was made."""
+        return dict(json.loads(self.ansible("ansible-inventory", "--host", self.host).stdout))
+
+    def ssh(self, command: str, *options: str, stdin: str = "") -> str:
+        """Run a command on the host over SSH; give what it printed."""
+        reached = self.variables
+        argv = ["ssh", *options, "-p", str(reached["ansible_port"]), "-i", reached["ansible_ssh_private_key_file"]]
+        argv += [*shlex.split(reached["ansible_ssh_common_args"]), f"root@{reached['ansible_host']}"]
+        argv += [command] if command else []
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=120)
+        return done.stdout + (done.stderr if done.returncode else "")
+
+    def facts(self) -> dict[str, Any]:
+        """Read what gpu_info says."""
+        arguments = json.dumps({"expected": self.base["nvidia_driver_expected_gpus"]})
+        done = self.ansible("ansible", self.host, "-m", "gpulab.core.gpu_info", "-a", arguments)
+        return dict(yaml.safe_load(done.stdout.partition("=>")[2]))
+
+    def rebuilds(self) -> int:
+        """Count how often an initramfs was rebuilt."""
+        return len(self.ssh(f"touch {REBUILDS}; cat {REBUILDS}").splitlines())
+
+    def nouveau_is_out_of_the_initramfs(self) -> bool:
+        """Tell whether the initramfs of the kernel that would boot keeps nouveau from being loaded."""
+        return "gpulab-nouveau.conf" in self.ssh(f"lsinitramfs /boot/initrd.img-{self.facts()['boot_kernel']}")
+
+    def left(self) -> set[str]:
+        """List what came since the host was made; useradd's numbers for containers do not count."""
+        return {line for line in set(self.state()) - set(self.before) if not line.startswith("/etc/sub")}
+
+    def began(self) -> str:
+        """Say when the host was started."""
+        return self.ssh("systemctl show --value --property=UserspaceTimestamp")
+
+    @contextmanager
+    def computing(self) -> Iterator[str]:
+        """Let somebody hold a GPU open; give the process."""
+        self.ssh("touch /dev/nvidia0; id ada || useradd --create-home ada")
+        self.ssh("systemd-run --uid=ada --unit=epoch tail -f /dev/nvidia0")
+        yield self.ssh("systemctl show --value --property=MainPID epoch").strip()
+        self.ssh("systemctl stop epoch; rm /dev/nvidia0")
+
+    def state(self) -> list[str]:
+        """List packages and files, so that two moments can be compared."""
+        directories = "/etc /usr /var/lib/dkms /var/lib/gpulab /lib/modules"
+        noise = "-not -path '*/__pycache__*' -not -name '*-' -not -path '/etc/ssl/*' -not -name ld.so.cache"
+        listed = "dpkg-query --show --showformat '${Package} ${Status}\\n'"
+        text = self.ssh(f"{listed}; find {directories} {noise} \\( -type f -o -type l \\) 2>/dev/null")
+        return sorted(text.splitlines())
+
+
+REBUILDS = "/srv/initramfs.log"
+"""Where the host writes down each rebuild of an initramfs."""
+
+
+def with_kernel(host: DriverHost) -> None:
+    """Give a host a kernel that it could boot, with an initramfs whose rebuilds are counted."""
+    hook = "/etc/initramfs/post-update.d/count"
+    host.ssh(
+        "apt-get --quiet update && DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --no-install-recommends "
+        "install initramfs-tools linux-image-cloud-amd64"
+    )
+    host.ssh(
+        f"mkdir -p $(dirname {hook}) && printf '#!/bin/sh\\necho \"$1\" >> {REBUILDS}\\n' > {hook} && chmod 0755 {hook}"
+    )
+    assert host.facts()["boot_kernel"].endswith("-cloud-amd64")
+    host.before = host.state()
+
+
+@pytest.fixture(scope="session")
+def bookworm() -> Iterator[DriverHost]:
+    """Give a bare Debian 12 with a kernel of its own."""
+    with bare_host(DriverHost(LOCAL, "driver12")) as found:
+        with_kernel(found)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def trixie() -> Iterator[DriverHost]:
+    """Give a bare Debian 13 with a kernel of its own."""
+    with bare_host(DriverHost(LOCAL, "driver13")) as found:
+        with_kernel(found)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> DriverHost:
+    """Give a Debian 12 with the vendor's repository at hand."""
+    repository = vendor.build(tmp_path_factory.mktemp("vendor"), "debian12")
+    archive = subprocess.run(
+        ["tar", "-C", str(repository.directory), "-cf", "-", "."], check=True, capture_output=True
+    ).stdout
+    target = Path(ROOT / "build" / "vendor.tar")
+    target.write_bytes(archive)
+    done = bookworm.ansible(
+        "ansible", bookworm.host, "-m", "ansible.builtin.copy", "-a", f"src={target} dest=/srv/vendor.tar mode=0644"
+    )
+    target.unlink()
+    assert done.returncode == 0, done.stdout
+    bookworm.ssh("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
+    serve = f"python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory /srv/vendor {PORT}"
+    # A unit that is enabled: the host restarts in between.
+    unit = f"[Service]\\nExecStart={serve}\\nRestart=always\\n[Install]\\nWantedBy=multi-user.target\\n"
+    bookworm.ssh(f"printf '{unit}' > /etc/systemd/system/vendor.service && systemctl enable --now vendor.service")
+    bookworm.base |= {
+        "nvidia_driver_source": "nvidia_repo",
+        "nvidia_driver_repository": f"http://127.0.0.1:{PORT}",
+        "nvidia_driver_repository_key_sha256": repository.sha256,
+        "nvidia_driver_reboot_delay": 0,
+    }
+    bookworm.before = bookworm.state()
+    return bookworm

@@ -1,0 +1,175 @@
+"""A small signed apt repository with the names and dependencies of NVIDIA's, and kernel modules that build in seconds.
+
+Its modules do nothing and its libraries are empty: what is tried with it is where packages come from, which versions
+are taken, and what happens when a module does not build. Nothing of NVIDIA's is inside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+GOOD, BETTER, BROKEN, EMPTY = "580.95.05", "580.126.09", "580.105.08", "615.36.01"
+"""Versions: two that build, one whose module does not, and one whose package holds no module at all."""
+
+SOURCE = """#include <linux/module.h>
+{fault}
+static int __init gpulab_fixture_init(void) {{ return 0; }}
+static void __exit gpulab_fixture_exit(void) {{ }}
+module_init(gpulab_fixture_init);
+module_exit(gpulab_fixture_exit);
+MODULE_LICENSE("{licence}");
+MODULE_VERSION("{version}");
+MODULE_DESCRIPTION("a fixture of gpulab's tests; drives nothing");
+"""
+
+DKMS = """PACKAGE_NAME="nvidia"
+PACKAGE_VERSION="{version}"
+BUILT_MODULE_NAME[0]="nvidia"
+DEST_MODULE_LOCATION[0]="/updates/dkms"
+AUTOINSTALL="yes"
+MAKE[0]="make -C $kernel_source_dir M=$dkms_tree/$module/$module_version/build modules"
+CLEAN="true"
+"""
+
+POSTINST = """#!/bin/sh
+set -e
+case "$1" in configure) /usr/lib/dkms/common.postinst nvidia {version} "" "" "$2" ;; esac
+"""
+
+PRERM = """#!/bin/sh
+set -e
+dkms remove -m nvidia -v {version} --all || true
+"""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where it lies, and the checksum of its keyring."""
+
+    directory: Path
+    sha256: str
+
+
+def package(
+    pool: Path, name: str, version: str, depends: str = "", files: dict[str, str] | None = None, **fields: str
+) -> None:
+    """Build a package; names of files that start with DEBIAN/ are its scripts."""
+    tree = pool.parent / "build" / f"{name}_{version}"
+    (tree / "DEBIAN").mkdir(parents=True)
+    control = {
+        "Package": name,
+        "Version": version,
+        "Architecture": "all" if name == "cuda-keyring" else "amd64",
+        "Maintainer": "gpulab tests <tests@gpulab.invalid>",
+        "Section": "kernel",
+        "Priority": "optional",
+        **({"Depends": depends} if depends else {}),
+        **fields,
+        "Description": "a fixture of gpulab's tests (holds nothing of NVIDIA's)",
+    }
+    (tree / "DEBIAN" / "control").write_text("".join(f"{key}: {value}\n" for key, value in control.items()))
+    for path, text in (files or {}).items():
+        target = tree / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode("latin-1"))
+        target.chmod(0o755 if path.startswith("DEBIAN/") else 0o644)
+    architecture = control["Architecture"]
+    archive = pool / f"{name}_{version}_{architecture}.deb"
+    command = ["dpkg-deb", "--build", "--root-owner-group", str(tree), str(archive)]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+
+
+def driver(pool: Path, version: str) -> None:
+    """Build the packages of one version, as the vendor cuts them for Debian."""
+    full, branch = f"{version}-1", version.partition(".")[0]
+    for flavour, stem, licence in (
+        ("open", "nvidia-kernel-open-dkms", "Dual MIT/GPL"),
+        ("proprietary", "nvidia-kernel-dkms", "NVIDIA"),
+    ):
+        if version == EMPTY and flavour == "proprietary":
+            continue
+        directory = f"usr/src/nvidia-{version}"
+        fault = "#error this version is made not to build" if version == BROKEN else ""
+        files = {
+            f"{directory}/nvidia.c": SOURCE.format(version=version, licence=licence, fault=fault),
+            f"{directory}/Makefile": "obj-m := nvidia.o\n",
+            f"{directory}/dkms.conf": DKMS.format(version=version),
+            "DEBIAN/postinst": POSTINST.format(version=version),
+            "DEBIAN/prerm": PRERM.format(version=version),
+        }
+        other = "nvidia-kernel-dkms" if flavour == "open" else "nvidia-kernel-open-dkms"
+        package(
+            pool,
+            stem,
+            full,
+            "dkms",
+            {} if version == EMPTY else files,
+            Provides=f"nvidia-kernel-{branch}",
+            Conflicts=other,
+            Replaces=other,
+        )
+    libraries = {f"usr/lib/x86_64-linux-gnu/{name}.so.{version}": "" for name in ("libcuda", "libnvidia-ml")}
+    package(pool, "libcuda1", full, "", libraries)
+    package(pool, "nvidia-driver-cuda", full, f"libcuda1 (= {full})")
+    unit = "[Service]\nType=oneshot\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+    package(pool, "nvidia-persistenced", full, "", {"usr/lib/systemd/system/nvidia-persistenced.service": unit})
+    package(pool, "nvidia-fabricmanager", full, "", {"usr/lib/systemd/system/nvidia-fabricmanager.service": unit})
+    # It installs, and brings no driver: what the vendor's own became.
+    package(pool, "cuda-drivers", full)
+
+
+def keyring(pool: Path, home: Path) -> str:
+    """Make the key and the package with it; give the package's checksum."""
+    environment = {**os.environ, "GNUPGHOME": str(home)}
+    home.mkdir(mode=0o700)
+    batch = ["gpg", "--batch", "--quiet", "--passphrase", ""]
+    user = "gpulab tests <tests@gpulab.invalid>"
+    subprocess.run(
+        [*batch, "--quick-generate-key", user, "rsa3072", "sign", "1d"], check=True, timeout=120, env=environment
+    )
+    public = subprocess.run(["gpg", "--export"], check=True, timeout=120, env=environment, capture_output=True).stdout
+    files = {"usr/share/keyrings/cuda-archive-keyring.gpg": public.decode("latin-1")}
+    package(pool, "cuda-keyring", "1.1-1", files=files)
+    return hashlib.sha256((pool / "cuda-keyring_1.1-1_all.deb").read_bytes()).hexdigest()
+
+
+def build(directory: Path, system: str) -> Repository:
+    """Build the whole repository for a system (debian12) below a directory."""
+    pool = directory / "repos" / system / "x86_64"
+    pool.mkdir(parents=True)
+    for version in (GOOD, BROKEN, BETTER, EMPTY):
+        driver(pool, version)
+    for branch in ("580", "615"):
+        pin = f"Package: *nvidia* *cuda-drivers* libcuda1\nPin: version {branch}.*\nPin-Priority: 1000\n"
+        name = f"nvidia-driver-pinning-{branch}"
+        package(pool, name, f"{branch}-1", files={f"etc/apt/preferences.d/{name}": pin})
+    home = directory / "gnupg"
+    sha256 = keyring(pool, home)
+    entries = []
+    for archive in sorted(pool.glob("*.deb")):
+        control = subprocess.run(
+            ["dpkg-deb", "--field", str(archive)], check=True, timeout=120, capture_output=True, text=True
+        ).stdout
+        data = archive.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        entries.append(f"{control.strip()}\nFilename: ./{archive.name}\nSize: {len(data)}\nSHA256: {digest}\n")
+    listing = "\n".join(entries)
+    (pool / "Packages").write_text(listing)
+    digest = hashlib.sha256(listing.encode()).hexdigest()
+    date = subprocess.run(["date", "-Ru"], check=True, timeout=120, capture_output=True, text=True).stdout
+    release = f"Origin: NVIDIA\nLabel: NVIDIA CUDA\nDate: {date}Architectures: amd64\n"
+    release += f"SHA256:\n {digest} {len(listing.encode())} Packages\n"
+    (pool / "Release").write_text(release)
+    subprocess.run(
+        ["gpg", "--batch", "--yes", "--clearsign", "--output", str(pool / "InRelease"), str(pool / "Release")],
+        check=True,
+        timeout=120,
+        capture_output=True,
+        env={**os.environ, "GNUPGHOME": str(home)},
+    )
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, timeout=120, capture_output=True)
+    return Repository(directory / "repos", sha256)

@@ -1,0 +1,263 @@
+"""Two hostile users and an administrator as a state machine: what each can do, and what must hold after each action."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tests.integration.hostile_users.actors import FAILURES, Attacker, Victim
+from tests.integration.hostile_users.primitives import CALLS, DIRECTORIES, PLACES, SOCKETS, TARGETS
+from tests.integration.hostile_users.world import ATTACKERS, World
+from tests.support.paths import ROOT
+
+LOG = logging.getLogger("hostile")
+FAILED = ROOT / "build" / "hostile" / "failed.py"
+BY, DOOR = st.sampled_from(ATTACKERS), st.sampled_from(["ssh", "notebook"])
+JUNK = {"options": "x" * 2**20, "note": "y" * 60_000, "name": "../" * 20, "roles": ["admin"], "scopes": ["admin:users"]}
+PATHS = [
+    *("users/{victim}", "users/{victim}/server", "users/{victim}/tokens", "users/{name}/tokens", "users/{name}/server"),
+    *("users", "groups/hostile/users", "services", "proxy", "shutdown", "info", "user", "users/{name}/activity"),
+]
+OFTEN = 5
+"""Other users log in again after so many actions."""
+
+
+class Harm(BaseException):
+    """Hostile users have done harm. hypothesis lets it pass and so does not repeat what changes the host."""
+
+
+def reported(check: Callable[..., None]) -> Callable[..., None]:
+    """Keep the sequence of actions when something fails, and raise Harm with it."""
+
+    @functools.wraps(check)
+    def run(self: HostileUsers, **arguments: Any) -> None:
+        try:
+            check(self, **arguments)
+        except Exception as error:
+            self.failed, script = True, "\n".join(self.steps)
+            FAILED.parent.mkdir(parents=True, exist_ok=True)
+            FAILED.write_text(script + "\n", encoding="utf-8")
+            raise Harm(f"{type(error).__name__}: {error}\nThe sequence, also in {FAILED}:\n{script}") from error
+
+    return run
+
+
+def written(action: Callable[..., None]) -> Callable[..., None]:
+    """Write down an action before it happens."""
+
+    @functools.wraps(action)
+    def act(self: HostileUsers, **arguments: Any) -> None:
+        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        self.steps.append(f"state.{action.__name__}({shown})")
+        LOG.info(self.steps[-1])
+        action(self, **arguments)
+
+    return reported(act)
+
+
+class HostileUsers(RuleBasedStateMachine):
+    """What two hostile users, and the administrator meanwhile, can do."""
+
+    world: ClassVar[World]
+    victim: ClassVar[Victim]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = self.linked = False
+        self.steps: list[str] = []
+        self.world.place_canaries()
+        self.victim.revive()
+        self.gone: list[str] = []
+        self.world.collect_secrets()
+        self.before = self.world.observe([])
+        server = self.world.server_address()
+        self.attackers = {name: Attacker(self.world, name, server) for name in ATTACKERS}
+
+    def do(self, by: str, door: str, primitive: str, **arguments: str) -> None:
+        """Let a hostile user run a primitive; check what it printed."""
+        self.judge(by, self.attackers[by].run(door, primitive, **arguments))
+
+    def judge(self, by: str, output: str) -> None:
+        """Check that a hostile user got to see no secret, and nothing at all after leaving."""
+        LOG.info("  %s", output[:100].strip() or "nothing")
+        read = [secret for secret in self.world.secrets if secret in output]
+        assert not read, f"{by} has read {read}: {output[:2000]}"
+        assert not (by in self.gone and output), f"{by} has left and still acts: {output[:500]}"
+
+    @rule()
+    @written
+    def wait(self) -> None:
+        """Let time pass. Hypothesis begins with nothing but this, the rule without arguments."""
+        time.sleep(1)
+
+    @rule(
+        by=BY,
+        door=DOOR,
+        places=st.sampled_from(sorted(PLACES)),
+        to=st.sampled_from(TARGETS),
+        kind=st.sampled_from(["symbolic", "symbolic", "hard"]),
+    )
+    @written
+    def link(self, by: str, door: str, places: str, to: str, kind: str) -> None:
+        """Put links in the way."""
+        self.linked = True
+        self.do(by, door, "link", places=places, to=to, kind=kind)
+
+    @rule(by=BY, door=DOOR, where=st.sampled_from(SOCKETS))
+    @written
+    def bind(self, by: str, door: str, where: str) -> None:
+        """Take a service's address."""
+        self.do(by, door, "bind", where=where)
+
+    @rule(
+        by=BY,
+        door=DOOR,
+        where=st.sampled_from(SOCKETS),
+        send=st.sampled_from(["", "SSH-2.0-x\r\n", "POST / HTTP/1.1\r\nContent-Length: 90000000\r\n\r\nx"]),
+    )
+    @written
+    def connect(self, by: str, door: str, where: str, send: str) -> None:
+        """Hold many connections."""
+        self.do(by, door, "connect", where=where, send=send)
+
+    @rule(by=BY, door=DOOR, place=st.sampled_from(DIRECTORIES), what=st.sampled_from(["bytes", "files"]))
+    @written
+    def fill(self, by: str, door: str, place: str, what: str) -> None:
+        """Fill a directory."""
+        self.do(by, door, "fill", place=place, what=what)
+
+    @rule(by=BY, door=DOOR, number=st.sampled_from(["SIGSTOP", "SIGTERM", "SIGKILL", "SIGHUP", "SIGUSR1", "SIGSEGV"]))
+    @written
+    def kill(self, by: str, door: str, number: str) -> None:
+        """Send a signal to all processes."""
+        self.do(by, door, "kill", number=number)
+
+    @rule(by=BY, door=DOOR)
+    @written
+    def stop(self, by: str, door: str) -> None:
+        """Stop what root starts in the user's name."""
+        self.do(by, door, "stop")
+
+    @rule(by=BY, door=DOOR, how=st.sampled_from(["stubborn", "cron", "at", "unit", "scope", "session"]))
+    @written
+    def spawn(self, by: str, door: str, how: str) -> None:
+        """Start what outlives its parent."""
+        self.do(by, door, "spawn", how=how)
+
+    @rule(
+        by=BY, door=DOOR, what=st.sampled_from(["shmget", "semget", "msgget", "mqueue", "fifo", "directory", "setuid"])
+    )
+    @written
+    def leave_behind(self, by: str, door: str, what: str) -> None:
+        """Leave objects and files behind."""
+        self.do(by, door, "leave", what=what)
+
+    @rule(by=BY, door=DOOR, what=st.sampled_from(sorted(CALLS)))
+    @written
+    def call(self, by: str, door: str, what: str) -> None:
+        """Call the system's services."""
+        self.do(by, door, "call", what=what)
+
+    @rule(by=BY, door=DOOR)
+    @written
+    def read(self, by: str, door: str) -> None:
+        """Read all that can be read."""
+        self.do(by, door, "read")
+
+    @rule(by=BY, door=DOOR)
+    @written
+    def guess(self, by: str, door: str) -> None:
+        """Try wrong passwords."""
+        self.do(by, door, "guess")
+
+    @rule(
+        by=BY,
+        method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        path=st.sampled_from(PATHS),
+        keys=st.sets(st.sampled_from(sorted(JUNK))),
+    )
+    @written
+    def request(self, by: str, method: str, path: str, keys: set[str]) -> None:
+        """Send junk to the hub with the own cookie."""
+        self.judge(by, self.attackers[by].request(method, f"api/{path}", {key: JUNK[key] for key in sorted(keys)}))
+
+    @rule(by=BY, method=st.sampled_from(["POST", "DELETE"]))
+    @written
+    def restart(self, by: str, method: str) -> None:
+        """Start or stop the own server, without waiting for it."""
+        self.judge(by, self.attackers[by].request(method, "api/users/{name}/server", None))
+
+    @rule(by=BY, event=st.sampled_from(["sync", "remove", "archive", "expire", "readmit", "hub", "proxy"]))
+    @written
+    def administrate(self, by: str, event: str) -> None:
+        """Let the administrator run the playbook of users, or restart a service."""
+        if event in ("hub", "proxy"):
+            self.restart_service(f"gpulab-{event}")
+            return
+        rest = [name for name in self.gone if name != by]
+        self.gone = (
+            sorted({*rest, by})
+            if event in ("remove", "archive", "expire")
+            else rest
+            if event == "readmit"
+            else self.gone
+        )
+        absent = [name for name in self.gone if name != by or event != "expire"]
+        more = {"users_leavers_home": "archive"} if event == "archive" else {}
+        self.world.sync(*absent, expired=by if event == "expire" else "", **more)
+
+    def restart_service(self, unit: str) -> None:
+        """Restart hub or proxy; the victim's browser connects again."""
+        self.world.root("systemctl", "restart", unit)
+        self.world.wait_for_hub()
+        self.victim.log_in()
+        self.before["units"] = self.world.observe([])["units"]
+
+    @invariant()
+    @reported
+    def others_notice_nothing(self) -> None:
+        """Files, units and slices are as before, leavers run nothing, and the victim computes."""
+        now = self.world.observe(self.gone)
+        for part in ("files", "units"):
+            pairs = {key: (self.before[part].get(key), now[part].get(key)) for key in {*self.before[part], *now[part]}}
+            changed = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+            assert not changed, f"{part} that have changed: {changed}"
+        assert not now["outside"], f"processes of hostile users outside of their slices: {now['outside']}"
+        assert not now["kept"], f"files of hostile users with secrets of others: {now['kept']}"
+        assert not now["leavers"], f"what has left still has: {now['leavers']}"
+        self.victim.work()
+
+    @invariant()
+    @reported
+    def others_log_in(self) -> None:
+        """At each fifth action, and at the end."""
+        if self.steps and len(self.steps) % OFTEN == 0:
+            self.log_in()
+
+    @reported
+    def log_in(self) -> None:
+        """Log the others in, and none who has left; let the administrator reload systemd."""
+        self.world.root("systemctl", "daemon-reload", seconds=20)
+        self.victim.log_in_again()
+        for name in self.gone:
+            self.judge(name, Attacker(self.world, name, "").run("ssh", "read"))
+            with pytest.raises(FAILURES):
+                self.world.hub_user(name)
+
+    def teardown(self) -> None:
+        """Check once more, and give the host back as it was."""
+        try:
+            if self.linked and not self.failed:
+                self.administrate(by=ATTACKERS[0], event="sync")
+                self.others_notice_nothing()
+            if self.steps and not self.failed:
+                self.log_in()
+        finally:
+            self.world.clean(readmit=bool(self.gone))

@@ -1,0 +1,189 @@
+"""Each bad input gives one clear message before anything is changed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpulab.core.plugins.plugin_utils import run_identity
+from tests.support.lab import Lab, Outcome
+from tests.support.paths import ROOT
+from tests.support.processes import run
+
+LOCK = "/run/gpulab-converge.json"
+KEY_LESS = {"name": "ada", "password": "hunter2-in-plain-text"}
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    """Judge: it failed, changed nothing, said these words, and showed no traceback."""
+    assert outcome.code != 0, outcome.output[-3000:]
+    assert outcome.changed == 0
+    for word in words:
+        assert word in outcome.text, outcome.output[-3000:]
+    assert "Traceback" not in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"gpulab_user": []}, ["gpulab_user is not a variable", "gpulab_users"]),
+        ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
+        ({"gpulab_gpu_sharing": "exclusive"}, ["gpulab_gpu_sharing", "not implemented"]),
+        ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
+        ({"gpulab_users": [{"name": "Ada Lovelace"}]}, ["'Ada Lovelace'", "small letter"]),
+        ({"gpulab_users": [KEY_LESS]}, ["plain-text passwords are not accepted", "openssl passwd -6"]),
+        ({"gpulab_users": [{"name": "ada", "ssh_keys": ["no key"]}]}, ["user 'ada'", "SSH key 1 is not a public key"]),
+        (
+            {"gpulab_users": [{"name": "ada", "limits": {"memory": "lots"}}]},
+            ["limits.memory: 'lots' is not a size", "16G"],
+        ),
+        (
+            {"gpulab_groups": {"class-2026": {"limits": {"cpu": 0}}}},
+            ["group class-2026", "limits.cpu: 0 is too little"],
+        ),
+        ({"gpulab_groups": {"class-2027": {}}}, ["class-2026", "did you mean class-2027?"]),
+        (
+            {"gpulab_users": [{"name": "ada", "limits": {"disk": "1G"}}]},
+            ["limits.disk", "has no quotas for users", "remove the limits"],
+        ),
+        (
+            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/integration/invalid_input/class.csv') }}"},
+            ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
+        ),
+        ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
+        ({"gpulab_extra_packages": ["maps"]}, ["there is no set maps", "geo, nlp, vision"]),
+        ({"rstudio_sha256": "0" * 64}, ["rstudio-server.deb has the SHA-256", f"rstudio_sha256 is {'0' * 64}"]),
+        (
+            {"rstudio_package": "", "rstudio_sha256": "", "rstudio_url": "http://127.0.0.1:9/server"},
+            ["gpulab_sources.rstudio: http://127.0.0.1:9/server/jammy", "cannot be used from the host", "or false"],
+        ),
+        ({"gpulab_minimum": {"cores": 4096}}, ["cores", "4096", "lower gpulab_minimum.cores"]),
+        ({"gpulab_minimum": {"memory_gb": 1e6}}, ["lower gpulab_minimum.memory_gb"]),
+        ({"gpulab_minimum": {"disk_gb": 1e6}}, ["lower gpulab_minimum.disk_gb"]),
+        ({"gpulab_hub_port": 22}, ["port 22 is in use by", "gpulab_hub_port"]),
+        ({"gpulab_gpu": "required"}, ['gpulab_gpu is "required"', "no NVIDIA GPU"]),
+        ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not implemented"]),
+        ({"cudnn_enabled": True}, ["cudnn_enabled", "not implemented"]),
+        ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented"]),
+        (
+            {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
+            [
+                "sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple cannot be used from the host"
+            ],
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_bad_setting_is_rejected_before_anything_changes(lab: Lab, setting: dict[str, Any], words: list[str]) -> None:
+    """The message names the thing and the fix."""
+    outcome = lab.converge(**setting)
+    refused(outcome, *words)
+    assert "hunter2" not in outcome.output
+
+
+@pytest.fixture
+def fedora(lab: Lab) -> Iterator[None]:
+    """Let the host call itself by another name."""
+    lab.shell("printf 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME=\"Fedora Linux 42\"\n' > /run/os-release")
+    lab.shell("mount --bind /run/os-release /usr/lib/os-release")
+    yield
+    lab.shell("umount /usr/lib/os-release && rm /run/os-release")
+
+
+def test_unsupported_system_is_rejected_by_name(lab: Lab, fedora: None) -> None:
+    """The message names what the host runs and what would do."""
+    refused(lab.converge(), "Fedora Linux 42", "Supported: Debian 12, 13; Ubuntu 22.04, 24.04")
+
+
+def test_uid_that_is_taken_is_rejected(lab: Lab) -> None:
+    """An account that is there is never renumbered."""
+    refused(lab.converge(gpulab_users=[{"name": "ada", "uid": 54321}]), "user ada exists with uid", "not 54321")
+
+
+@pytest.fixture
+def foreign_kernel(lab: Lab) -> Iterator[str]:
+    """Put a kernel of somebody else where ours would go; put ours back afterwards."""
+    path = "/usr/local/share/jupyter/kernels/ir/kernel.json"
+    lab.shell(f"mv {path} {path}.ours && echo somebodys-own > {path}")
+    yield path
+    lab.shell(f"grep -q somebodys-own {path} && mv {path}.ours {path}")
+
+
+def test_somebody_elses_kernel_is_rejected_by_name(lab: Lab, foreign_kernel: str) -> None:
+    """A lab server often has an R kernel there already: it is not overwritten."""
+    refused(lab.converge(), f"{foreign_kernel} is there and is not gpulab's", "move it away")
+
+
+@pytest.fixture
+def old_hub(lab: Lab) -> Iterator[None]:
+    """Let another program have the port that the hub is requested on."""
+    lab.shell("systemd-run --quiet --unit=old-hub python3 -m http.server 8000")
+    yield
+    lab.shell("systemctl stop old-hub")
+
+
+def test_old_hub_on_the_port_is_rejected_by_name(lab: Lab, old_hub: None) -> None:
+    """The message names the unit that has the port."""
+    refused(lab.converge(gpulab_hub_port=8000), "port 8000 is in use by", "old-hub.service", "gpulab_hub_port")
+
+
+def test_home_of_nobody_is_rejected_by_name(lab: Lab) -> None:
+    """A home without its account is somebody's work: it is not handed to a new account."""
+    lab.shell("mkdir /home/hopper && echo data > /home/hopper/work")
+    try:
+        refused(lab.converge(gpulab_users=[{"name": "hopper"}]), "/home/hopper exists and user hopper does not")
+        assert "data" in lab.shell("cat /home/hopper/work")
+    finally:
+        lab.shell("rm -r /home/hopper")
+
+
+@pytest.fixture
+def foreign_lock(lab: Lab, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Put the lock of another run on the host."""
+    record = {**run_identity.identity(1), "controller": "other", "user": "eve", **request.param}
+    record["run"] = f"{record['machine']}:{record['pid']}:{record['started']}"
+    lab.shell(f"printf %s '{json.dumps(record)}' > {LOCK}")
+    return record
+
+
+def now() -> str:
+    """Give the time as a lock holds it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+@pytest.mark.parametrize(
+    "foreign_lock", [{}, {"machine": "another-controller", "since": now()}], indirect=True, ids=["here", "elsewhere"]
+)
+def test_second_converge_is_rejected_while_the_first_runs(lab: Lab, foreign_lock: dict[str, Any]) -> None:
+    """The message says who is at work, since when, and what to do when that run has died."""
+    refused(lab.converge(), "another converge of this host runs", "eve on other", LOCK, "gpulab_lock_hours")
+
+
+@pytest.mark.parametrize(
+    "foreign_lock", [{"started": "0"}, {"machine": "x", "since": "2020-01-01T00:00:00+00:00"}], indirect=True,
+    ids=["dead", "old"],
+)  # fmt: skip
+def test_lock_that_was_left_behind_stops_nobody(lab: Lab, foreign_lock: dict[str, Any]) -> None:
+    """A run that was killed leaves its lock; the next one takes it over and gives it back at the end."""
+    done = lab.ansible("ansible-playbook", "site.yml", "--limit", lab.host, "--tags", "tools")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "gone" in lab.shell(f"test -e {LOCK} && cat {LOCK} || echo gone")
+
+
+@pytest.mark.parametrize(
+    ("inventory", "words"),
+    [
+        ("inventory/example", "the group gpu_hosts of .*inventory/example is empty"),
+        ("inventory/nowhere", "there is no inventory inventory/nowhere: copy inventory/example to it"),
+    ],
+)
+def test_inventory_without_hosts_is_rejected(inventory: str, words: str) -> None:
+    """The first thing that somebody meets who has not written down any host yet."""
+    done = run(["scripts/site", inventory], cwd=ROOT, timeout=120)
+    assert done.returncode != 0
+    assert re.search(words, " ".join((done.stdout + done.stderr).split()))

@@ -1,0 +1,1 @@
+"""Helpers that tests share; imported absolutely, as in `from tests.support.hub import HubUser`."""

@@ -1,0 +1,198 @@
+"""A user at the hub, without the browser: the same pages and the same kernel channels over HTTP and WebSocket."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import requests
+import websocket
+
+from tests.support.processes import started
+
+
+class LoginRejected(Exception):
+    """The hub did not let the user in."""
+
+
+class KernelDied(Exception):
+    """A cell's kernel was ended from outside."""
+
+
+class CellFailed(Exception):
+    """A cell raised an error in its kernel."""
+
+
+def free_port() -> int:
+    """Give a TCP port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]:
+    """Reach a port of the host through SSH, as a user behind a firewall does; give the local port."""
+    local = free_port()
+    argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", "-o", "ControlPath=none"]
+    argv += [
+        "-p",
+        str(connection["port"]),
+        "-L",
+        f"127.0.0.1:{local}:{address}:{port}",
+        *connection["arguments"].split(),
+    ]
+    argv += ["-i", connection["key"]] if connection["key"] else []
+    target = f"{connection['user']}@{connection['address']}" if connection["user"] else connection["address"]
+    # OpenSSH 9.2 can lose a SIGTERM that arrives just before it polls, so the end of the block kills it if need be.
+    with started([*argv, target], stdin=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 20
+        while not answers(local):
+            if process.poll() is not None or time.monotonic() > until:
+                raise ConnectionError(f"no SSH tunnel to {target} (ssh ended with {process.poll()})")
+            time.sleep(0.1)
+        yield local
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody accepts connections on a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def server_unit(host: Any, name: str) -> str:
+    """Return the name of the unit of a user's server."""
+    return f"gpulab-server@{host.user(name).uid}.service"
+
+
+class HubUser:
+    """Somebody who is logged in. `base` is the hub's address, `verify` what its certificate is checked against."""
+
+    def __init__(self, base: str, name: str, password: str, verify: str | bool) -> None:
+        self.base, self.name, self.verify = base, name, verify
+        self.web = requests.Session()
+        self.web.verify = verify
+        self.web.trust_env = False
+        # The proxy closes connections that were idle for some seconds, perhaps just when the next question is sent.
+        self.web.headers["Connection"] = "close"
+        self._log_in(password)
+
+    def _log_in(self, password: str) -> None:
+        page = self.web.get(f"{self.base}/hub/login", timeout=60)
+        page.raise_for_status()
+        token = re.search(r'name="_xsrf"\s+value="([^"]+)"', page.text)
+        form = {"username": self.name, "password": password, "_xsrf": token[1] if token else ""}
+        answer = self.web.post(f"{self.base}/hub/login", data=form, allow_redirects=False, timeout=60)
+        if answer.status_code != 302 or not any("jupyterhub" in name for name in self.web.cookies.keys()):  # noqa: SIM118
+            raise LoginRejected(f"{self.name}: HTTP {answer.status_code}")
+
+    def is_logged_in(self) -> bool:
+        """Return whether the hub still accepts the login; one request, 60 s at most."""
+        return self.web.get(f"{self.base}/hub/api/user", headers=self._xsrf(), timeout=60).status_code == 200
+
+    def _xsrf(self) -> dict[str, str]:
+        """Give the header that proves that a request comes from the hub's own pages."""
+        tokens = [cookie.value for cookie in self.web.cookies if cookie.name == "_xsrf" and cookie.value]
+        paths = {cookie.path: cookie.value for cookie in self.web.cookies if cookie.name == "_xsrf"}
+        return {"X-XSRFToken": str(paths.get("/hub/") or tokens[-1])}
+
+    def start_server(self, timeout: float = 240) -> None:
+        """Start the user's server and wait until it answers; raise TimeoutError when it does not."""
+        until = time.monotonic() + timeout
+        url = f"{self.base}/hub/api/users/{self.name}/server"
+        # The one before is still being stopped: users wait for that, too.
+        while "pending stop" in (answer := self.web.post(url, headers=self._xsrf(), timeout=120)).text:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self.name}: the server before was not stopped after {timeout:.0f} s")
+            time.sleep(1)
+        if answer.status_code not in (201, 202, 400):  # 400: it runs already
+            raise RuntimeError(
+                f"{self.name}: the server was not started: HTTP {answer.status_code} {answer.text[:300]}"
+            )
+        while time.monotonic() < until:
+            user = self.web.get(f"{self.base}/hub/api/users/{self.name}", timeout=60).json()
+            if user.get("servers", {}).get("", {}).get("ready"):
+                # The page of the server logs the browser in there too, by way of the hub.
+                self.web.get(f"{self.base}/user/{self.name}/lab", timeout=60).raise_for_status()
+                return
+            time.sleep(1)
+        raise TimeoutError(f"{self.name}: the server was not ready after {timeout:.0f} s")
+
+    def stop_server(self) -> None:
+        """Stop the user's server."""
+        self.web.delete(f"{self.base}/hub/api/users/{self.name}/server", headers=self._xsrf(), timeout=60)
+
+    def kernel(self, name: str, path: str = "") -> Kernel:
+        """Start a kernel in the directory of a notebook, the home unless named."""
+        return Kernel(self, name, path)
+
+
+class Kernel:
+    """A running kernel of a user, for use in a `with` block."""
+
+    def __init__(self, hub_user: HubUser, name: str, path: str = "") -> None:
+        self.hub_user = hub_user
+        self.root = f"{hub_user.base}/user/{hub_user.name}"
+        tokens = {cookie.path: cookie.value for cookie in hub_user.web.cookies if cookie.name == "_xsrf"}
+        self.headers = {"X-XSRFToken": str(tokens.get(f"/user/{hub_user.name}/"))}
+        answer = hub_user.web.post(
+            f"{self.root}/api/kernels", json={"name": name, "path": path}, headers=self.headers, timeout=120
+        )
+        answer.raise_for_status()
+        self.id = answer.json()["id"]
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in hub_user.web.cookies)
+        options = {"ca_certs": hub_user.verify} if isinstance(hub_user.verify, str) else {"cert_reqs": ssl.CERT_NONE}
+        self.socket = websocket.create_connection(
+            self.root.replace("http", "ws", 1) + f"/api/kernels/{self.id}/channels",
+            cookie=cookies,
+            origin=hub_user.base,
+            sslopt=options if hub_user.base.startswith("https") else None,
+            timeout=300,
+        )
+
+    def __enter__(self) -> Kernel:
+        """Give itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the kernel."""
+        self.socket.close()
+        self.hub_user.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)
+
+    def message(self, code: str, number: str = "nobody-waits") -> str:
+        """Write the message that runs a cell."""
+        header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"}
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        return json.dumps(message)
+
+    def run(self, code: str) -> str:
+        """Run a cell and give what it printed; raise CellFailed with its error, KernelDied where the kernel is lost."""
+        number = uuid.uuid4().hex
+        self.socket.send(self.message(code, number))
+        printed = ""
+        while True:
+            answer = json.loads(self.socket.recv())
+            if answer["content"].get("execution_state") in ("restarting", "dead"):
+                raise KernelDied(code[:80])
+            if answer.get("parent_header", {}).get("msg_id") != number:
+                continue
+            kind, content = answer["msg_type"], answer["content"]
+            if kind == "stream" and content["name"] == "stdout":
+                printed += content["text"]
+            elif kind == "error":
+                raise CellFailed(f"{content['ename']}: {content['evalue']}\n" + "\n".join(content["traceback"])[-3000:])
+            elif kind == "status" and content["execution_state"] == "idle":
+                return printed

