@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import os
-import pwd
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpulab.core.plugins.module_utils import host_state
-from ansible_collections.gpulab.core.plugins.modules import account_preflight, distribution_packages
+from ansible_collections.gpulab.core.plugins.modules import distribution_packages
 from ansible_collections.gpulab.core.plugins.modules import host_preflight as preflight
 
 DEBIAN = {"os": "debian", "version": "12", "name": "Debian GNU/Linux 12", "cores": 2, "memory_gb": 8.2, "disk_gb": 30.0}
@@ -158,38 +157,3 @@ Status: hold ok installed
 def test_only_whole_packages_count_as_installed() -> None:
     """A package that an interrupted apt left half-configured must be looked at again."""
     assert distribution_packages.installed(STATUS) == {"git", "kept"}
-
-
-def account(name: str, uid: int) -> pwd.struct_passwd:
-    """Make an entry of /etc/passwd."""
-    return pwd.struct_passwd((name, "x", uid, uid, "", f"/home/{name}", "/bin/bash"))
-
-
-@pytest.mark.parametrize(
-    ("setting", "there", "words"),
-    [
-        ({"name": "ada", "uid": 2001}, [account("ada", 1500)], "exists with uid 1500, not 2001"),
-        ({"name": "ada", "uid": 2001}, [account("grace", 2001)], "belongs to grace"),
-        ({"name": "postgres"}, [account("postgres", 104)], "account of the host's system"),
-    ],
-)
-def test_account_that_would_be_overwritten_is_rejected(
-    tmp_path: Path, setting: dict[str, Any], there: list[pwd.struct_passwd], words: str
-) -> None:
-    """The message names the account and what is there."""
-    found = account_preflight.account_problems([setting], there, tmp_path)
-    assert len(found) == 1
-    assert words in found[0]
-
-
-def test_home_without_its_account_is_rejected(tmp_path: Path) -> None:
-    """Somebody's files are never handed to somebody else."""
-    (tmp_path / "ada").mkdir()
-    assert "move it away" in account_preflight.account_problems([{"name": "ada"}], [], tmp_path)[0]
-
-
-def test_account_that_fits_is_adopted(tmp_path: Path) -> None:
-    """The same number, or none requested, is no problem."""
-    there = [account("ada", 1500)]
-    assert account_preflight.account_problems([{"name": "ada", "uid": 1500}], there, tmp_path) == []
-    assert account_preflight.account_problems([{"name": "ada"}], there, tmp_path) == []

@@ -48,7 +48,7 @@ def assert_rejected(outcome: Outcome, *words: str) -> None:
         ({"gpulab_users": [{"name": "ada", "ssh_keys": ["no key"]}]}, ["user 'ada'", "SSH key 1 is not a public key"]),
         (
             {"gpulab_users": [{"name": "ada", "limits": {"memory": "lots"}}]},
-            ["limits.memory: 'lots' is no size", "16G"],
+            ["limits.memory: 'lots' is not a size", "16G"],
         ),
         (
             {"gpulab_groups": {"class-2026": {"limits": {"cpu": 0}}}},
@@ -57,7 +57,7 @@ def assert_rejected(outcome: Outcome, *words: str) -> None:
         ({"gpulab_groups": {"class-2027": {}}}, ["class-2026", "did you mean class-2027?"]),
         (
             {"gpulab_users": [{"name": "ada", "limits": {"disk": "1G"}}]},
-            ["limits.disk", "knows no quotas", "setting none"],
+            ["limits.disk", "has no quotas for users", "remove the limits"],
         ),
         (
             {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/integration/invalid_input/class.csv') }}"},
