@@ -101,10 +101,11 @@ class Compatibility:
 
     def __init__(self) -> None:
         sys.path.insert(0, str(ROOT / "collections"))
-        from ansible_collections.gpulab.core.plugins.module_utils import gpu_models
         from ansible_collections.gpulab.core.plugins.module_utils.frameworks import cuda, planning, profiles
+        from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import MODELS
+        from ansible_collections.gpulab.core.plugins.module_utils.gpu.versions import numbers
 
-        self.profiles, self.models, self.numbers = profiles, gpu_models.MODELS, gpu_models.numbers
+        self.profiles, self.models, self.numbers = profiles, MODELS, numbers
         self.plan, self.cuda_drivers = planning.plan, cuda.CUDA_DRIVERS
 
     def versions(self, profile: str, package: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...module_utils.gpu_models import by_google_accelerator
+from ...module_utils.gpu.models import by_google_accelerator
 from .errors import GcpError
 from .expressions import Expression, analyse, template_roots
 from .machine_types import BUNDLED

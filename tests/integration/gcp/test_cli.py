@@ -222,7 +222,7 @@ def test_every_option_of_gcp_compute_is_here_with_its_environment_variables() ->
 def test_layers_below_the_entry_file_do_not_know_ansible() -> None:
     files = [
         *(ROOT / "plugins" / "plugin_utils" / "gcp").glob("*.py"),
-        ROOT / "plugins" / "module_utils" / "gpu_models.py",
+        ROOT / "plugins" / "module_utils" / "gpu" / "models.py",
     ]
     assert len(files) > 10
     for file in files:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpulab.core.plugins.module_utils import gpu_models
+from ansible_collections.gpulab.core.plugins.module_utils.gpu import models as gpu_models
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp import build
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.machine_types import BUNDLED
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import settings_from
