@@ -64,16 +64,20 @@ def flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Ma
         yield from flat(option.get("options") or {}, below)
 
 
-def option_table(options: Mapping[str, Any]) -> str:
-    """Return the table of all options, nested ones too, and after it what does not fit into a cell."""
+def option_table(options: Mapping[str, Any], *, owner: bool = False) -> str:
+    """Return the table of all options, nested ones too, and after it what does not fit into a cell.
+
+    With `owner`, a column names the role option that a site variable is the default of (key `option`).
+    """
     lines, details = [], []
     for name, option in flat(options):
         text = plain(option.get("description", ""))
         first, rest = sentences(text)
         if len(first) > LONGEST_CELL:
             first, rest = "See below.", text
-        lines.append([f"`{name}`", type_of(option), default_of(option), cell(first)])
+        role_option = [f"`{option['option']}`" if "option" in option else ""] if owner else []
+        lines.append([f"`{name}`", type_of(option), default_of(option), *role_option, cell(first)])
         if rest:
             details.append(f"- `{name}`: {rest}\n")
-    text = table(["option", "type or choices", "default", "meaning"], lines)
-    return text + ("\nMore about them:\n\n" + "".join(details) if details else "")
+    head = ["name", "type or choices", "default", *(["role option"] if owner else []), "meaning"]
+    return table(head, lines) + ("\nMore about them:\n\n" + "".join(details) if details else "")

@@ -101,7 +101,7 @@ def variables_page() -> str:
     for name, entry in sorted(reserved.items()):
         accepted = ", ".join(f"`{json.dumps(value)}`" for value in entry["accepted"])
         lines.append([f"`{name}`", str(entry["needs"]), accepted])
-    page = VARIABLES.format(generated=GENERATED) + option_table(site_variables())
+    page = VARIABLES.format(generated=GENERATED) + option_table(site_variables(), owner=True)
     return page + RESERVED + table(["variable", "needs", "accepted values"], lines) if lines else page
 
 
