@@ -121,7 +121,7 @@ def login(request: pytest.FixtureRequest, expected: Expected) -> tuple[str, str]
     directory = request.config.getoption("--passwords")
     known = [(name, word) for name in expected.present if (word := password(directory, name))]
     if not known:
-        pytest.skip("nobody's password is known: name a directory with --passwords (docs/how-to/verify.md)")
+        pytest.skip("nobody's password is known: name a directory with --passwords (docs/verify.md)")
     return known[-1]
 
 

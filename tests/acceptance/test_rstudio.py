@@ -62,7 +62,7 @@ def installed(host: Any, expected: Expected) -> None:
     if expected.rstudio == "false":
         assert not there
     if not there:
-        pytest.skip("RStudio Server is not on this host: nothing was proven about it (docs/how-to/rstudio.md)")
+        pytest.skip("RStudio Server is not on this host: nothing was proven about it (docs/rstudio.md)")
 
 
 @pytest.fixture(scope="module")

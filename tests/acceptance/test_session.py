@@ -91,7 +91,7 @@ def test_framework_computes_on_the_gpu(
         pytest.skip('gpulab_gpu is "none": the GPU is not used')
     having = [name for name, said in offered.items() if framework in said["gpulab_on_gpu"]]
     if not having:
-        pytest.skip(f"no kernel offers {framework} on the GPU of this host (docs/reference/frameworks.md lists GPUs)")
+        pytest.skip(f"no kernel offers {framework} on the GPU of this host (docs/frameworks.md says which GPUs can)")
     for name in having:
         report = compute(kernels[name], cell, device)
         listed = [device for device in report["devices"] if "CPU" not in device.upper()]

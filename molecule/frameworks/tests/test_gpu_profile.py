@@ -46,7 +46,7 @@ def test_torch_loads_the_cudnn_that_is_pinned(host: Any, pins: dict[str, str]) -
 
 
 def test_jax_computes_on_the_processor(host: Any) -> None:
-    """With JAX_PLATFORMS=cpu it computes; else it crashes on a host without a driver (docs/reference/frameworks.md)."""
+    """Told to use the processor it computes; left alone it crashes on a host without a driver (docs/frameworks.md)."""
     assert answer(host, "import os; os.environ['JAX_PLATFORMS'] = 'cpu'; " + JAX) == {"sum": 6.0, "on": "cpu"}
 
 

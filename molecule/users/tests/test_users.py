@@ -1,4 +1,4 @@
-"""The daily jobs of docs/how-to/users.md, done for real: a class comes, shares, is limited, leaves and comes back."""
+"""The daily jobs of docs/users.md, done for real: a class comes, shares, is limited, leaves and comes back."""
 
 from __future__ import annotations
 
@@ -328,7 +328,7 @@ def test_key_that_is_not_a_key_changes_nothing(world: UsersHost) -> None:
 
 
 def test_openssl_made_the_word(world: UsersHost) -> None:
-    """The hash that logs users in here is one that docs/how-to/users.md tells how to make."""
+    """The hash that logs users in here is one that docs/users.md tells how to make."""
     argv = ["openssl", "passwd", "-6", "-salt", world.digest.split("$")[2], "-stdin"]
     found = subprocess.run(argv, input="a-word-for-the-test", capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == world.digest

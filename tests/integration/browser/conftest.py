@@ -50,9 +50,7 @@ def passwords(request: pytest.FixtureRequest) -> Path:
     """Give the directory with users' passwords."""
     directory = request.config.getoption("--passwords")
     if not directory:
-        raise pytest.UsageError(
-            "name a directory of passwords: --passwords build/passwords/local (docs/how-to/verify.md)"
-        )
+        raise pytest.UsageError("whose password? name a directory: --passwords build/passwords/local (docs/verify.md)")
     return Path(directory)
 
 

@@ -84,7 +84,7 @@ def cpu_only(environment: Environment, versions: dict[str, str], gpus: int) -> l
         Finding(
             "CPU-only build",
             f"the host has {gpus} GPUs, and {environment.name} holds {' and '.join(builds)}",
-            "use a kernel whose name says GPU; docs/reference/frameworks.md lists what this GPU can have, and the "
+            "use a kernel whose name says GPU; docs/frameworks.md says which frameworks this GPU can have, and the "
             "administrator settings gpulab_frameworks_layout auto. "
             'In an environment of your own: pip install "tensorflow[and-cuda]", or torch from the default index.',
         )
@@ -138,7 +138,9 @@ def overwritten(environment: Environment) -> list[Finding]:
     if not bad:
         return []
     evidence = f"{len(bad)} files in {environment.name} are not what their packages brought, for example {bad[0]}"
-    fix = "two packages with different CUDA are in one environment: install one (docs/reference/frameworks.md)."
+    fix = (
+        "two packages with different CUDA are in one environment: make it again with one of them (docs/frameworks.md)."
+    )
     return [Finding("overwritten libraries", evidence, fix)]
 
 
