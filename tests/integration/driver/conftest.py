@@ -130,7 +130,7 @@ def mirror(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> Dr
     """Return a Debian 12 that serves a mock of NVIDIA's repository."""
     repository = vendor.build(tmp_path_factory.mktemp("vendor"), "debian12")
     archive = subprocess.run(
-        ["tar", "-C", str(repository.directory), "-cf", "-", "."], check=True, capture_output=True
+        ["tar", "-C", str(repository.directory), "-cf", "-", "."], check=True, capture_output=True, timeout=120
     ).stdout
     target = Path(ROOT / "build" / "vendor.tar")
     target.write_bytes(archive)

@@ -32,4 +32,4 @@ def build(program: Path, directory: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(f"{build(Path(sys.argv[1]), Path(sys.argv[2]))} functions are declined")  # noqa: T201
+    print(f"{build(Path(sys.argv[1]), Path(sys.argv[2]))} functions answer 'not supported'")  # noqa: T201

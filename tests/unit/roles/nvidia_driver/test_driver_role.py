@@ -1,8 +1,7 @@
-"""Properties of the role that need no host: no restart of the controller, addresses as options, links to tests."""
+"""Properties of the role that need no host: no restart of the controller, addresses as options."""
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
@@ -13,7 +12,6 @@ import pytest
 from tests.support.paths import ROOT
 
 ROLE = ROOT / "roles" / "nvidia_driver"
-DOCS = ROOT / "docs" / "driver.md"
 PLAY = """
 - hosts: all
   gather_facts: false
@@ -71,39 +69,3 @@ def test_every_address_is_an_option() -> None:
         lines = path.read_text(encoding="utf-8").splitlines()
         code = "\n".join(line for line in lines if not line.startswith("#"))
         assert not re.search(r"https?://\w", code), path
-
-
-def rows() -> dict[str, str]:
-    """Return the last cell of each row of the table of features."""
-    table = DOCS.read_text(encoding="utf-8").partition("## Features, compared")[2].partition("\n## ")[0]
-    lines = [line for line in table.splitlines() if line.startswith("| ")][1:]
-    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
-    assert all(len(line) == 6 for line in cells)
-    return {line[0].strip(): line[-1].strip() for line in cells}
-
-
-def links(cell: str) -> list[tuple[str, str]]:
-    """Return the links of a cell, as function and file."""
-    return re.findall(r"\[`(\w+)`\]\(([^)]+)\)", cell)
-
-
-@pytest.mark.parametrize("feature", rows())
-def test_every_feature_has_its_test_or_is_not_proven(feature: str) -> None:
-    """A link leads to an existing test function; an unproven feature names the command that would prove it."""
-    cell = rows()[feature]
-    assert links(cell) or "**not proven**" in cell, feature
-    assert cell.count("](") == len(links(cell)), f"{feature}: a link names no test function"
-    for function, file in links(cell):
-        path = (DOCS.parent / file).resolve()
-        assert path.is_file(), f"{feature}: {file}"
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        assert function in functions, f"{feature}: {path.name} has no {function}"
-        assert function.startswith("test_"), function
-    for claim in cell.split("**not proven**")[1:]:
-        assert re.match(r"[^`]*`[^`]{6,}`", claim), f"{feature}: no command proves it"
-
-
-def test_table_of_features_is_complete() -> None:
-    """A table without rows would pass the tests above."""
-    assert len(rows()) >= 26
