@@ -53,7 +53,7 @@ removed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import host_members
+from ansible_collections.gpulab.core.plugins.module_utils.users.groups import host_members
 
 
 def main() -> None:
