@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pwd
 from pathlib import Path
 from typing import Any
@@ -95,8 +94,3 @@ def test_record_is_written_only_where_it_changes(tmp_path: Path) -> None:
     known = memberships.Record(set(), {"lab": {"ada"}})
     plan = memberships.plan(known, requested, {"lab": Group(1100, frozenset({"ada"}))}, ["lab"], set(), {})
     assert account_info.record_texts(path, known, plan, requested, none) == {"before": None, "after": None}
-
-
-def test_ancestors_are_those_of_the_module() -> None:
-    """The check of the own session works with the real /proc."""
-    assert os.getuid() in account_info.ancestors(os.getpid())
