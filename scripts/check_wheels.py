@@ -1,4 +1,4 @@
-"""Find wheels of a lock that overwrite each other's files, from their tables of contents alone.
+"""Find files that several wheels of a lock contain with different content, from the wheels' tables of contents.
 
 Installers do not notice when a file of one wheel overwrites another's; the imports work, and the wrong library is used.
 """
@@ -25,7 +25,8 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 from remotezip import RemoteZip
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 LOCKS = ROOT / "roles" / "frameworks" / "files" / "locks"
 GLIBC = range(28, 4, -1)
 """Versions of the C library whose wheels the hosts can use, newest first: the locks are for glibc 2.28 and newer."""
@@ -33,7 +34,7 @@ GLIBC = range(28, 4, -1)
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a wheel: its path after the installation, and checksum and size of its content."""
+    """One file of a wheel: its installed path, and a checksum of its content."""
 
     path: str
     crc: int
@@ -56,7 +57,7 @@ def entries(archive: zipfile.ZipFile) -> list[Entry]:
 
 
 def collisions(wheels: Mapping[str, Iterable[Entry]]) -> dict[str, list[str]]:
-    """Return the paths that several wheels fill with different content, each with the wheels."""
+    """Return the paths that several wheels fill with different content, and these wheels."""
     holders: dict[str, dict[tuple[int, int], list[str]]] = defaultdict(lambda: defaultdict(list))
     for wheel, files in wheels.items():
         for entry in files:
@@ -69,7 +70,7 @@ def collisions(wheels: Mapping[str, Iterable[Entry]]) -> dict[str, list[str]]:
 
 
 def without_local_versions(lock: str) -> tuple[str, list[str]]:
-    """Return a lock without builds of a vendor's own index (PyTorch's +cpu), and the requirements of those builds."""
+    """Split a lock into packages of the default index and those of a vendor's own index (PyTorch's +cpu builds)."""
     parts = re.split(r"\n(?=[A-Za-z0-9])", lock.strip())
     kept = [part for part in parts if "+" not in part.split()[0]]
     return "\n".join(kept) + "\n", [part.split()[0] for part in parts if part not in kept]
@@ -85,13 +86,13 @@ def best_wheel(package: Mapping[str, Any], python: str) -> str:
     usable = []
     for wheel in package.get("wheels", []):
         fits = parse_wheel_filename(wheel["url"].rpartition("/")[2].replace("%2B", "+"))[3]
-        if known := [ranks[tag] for tag in fits if tag in ranks]:
-            usable.append((min(known), wheel["url"]))
+        if matching := [ranks[tag] for tag in fits if tag in ranks]:
+            usable.append((min(matching), wheel["url"]))
     return str(min(usable)[1]) if usable else ""
 
 
 def addresses(lock: str, python: str) -> list[str]:
-    """Return the addresses of the wheels of a lock, as uv finds them on the index."""
+    """Return the addresses of the wheels of a lock, which uv resolves at the index."""
     with tempfile.TemporaryDirectory() as directory:
         requirements, result = Path(directory) / "lock.txt", Path(directory) / "pylock.toml"
         requirements.write_text(lock, encoding="utf-8")
@@ -106,13 +107,13 @@ def addresses(lock: str, python: str) -> list[str]:
 
 @cache
 def table_of_contents(url: str) -> tuple[Entry, ...]:
-    """Return the files of a wheel on a server, from its last kilobytes, which hold the table of contents."""
-    with RemoteZip(url, session=requests.Session()) as archive:
+    """Read the last kilobytes of a wheel on its server: the table of contents of a zip archive is at its end."""
+    with RemoteZip(url, session=requests.Session(), timeout=60) as archive:
         return tuple(entries(archive))
 
 
 def check(lock: Path, python: str, *extras: Path) -> tuple[int, list[str], dict[str, list[str]]]:
-    """Return the number of wheels of a lock and its extras, the requirements that were skipped, and the collisions."""
+    """Compare all wheels of one or several locks; return their number, the packages left out, and the collisions."""
     whole = "\n".join(path.read_text(encoding="utf-8").strip() for path in [lock, *extras])
     text, left_out = without_local_versions(whole)
     urls = addresses(text, python)
@@ -123,7 +124,7 @@ def check(lock: Path, python: str, *extras: Path) -> tuple[int, list[str], dict[
 
 
 def python_of(lock: Path) -> str:
-    """Return the version of Python at the end of a lock's name; 3.12 if it has none."""
+    """Return the Python version at the end of a lock's name; 3.12 where there is none."""
     match = re.search(r"-py3(\d+)$", lock.stem)
     return f"3.{match[1]}" if match else "3.12"
 
@@ -132,15 +133,15 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lock", nargs="*", type=Path, default=sorted(LOCKS.glob("*-py3*.txt")), help="lock file")
-    failed = False
+    collided = False
     for lock in parser.parse_args().lock:
         count, left_out, bad = check(lock, python_of(lock))
         skipped = f", skipped: {', '.join(left_out)}" if left_out else ""
         sys.stdout.write(f"{lock.name}: {count} wheels, {len(bad)} files with two contents{skipped}\n")
         for path, wheels in bad.items():
             sys.stdout.write(f"  {path}: {', '.join(wheels)}\n")
-        failed = failed or bool(bad)
-    return 1 if failed else 0
+        collided = collided or bool(bad)
+    return 1 if collided else 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from ansible_collections.gpulab.core.plugins.module_utils.frameworks.profiles im
     TENSORFLOW_TOO_OLD,
     Profile,
 )
-from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS, numbers
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import MODELS
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.versions import numbers
 
 CAPABILITY = re.compile(r"^\d+\.\d+$")
 CAPABILITIES = {model.name: model.compute_capability for model in MODELS}

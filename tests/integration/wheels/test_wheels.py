@@ -1,4 +1,4 @@
-"""The locks, compared with the wheels on the index: only tables of contents are downloaded, no wheels."""
+"""The wheels of the locks do not overwrite each other's files: tables of contents are read, no wheel is downloaded."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def test_no_wheel_overwrites_another(lock: Path) -> None:
 
 @pytest.mark.parametrize("extra", sorted(check_wheels.LOCKS.glob("extras/*-py3*.txt")), ids=lambda lock: lock.stem)
 def test_no_set_overwrites_a_profile(extra: Path) -> None:
-    """The sets of extra packages overwrite no file of a profile."""
+    """A set that is installed with a profile does not overwrite the profile's files."""
     profile = check_wheels.LOCKS / f"{extra.stem.partition('-')[2]}.txt"
     count, _excluded, collisions = check_wheels.check(profile, check_wheels.python_of(extra), extra)
     assert count > 50
     assert collisions == {}
 
 
-def test_known_bad_pair_has_collisions() -> None:
-    """The newest TensorFlow and the newest PyTorch install two cuDNNs and two NCCLs under the same names."""
-    _count, _excluded, collisions = check_wheels.check(HERE / "bad-pair.txt", "3.12")
-    assert "site-packages/nvidia/cudnn/lib/libcudnn.so.9" in collisions
-    assert "site-packages/nvidia/nccl/lib/libnccl.so.2" in collisions
-    assert len(collisions) == 72
+def test_conflicting_pair_is_found() -> None:
+    """The newest TensorFlow and the newest PyTorch bring two cuDNNs and two NCCLs under the same names."""
+    _, _, bad = check_wheels.check(HERE / "bad-pair.txt", "3.12")
+    assert "site-packages/nvidia/cudnn/lib/libcudnn.so.9" in bad
+    assert "site-packages/nvidia/nccl/lib/libnccl.so.2" in bad
+    assert len(bad) == 72

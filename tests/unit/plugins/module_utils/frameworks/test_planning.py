@@ -11,7 +11,7 @@ import yaml
 
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.planning import plan
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.profiles import BY_NAME, PROFILES
-from ansible_collections.gpulab.core.plugins.module_utils.gpu_models import MODELS
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import MODELS
 
 ROOT = Path(__file__).resolve().parents[5]
 NEW, OLD = "580.95.05", "535.183.01"
