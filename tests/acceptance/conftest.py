@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.expected import Expected, password, read
-from tests.support.hub import HubUser, tunnel
+from tests.support.hub import HubUser, Kernel, Kernels, tunnel
 from tests.support.paths import ROOT
 from tests.support.processes import run
 from tests.support.shell import Shell, admitted
@@ -145,6 +145,40 @@ def neighbour_login(request: pytest.FixtureRequest, expected: Expected, login: t
 def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str, str], started: StartedUser) -> HubUser:
     """Return a second user who is logged in and has a running server."""
     return started(hub_url, neighbour_login, certificate)
+
+
+@pytest.fixture(scope="session")
+def kernels(until_end: ExitStack) -> Kernels:
+    """Return a function that gives a user's kernel of a name; all modules share these kernels."""
+    return Kernels(until_end)
+
+
+@pytest.fixture
+def kernel(kernels: Kernels, hub_user: HubUser, expected: Expected) -> Kernel:
+    """Return a Python kernel of the user."""
+    return kernels(hub_user, expected.kernels["python"])
+
+
+@pytest.fixture
+def neighbours_kernel(kernels: Kernels, neighbour: HubUser, expected: Expected) -> Kernel:
+    """Return a Python kernel of the second user."""
+    return kernels(neighbour, expected.kernels["python"])
+
+
+@pytest.fixture(params=["notebook", "ssh"])
+def run_as_attacker(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return a function that runs a Python program of the user: once in a notebook and once over SSH."""
+    if request.param == "notebook":
+        run: Callable[[str], str] = request.getfixturevalue("kernel").run
+        return run
+    shell: Shell = request.getfixturevalue("ssh")
+
+    def run_over_ssh(code: str) -> str:
+        done = shell.python(code)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run_over_ssh
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.expected import Expected
-from tests.support.hub import HubUser, Kernel
+from tests.support.hub import HubUser, Kernel, Kernels
 from tests.support.shell import Shell
 
 SECRET = "activity-secret-4711"
@@ -38,27 +38,18 @@ REPORT = (
 
 
 @pytest.fixture(scope="module")
-def victim(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, str]]:
+def victim(kernels: Kernels, neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, str]]:
     """Run a neighbour's process with a secret argument; return the units that hold it."""
-    with neighbour.kernel(expected.kernels["python"]) as kernel:
-        process = kernel.run(SHOW).strip()
-        uid = str(host.user(neighbour.name).uid)
-        paths = host.check_output("cat /proc/%s/cgroup", process)
-        unit = next(part for part in paths.split("/") if part.strip().endswith((".service", ".scope"))).split()[0]
-        try:
-            yield {"name": neighbour.name, "slice": f"user-{uid}.slice", "unit": unit}
-        finally:
-            kernel.run("shown.kill()")
+    kernel = kernels(neighbour, expected.kernels["python"])
+    process = kernel.run(SHOW).strip()
+    uid = str(host.user(neighbour.name).uid)
+    paths = host.check_output("cat /proc/%s/cgroup", process)
+    unit = next(part for part in paths.split("/") if part.strip().endswith((".service", ".scope"))).split()[0]
+    yield {"name": neighbour.name, "slice": f"user-{uid}.slice", "unit": unit}
+    kernel.run("shown.kill()")
 
 
-@pytest.fixture(scope="module")
-def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return the user's kernel."""
-    with hub_user.kernel(expected.kernels["python"]) as started:
-        yield started
-
-
-@pytest.fixture(scope="module", params=["notebook", "ssh"])
+@pytest.fixture(params=["notebook", "ssh"])
 def run_as_user(request: pytest.FixtureRequest) -> Runner:
     """Return a function that runs a command of the user: once in a notebook and once over SSH."""
     if request.param == "notebook":
@@ -200,12 +191,12 @@ def test_jobs_are_isolated(host: Any, ssh: Shell, marker: str, program: str) -> 
     assert f"user-{host.user(ssh.name).uid}.slice" in ssh.run("cat ~/activity-cgroup; rm ~/activity-cgroup").stdout
 
 
-def test_files_in_memory_are_private(run_as_user: Runner, neighbour: HubUser, expected: Expected) -> None:
+def test_files_in_memory_are_private(run_as_user: Runner, neighbours_kernel: Kernel) -> None:
     """Each user has an own /dev/shm: files of one user do not exist for another."""
     run_as_user("echo secret >/dev/shm/activity-private")
     try:
-        with neighbour.kernel(expected.kernels["python"]) as other:
-            shown = other.run(RUN.format(command="cat /dev/shm/activity-private; ls -l /dev/shm/activity-private"))
+        command = "cat /dev/shm/activity-private; ls -l /dev/shm/activity-private"
+        shown = neighbours_kernel.run(RUN.format(command=command))
     finally:
         run_as_user("rm -f /dev/shm/activity-private")
     assert shown.count("No such file") == 2

@@ -89,20 +89,6 @@ for _ in range(30):
 """
 
 
-@pytest.fixture(scope="module")
-def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return the user's kernel."""
-    with hub_user.kernel(expected.kernels["python"]) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def other(neighbour: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return the kernel of another user."""
-    with neighbour.kernel(expected.kernels["python"]) as started:
-        yield started
-
-
 def over_ssh(ssh: Shell, code: str) -> str:
     """Run a program of the user over SSH."""
     done = ssh.python(code)
@@ -157,16 +143,18 @@ def test_session_outside_of_its_slice_is_not_opened(host: Any, ssh: Shell) -> No
             assert host.file(path).content_string.count("\nsession requisite pam_") == 1, path
 
 
-def test_shared_memory_is_each_users_own(host: Any, kernel: Kernel, other: Kernel, ssh: Shell) -> None:
+def test_shared_memory_is_each_users_own(host: Any, kernel: Kernel, neighbours_kernel: Kernel, ssh: Shell) -> None:
     """Two notebooks, SSH sessions and the host have four file systems, each with a size."""
-    found = [json.loads(output) for output in (kernel.run(NUMBERS), other.run(NUMBERS), over_ssh(ssh, NUMBERS))]
+    found = [
+        json.loads(output) for output in (kernel.run(NUMBERS), neighbours_kernel.run(NUMBERS), over_ssh(ssh, NUMBERS))
+    ]
     devices = [each["shm"] for each in found] + [int(host.check_output("stat -c %d /dev/shm"))]
     assert len(set(devices)) == 4
     assert all(each["size"] > 0 and each["files"] > 0 for each in found)
 
 
 def test_full_shared_memory_does_not_affect_other_users(
-    host: Any, hub_user: HubUser, kernel: Kernel, other: Kernel, expected: Expected
+    host: Any, hub_user: HubUser, kernel: Kernel, neighbours_kernel: Kernel, expected: Expected
 ) -> None:
     """A notebook fills its own, which is made small; another user's still takes data."""
     if not expected.disposable:
@@ -174,9 +162,9 @@ def test_full_shared_memory_does_not_affect_other_users(
     in_mounts_of_server(host, hub_user.name, "mount -o remount,size=20M /dev/shm")
     try:
         assert kernel.run(FILL.format(megabytes=40)).strip() == "No space left on device"
-        assert other.run(FILL.format(megabytes=40)).strip() == "all"
+        assert neighbours_kernel.run(FILL.format(megabytes=40)).strip() == "all"
     finally:
-        for each in (kernel, other):
+        for each in (kernel, neighbours_kernel):
             each.run("import os; os.path.exists('/dev/shm/bounds') and os.unlink('/dev/shm/bounds')")
         in_mounts_of_server(host, hub_user.name, "mount -o remount,size=50% /dev/shm")
 
@@ -240,11 +228,11 @@ def held(ssh: Shell, code: str) -> Iterator[int]:
             process.communicate("\n", timeout=60)
 
 
-def test_terminals_are_left_for_others(host: Any, ssh: Shell, other: Kernel) -> None:
+def test_terminals_are_left_for_others(host: Any, ssh: Shell, neighbours_kernel: Kernel) -> None:
     """A user takes more pseudo terminals than a host has by default; other users get theirs."""
     with held(ssh, TERMINALS) as taken:
         assert taken > 6200
-        assert other.run("import os; print(len(os.openpty()))").strip() == "2"
+        assert neighbours_kernel.run("import os; print(len(os.openpty()))").strip() == "2"
         assert host.run("script --quiet --command true /dev/null").rc == 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +11,7 @@ import requests
 import websocket
 
 from tests.support.expected import Expected
-from tests.support.hub import HubUser, Kernel
+from tests.support.hub import HubUser, Kernel, Kernels
 
 LISTEN = """
 import http.server, json, socket, threading
@@ -77,17 +76,17 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def foreign_listener(neighbour: HubUser, expected: Expected) -> Iterator[tuple[int, Kernel]]:
+def foreign_listener(kernels: Kernels, neighbour: HubUser, expected: Expected) -> tuple[int, Kernel]:
     """Let the neighbour listen; return the port and the kernel that records the requests."""
-    with neighbour.kernel(expected.kernels["python"]) as kernel:
-        yield int(kernel.run(LISTEN)), kernel
+    kernel = kernels(neighbour, expected.kernels["python"])
+    return int(kernel.run(LISTEN)), kernel
 
 
 @pytest.fixture(scope="module")
-def own_listener(hub_user: HubUser, expected: Expected) -> Iterator[tuple[int, Kernel]]:
+def own_listener(kernels: Kernels, hub_user: HubUser, expected: Expected) -> tuple[int, Kernel]:
     """Let the user listen; return the port and the kernel."""
-    with hub_user.kernel(expected.kernels["python"]) as kernel:
-        yield int(kernel.run(LISTEN)), kernel
+    kernel = kernels(hub_user, expected.kernels["python"])
+    return int(kernel.run(LISTEN)), kernel
 
 
 def below(hub_user: HubUser, path: str) -> str:

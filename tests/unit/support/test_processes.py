@@ -56,7 +56,7 @@ def test_tunnel_ends_although_ssh_ignores_sigterm(tmp_path: Path, monkeypatch: p
         pid = int((tmp_path / "pid").read_text())
         assert is_running(pid)
         begun = time.monotonic()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert not is_running(pid)
 
 
@@ -75,7 +75,7 @@ def test_program_that_takes_too_long_is_stopped_and_named() -> None:
     begun = time.monotonic()
     with pytest.raises(processes.TimeLimitExceeded, match=r"did not end within 1 s and was stopped.*\nready"):
         processes.run([sys.executable, "-c", STUBBORN], timeout=1)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_what_a_program_has_started_ends_with_it() -> None:
