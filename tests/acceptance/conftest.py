@@ -35,7 +35,7 @@ def expected_states(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     directory.chmod(0o700)
     argv = [
         "ansible-playbook",
-        str(ROOT / "playbooks" / "site_variables.yml"),
+        str(ROOT / "playbooks" / "expected_state.yml"),
         "--extra-vars",
         f"expected_state_directory={directory}",
     ]
