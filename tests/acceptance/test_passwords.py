@@ -7,13 +7,13 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
+from tests.support.accounts import REFRESH, Account
 from tests.support.expected import Expected
 from tests.support.hub import HubUser, server_unit
 from tests.support.shell import Shell
@@ -21,8 +21,6 @@ from tests.support.shell import Shell
 SOCKET = "/run/gpulab/password.sock"
 EXPOSURE = 2.5
 """Most that `systemd-analyze security` may print for the helper (systemd 252)."""
-REFRESH = 30
-"""Seconds within which a changed password holds everywhere (__jupyterhub_refresh_seconds)."""
 CONNECT = f"""
 import socket
 with socket.socket(socket.AF_UNIX) as client:
@@ -34,43 +32,6 @@ with socket.socket(socket.AF_UNIX) as client:
     except OSError as error:
         print(type(error).__name__)
 """
-
-
-class Account:
-    """An account that a test made: `word` is its password, `set_word` changes it as passwd(1) does."""
-
-    def __init__(self, host: Any, name: str) -> None:
-        self.host, self.name, self.word = host, name, ""
-        self.set_word()
-
-    def set_word(self, method: str = "") -> None:
-        """Set another password, hashed by the host's own method or the one that is named."""
-        self.word = secrets.token_hex(12)
-        option = f"--crypt-method {method}" if method else ""
-        self.host.check_output(f"echo %s:%s | chpasswd {option}", self.name, self.word)
-
-
-@pytest.fixture(scope="module")
-def account(host: Any, expected: Expected, hub_url: str, certificate: str | bool) -> Iterator[Account]:
-    """Make a member of the users' group; only where the host may be thrown away."""
-    if not expected.disposable:
-        pytest.skip("this is a live host: no account is made on it")
-    name = "verify-password"
-    host.run("userdel --remove %s", name)
-    host.check_output("useradd --create-home --shell /bin/bash --groups %s %s", expected.users_group, name)
-    uid = str(host.user(name).uid)
-    # As the role users lists it.
-    host.check_output("touch /etc/gpulab/users/%s.verify", uid)
-    yield Account(host, name)
-    host.run(
-        "rm /etc/gpulab/users/%s.verify; systemctl kill --signal=KILL user-%s.slice; pkill -KILL -u %s", uid, uid, name
-    )
-    host.check_output("userdel --remove %s 2>/dev/null", name)
-    # The account must also leave the hub's database, or the next converge would change something.
-    token = host.file("/var/lib/gpulab/jupyterhub/users.token").content_string.strip()
-    headers = {"Authorization": f"token {token}"}
-    answer = requests.delete(f"{hub_url}/hub/api/users/{name}", headers=headers, verify=certificate, timeout=60)
-    assert answer.status_code in (204, 404), answer.text
 
 
 def attempt(hub_url: str, certificate: str | bool, name: str, word: str) -> tuple[int, str, float]:
