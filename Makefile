@@ -1,10 +1,10 @@
 # Each target is one line. `make lab` is the main job; `make test` is what CI runs.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Ansible does not start in a locale other than UTF-8; cron and CI have one.
+# Ansible does not start in a locale that is not UTF-8, as cron and CI have it.
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse closed-network nightly bench molecule docs build lock wheels
+.PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse closed-network nightly bench molecule docs build lock wheels core
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -43,8 +43,10 @@ sanity: ## build the collection's artefact, check its contents, and run ansible-
 	@scripts/bootstrap --test && pytest tests/integration/artefact/test_contents.py -p no:cacheprovider && scripts/sanity
 reuse: ## run single roles, from a foreign playbook and from the installed artefact, on their own host
 	@scripts/bootstrap --containers && scripts/reuse
-docs: ## regenerate the generated parts of the documentation
-	@scripts/bootstrap && python scripts/docs.py
+core: ## unit tests and the Google Cloud inventory's suite on another ansible-core: make core CORE=2.20
+	@scripts/bootstrap --test && scripts/core $(CORE)
+docs: ## write the generated parts of the documentation again
+	@scripts/bootstrap && python -m scripts.docs
 build: ## build the collection's artefact into build/
 	@scripts/bootstrap && ansible-galaxy collection build --force --output-path build
 lock: ## resolve every lock file again

@@ -94,14 +94,14 @@ def best_wheel(package: Mapping[str, Any], python: str) -> str:
 def addresses(lock: str, python: str) -> list[str]:
     """Return the addresses of the wheels of a lock, which uv resolves at the index."""
     with tempfile.TemporaryDirectory() as directory:
-        given, written = Path(directory) / "lock.txt", Path(directory) / "pylock.toml"
-        given.write_text(lock, encoding="utf-8")
+        requirements, result = Path(directory) / "lock.txt", Path(directory) / "pylock.toml"
+        requirements.write_text(lock, encoding="utf-8")
         argv = ["uv", "pip", "compile", "--quiet", "--no-deps", "--no-header", "--python-version", python]
-        argv += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(written), str(given)]
+        argv += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(result), str(requirements)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             raise SystemExit(f"check_wheels: uv could not find the wheels:\n{done.stderr}")
-        packages = tomllib.loads(written.read_text(encoding="utf-8"))["packages"]
+        packages = tomllib.loads(result.read_text(encoding="utf-8"))["packages"]
     return [url for package in packages if (url := best_wheel(package, python))]
 
 
@@ -136,8 +136,8 @@ def main() -> int:
     collided = False
     for lock in parser.parse_args().lock:
         count, left_out, bad = check(lock, python_of(lock))
-        aside = f", left out: {', '.join(left_out)}" if left_out else ""
-        sys.stdout.write(f"{lock.name}: {count} wheels, {len(bad)} files with two contents{aside}\n")
+        skipped = f", skipped: {', '.join(left_out)}" if left_out else ""
+        sys.stdout.write(f"{lock.name}: {count} wheels, {len(bad)} files with two contents{skipped}\n")
         for path, wheels in bad.items():
             sys.stdout.write(f"  {path}: {', '.join(wheels)}\n")
         collided = collided or bool(bad)

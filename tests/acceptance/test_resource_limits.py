@@ -95,7 +95,7 @@ def test_every_slice_has_the_requested_limits(host: Any, expected: Expected) -> 
         unit = f"user-{host.user(limit['name']).uid}.slice"
         lines = host.check_output("systemctl show %s", unit).splitlines()
         found = dict(line.partition("=")[::2] for line in lines)
-        for name, wanted in expected_values(limit["properties"], memory).items():
+        for name, wanted in expected_values(limit["slice"], memory).items():
             assert shown(found[name]) == pytest.approx(wanted, rel=0.01), (limit, name)
 
 

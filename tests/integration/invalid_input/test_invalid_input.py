@@ -34,13 +34,21 @@ def assert_rejected(outcome: Outcome, *words: str) -> None:
         ({"gpulab_user": []}, ["gpulab_user is not a variable", "gpulab_users"]),
         ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
         ({"gpulab_gpu_sharing": "exclusive"}, ["gpulab_gpu_sharing", "not implemented"]),
+        ({"users_leavers_home": "zip"}, ["users_leavers_home", "keep, archive"]),
+        ({"jupyterhub_port": "https"}, ["jupyterhub_port", "int"]),
+        ({"jupyterhub_idle": {"kernel_minuts": 5}}, ["kernel_minuts", "kernel_minutes"]),
+        ({"frameworks_profiles": "cpu,torch"}, ["frameworks_profiles"]),
+        ({"nvidia_driver_state": "latest"}, ["nvidia_driver_state", "present, absent"]),
+        ({"r_tensorflow_tarballs": [{"name": "x"}]}, ["r_tensorflow_tarballs", "sha256"]),
+        ({"sources_pip": {"index": "x"}}, ["sources_pip", "index_url"]),
+        ({"users_session_walls": True}, ["write users_session_isolation_enabled"]),
         ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
         ({"gpulab_users": [{"name": "Ada Lovelace"}]}, ["'Ada Lovelace'", "small letter"]),
         ({"gpulab_users": [KEY_LESS]}, ["plain-text passwords are not accepted", "openssl passwd -6"]),
         ({"gpulab_users": [{"name": "ada", "ssh_keys": ["no key"]}]}, ["user 'ada'", "SSH key 1 is not a public key"]),
         (
             {"gpulab_users": [{"name": "ada", "limits": {"memory": "lots"}}]},
-            ["limits.memory: 'lots' is no size", "16G"],
+            ["limits.memory: 'lots' is not a size", "16G"],
         ),
         (
             {"gpulab_groups": {"class-2026": {"limits": {"cpu": 0}}}},
@@ -49,14 +57,14 @@ def assert_rejected(outcome: Outcome, *words: str) -> None:
         ({"gpulab_groups": {"class-2027": {}}}, ["class-2026", "did you mean class-2027?"]),
         (
             {"gpulab_users": [{"name": "ada", "limits": {"disk": "1G"}}]},
-            ["limits.disk", "knows no quotas", "setting none"],
+            ["limits.disk", "has no quotas for users", "remove the limits"],
         ),
         (
             {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/integration/invalid_input/class.csv') }}"},
             ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
         ),
         ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
-        ({"gpulab_extra_packages": ["maps"]}, ["there is no set maps", "geo, nlp, vision"]),
+        ({"gpulab_extra_packages": ["maps"]}, ["unknown set maps", "geo, nlp, vision"]),
         ({"rstudio_sha256": "0" * 64}, ["rstudio-server.deb has the SHA-256", f"rstudio_sha256 is {'0' * 64}"]),
         (
             {"rstudio_package": "", "rstudio_sha256": "", "rstudio_url": "http://127.0.0.1:9/server"},
@@ -117,7 +125,7 @@ def foreign_kernel(lab: Lab) -> Iterator[str]:
 
 def test_foreign_kernel_is_rejected_by_name(lab: Lab, foreign_kernel: str) -> None:
     """A lab server often has an R kernel already: it is not overwritten."""
-    assert_rejected(lab.converge(), f"{foreign_kernel} is there and is not gpulab's", "move it away")
+    assert_rejected(lab.converge(), f"{foreign_kernel} exists and was not written by gpulab", "move it away")
 
 
 @pytest.fixture
@@ -162,7 +170,15 @@ def now() -> str:
 )
 def test_second_converge_is_rejected_while_the_first_runs(lab: Lab, foreign_lock: dict[str, Any]) -> None:
     """The message names who runs it, since when, and how to take over the lock of a dead run."""
-    assert_rejected(lab.converge(), "another converge of this host runs", "eve on other", LOCK, "gpulab_lock_hours")
+    assert_rejected(lab.converge(), "another run holds the lock of this host", "eve on other", "gpulab_lock_hours=0")
+
+
+def test_failed_run_releases_the_lock(lab: Lab) -> None:
+    """The next run, of any controller, can start at once."""
+    outcome = lab.converge(tools_packages=["gpulab-no-such-package"])
+    assert outcome.code != 0
+    assert "gpulab-no-such-package could not be installed" in outcome.text
+    assert "gone" in lab.shell(f"test -e {LOCK} && cat {LOCK} || echo gone")
 
 
 @pytest.mark.parametrize(

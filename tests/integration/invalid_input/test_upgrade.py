@@ -42,7 +42,7 @@ def test_old_layout_is_upgraded_once(lab: Lab) -> None:
     lab.shell(OLD_LAYOUT)
     done = lab.play("site.yml", "--tags", "jupyterhub", jupyterhub_drain_minutes=0)
     assert done.code == 0, done.output[-3000:]
-    assert "Ended once by this upgrade: ada." in done.text
+    assert "Servers stopped once by this upgrade: ada." in done.text
     assert printed(lab, "systemctl list-units --plain --no-legend 'gpulab-server-*'").strip() == ""
     assert (
         printed(lab, f"stat -c %U {STATE} {STATE}/jupyterhub.sqlite {STATE}/users.token").split() == ["gpulab-hub"] * 3

@@ -1,4 +1,4 @@
-"""Build the NVML mock for a program that manages GPUs: build.py PROGRAM DIRECTORY. It needs only gcc."""
+"""Build the NVML mock for a program that manages GPUs: build.py PROGRAM DIRECTORY. Needs only gcc."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 SOURCE = Path(__file__).parent / "mock.c"
 
 
-def requested(program: Path) -> set[str]:
-    """Return the names of the NVML functions that a program uses."""
+def required(program: Path) -> set[str]:
+    """Return the names of NVML's functions that a program loads."""
     return {name.decode() for name in re.findall(rb"\0(nvml[A-Z]\w+)(?=\0)", program.read_bytes())}
 
 
@@ -21,8 +21,8 @@ def implemented() -> set[str]:
 
 
 def build(program: Path, directory: Path) -> int:
-    """Build libnvidia-ml.so.1 in a directory; return the number of functions that answer "not supported"."""
-    stubs = sorted(requested(program) - implemented())
+    """Build libnvidia-ml.so.1 in a directory and return the number of functions that it only declines."""
+    stubs = sorted(required(program) - implemented())
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "stubs.h").write_text("".join(f"STUB({name})\n" for name in stubs), encoding="utf-8")
     library = directory / "libnvidia-ml.so.1"

@@ -1,1 +1,1 @@
-"""What the hub of a shared GPU host adds to JupyterHub."""
+"""Authenticator, spawner and helpers of JupyterHub on a shared GPU host."""

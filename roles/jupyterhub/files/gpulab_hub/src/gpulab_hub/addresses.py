@@ -1,6 +1,6 @@
-"""The loopback address on which each user's server listens.
+"""Loopback addresses of users' servers, one for each user.
 
-One user's certificate must not pass as another's. Certificates name an address, so every user needs an own one.
+A certificate is valid for an address, and the certificate of one user must not be valid for the server of another.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def address_of(uid: int, assigned: Path) -> str:
         raise ValueError(f"uid {uid} belongs to the system")
     if FIRST + uid < ASSIGNED:
         return str(IPv4Address(FIRST + uid))
-    known: dict[str, str] = json.loads(assigned.read_text(encoding="ascii")) if assigned.exists() else {}
-    if str(uid) not in known:
-        number = ASSIGNED + len(known)
+    addresses: dict[str, str] = json.loads(assigned.read_text(encoding="ascii")) if assigned.exists() else {}
+    if str(uid) not in addresses:
+        number = ASSIGNED + len(addresses)
         if number > LAST:
             raise OverflowError(f"{assigned}: all addresses are assigned")
-        known[str(uid)] = str(IPv4Address(number))
+        addresses[str(uid)] = str(IPv4Address(number))
         temporary = assigned.with_suffix(".new")
-        temporary.write_text(json.dumps(known), encoding="ascii")
+        temporary.write_text(json.dumps(addresses), encoding="ascii")
         os.replace(temporary, assigned)  # noqa: PTH105
-    return known[str(uid)]
+    return addresses[str(uid)]

@@ -1,10 +1,9 @@
-"""Logins that a root helper checks with PAM; the hub itself needs no root, and a cookie ends with its password."""
+"""Authenticator whose passwords a root helper checks with PAM; a changed password ends cookies and tokens."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from typing import Any
 
@@ -13,8 +12,10 @@ from jupyterhub.auth import LocalAuthenticator
 from tornado import web
 from traitlets import Float, Integer, List, Set, Unicode, default
 
-from gpulab_hub.failures import Counter, client_of
-from gpulab_hub.logins import Limits, LoginGate, Source, TooManyLogins
+from gpulab_hub.clients import Source, client_of
+from gpulab_hub.devices import device_of, remember_device
+from gpulab_hub.failures import Counter
+from gpulab_hub.logins import Limits, LoginGate, TooManyLogins
 from gpulab_hub.passwords import (
     SOCKET,
     UNAVAILABLE,
@@ -26,11 +27,7 @@ from gpulab_hub.passwords import (
 )
 
 HUB_CLIENT = "jupyterhub"
-"""OAuth client of tokens that are not a browser's: those of servers, and those that a user made for programs."""
-DEVICE_COOKIE = "gpulab-device"
-"""Cookie of a browser that has logged in; it opens nothing, and says whose wrong passwords are counted apart."""
-DEVICE_DAYS = 180
-"""Days that this cookie is good for."""
+"""OAuth client of tokens that do not belong to a browser: those of servers, and those of users' programs."""
 LOG_SECONDS = 60
 """Seconds after which rejected logins of a client are logged again."""
 STATE_KEY = "password"
@@ -38,11 +35,9 @@ STATE_KEY = "password"
 
 
 class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
-    """PAM by way of the root helper. A changed password ends cookies and API tokens, a closed account all access."""
+    """Check passwords through the root helper. A changed password ends tokens, a closed account all access."""
 
-    admin_groups = Set(help="Groups whose members administrate the hub; nobody else does, but for admin_users.").tag(
-        config=True
-    )
+    admin_groups = Set(help="Groups of the hub's administrators; admin_users are administrators too.").tag(config=True)
     helper_socket = Unicode(SOCKET, help="Socket of the root helper that checks passwords.").tag(config=True)
     checks_in_flight = Integer(
         0, help="Passwords that may be checked at a time, further logins wait; 0: two for each processor, at most 8."
@@ -73,7 +68,7 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
 
     @default("enable_auth_state")  # type: ignore[untyped-decorator]
     def _keep_state(self) -> bool:
-        """Fingerprints are kept in auth_state."""
+        """Return True: auth_state holds the fingerprints of passwords."""
         return True
 
     def __init__(self, **arguments: Any) -> None:
@@ -110,32 +105,32 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         name = self.normalize_username(name) if isinstance(name, str) else None
         if name is not None and self.normalize_username(name) != name:
             name = None
-        # Where the hub reads no address, a program on the host has sent the request itself.
+        # The hub reads no address where a program on the host sends the request.
         address = handler.request.remote_ip if handler is not None else "?"
         try:
             verdict = await self.gate.log_in(name, data.get("password"), Source(address, device_of(handler, name)))
         except TooManyLogins as error:
             raise self._rejection(handler, address, error) from error
         except HelperUnavailable as error:
-            self.log.error("No password can be checked: %s", error)
+            self.log.error("Passwords cannot be checked: %s", error)
             raise web.HTTPError(503, UNAVAILABLE) from error
         if verdict.result == "ok" and name:
             await self._renew(handler.find_user(name), verdict)
             self.log.info("Login of %s from %s", name, address)
             remember_device(handler, name)
             return {"name": name, "auth_state": {STATE_KEY: verdict.fingerprint}}
-        # For programs that ban addresses. A name may be a password in the wrong field: a part of it is enough.
+        # Programs that ban addresses read this line. The name may be a password in the wrong field, so it is shortened.
         self.log.warning("Login failed (%.34r@%s): %s", name[:32] if name else "", address, verdict.result)
         if verdict.result == "wrong":
             return None
-        # The user gave the right password (or the host is broken), so the reason may be told.
+        # The password was right (or the host is broken), so the user gets the reason.
         raise web.HTTPError(503 if verdict.result == "unavailable" else 403, verdict.reason)
 
     def _rejection(self, handler: Any, address: str, error: TooManyLogins) -> Exception:
         """Return the answer to a login that is not checked.
 
-        Once a minute for each client it is a line in the log and the login page. A flood gets a line of text, which
-        takes the hub a tenth of the work.
+        Once a minute for each client this is a line in the log and the login page. Further answers are one line of
+        text, a tenth of the work for the hub.
         """
         status, headers = 429 if error.limited else 503, {"Retry-After": str(error.seconds)}
         client = client_of(address)
@@ -152,7 +147,7 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         return web.Finish()  # type: ignore[no-any-return]
 
     async def _renew(self, user: Any, verdict: Verdict) -> None:
-        """End the logins and tokens that were made with another password, before a login stores the present one."""
+        """End logins and tokens of an earlier password before the fingerprint of the new login is stored."""
         if user is None:
             return
         async with self.ending:
@@ -161,9 +156,10 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
                 await self._end_sessions(user, verdict.fingerprint)
 
     async def refresh_user(self, user: Any, handler: Any = None, **arguments: Any) -> Any:  # noqa: ARG002
-        """Return True or new data while the account is good and the password the one that was logged in with.
+        """Return True or new data while the account is open and its password is still that of the login.
 
-        Else False: the hub then asks for a new login, and rejects requests with a token (auth_refresh_strict).
+        Otherwise return False: the hub then requires a new login, and rejects requests with a token
+        (auth_refresh_strict).
         """
         try:
             status = await self._status(user.name)
@@ -185,7 +181,7 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         return True if admin is None or admin == user.admin else {"name": user.name, "admin": admin}
 
     async def _status(self, name: str) -> AccountStatus:
-        """Return the state of an account, with its membership as the system reports it now."""
+        """Return the state of an account, with its current membership of the users' group."""
         try:
             member = self.check_allowed_groups(name) or name in self.allowed_users
         except KeyError:
@@ -194,36 +190,36 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
             return AccountStatus(None, False, "not a member of the users' group")
         status = await self.accounts.get(name)
         if status is None:
-            # A member since a moment ago, or an account of a directory that is a member by its primary group.
+            # A new member, or an account of a directory service whose primary group is the users' group.
             status = await self.accounts.get(name, since=self.accounts.clock() - 1) or AccountStatus()
         return status
 
     async def _password_changed(self, user: Any, status: AccountStatus) -> bool:
-        """Compare with the fingerprint of the login; end the sessions where it differs."""
+        """Return whether the password differs from that of the login; end the sessions where it does."""
         state = await user.get_auth_state()
         if state is not None and state.get(STATE_KEY) == status.fingerprint:
             return False
         async with self.ending:
-            # Again, with a state that is newer than every login so far: that may be the one with the new password.
+            # Compare again with a newer state: the login may be the one with the new password.
             status = await self.accounts.get(user.name, since=self.accounts.clock()) or AccountStatus()
             state = await user.get_auth_state()
             if state is not None and state.get(STATE_KEY) == status.fingerprint:
                 return False
             if state is None:
-                # Logged in before fingerprints were kept.
+                # The login is from a release that kept no fingerprints.
                 await user.save_auth_state({STATE_KEY: status.fingerprint})
                 return False
             await self._end_sessions(user, status.fingerprint)
             return True
 
     async def _end_sessions(self, user: Any, fingerprint: str | None) -> None:
-        """End everything that was opened with the former password; servers go on, with their own tokens."""
+        """End all logins and tokens of the former password; servers continue with their own tokens."""
         self.end_logins(user, programs=True)
         await user.save_auth_state({STATE_KEY: fingerprint})
 
     def end_logins(self, user: Any, programs: bool = False) -> None:
-        """End all cookies and OAuth tokens of a user, and with `programs` all API tokens but those of servers."""
-        # All browsers of a user share this word, which their cookies hold.
+        """End all cookies and OAuth tokens of a user, and with `programs` all API tokens except those of servers."""
+        # The cookies of all browsers of a user hold this value.
         user.orm_user.cookie_id = orm.new_token()
         servers = server_tokens(user)
         for token in list(user.orm_user.api_tokens):
@@ -234,7 +230,7 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
         user.db.commit()
 
     def is_admin(self, handler: Any, authentication: dict[str, Any]) -> bool | None:
-        """Return whether a user is a member of admin_groups, which decide where they are set."""
+        """Return whether a user is an administrator: a member of admin_groups, where these are set."""
         if super().is_admin(handler, authentication):
             return True
         if not self.admin_groups:
@@ -245,24 +241,5 @@ class LabPAMAuthenticator(LocalAuthenticator):  # type: ignore[misc]
 
 
 def server_tokens(user: Any) -> set[int]:
-    """Return the rows of the tokens with which a user's servers themselves use the hub."""
+    """Return the database ids of the tokens with which a user's servers use the hub."""
     return {spawner.token_id for spawner in user.spawners.values() if spawner.token_id}
-
-
-def device_of(handler: Any, name: str | None) -> str:
-    """Return the number of a browser that has logged in with this name before, empty for others."""
-    if name is None or not hasattr(handler, "get_secure_cookie"):
-        return ""
-    value = handler.get_secure_cookie(DEVICE_COOKIE, max_age_days=DEVICE_DAYS)
-    number, *owner = (value or b"").decode("utf-8", "replace").split(" ", 1)
-    return number if owner == [name] else ""
-
-
-def remember_device(handler: Any, name: str) -> None:
-    """Give the browser a cookie by which it is known at its next login with this name."""
-    if hasattr(handler, "get_secure_cookie"):
-        options = {"httponly": True, "samesite": "Strict", "secure": handler.request.protocol == "https"}
-        number = device_of(handler, name) or secrets.token_hex(16)
-        handler.set_secure_cookie(
-            DEVICE_COOKIE, f"{number} {name}", expires_days=DEVICE_DAYS, path=handler.hub.base_url, **options
-        )

@@ -1,11 +1,11 @@
-"""The certificates with which the hub, the proxy and users' servers prove to each other who they are.
+"""Certificates with which the hub, the proxy and users' servers authenticate each other.
 
-`python -m gpulab_hub.certificates DIRECTORY` makes what is missing or expires within a year: an own certificate
-authority, and a client certificate each for the hub and the proxy. A user's server gets a certificate at each start.
+`python -m gpulab_hub.certificates DIRECTORY` makes what is missing or expires within a year: a certificate authority
+of its own, and client certificates for the hub and the proxy. A user's server gets a certificate at each start.
 
 A server's certificate is valid for its user's loopback address alone and not for clients, and a client's certificate is
-not valid for servers (extended key usage, RFC 5280 section 4.2.1.12). So no user's key passes as another user's server,
-as the hub or as the proxy.
+not valid for servers (extended key usage, RFC 5280 section 4.2.1.12). So the key of a user is not valid for the server
+of another user, the hub or the proxy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = timedelta(days=3650)
 RENEWAL = timedelta(days=365)
-"""Time before the end at which everything is made again."""
+"""Certificates are replaced this long before they expire."""
 CLIENTS = ("hub", "proxy")
 
 
@@ -88,7 +88,7 @@ def usage(*, authority: bool) -> x509.KeyUsage:
 
 def new_authority() -> Pair:
     """Return a new certificate authority, which can sign no further ones."""
-    # A name of its own: verifiers look issuers up by name.
+    # A unique name: issuers are found by name.
     name = f"gpulab servers {x509.random_serial_number():x}"[:64]
     return sign(name, None, [(x509.BasicConstraints(ca=True, path_length=0), True), (usage(authority=True), True)])
 
@@ -123,7 +123,7 @@ def load(directory: Path, name: str) -> Pair:
 
 
 def write(path: Path, text: str, mode: int) -> None:
-    """Replace a file in one step; nobody else can read it before it has its mode."""
+    """Replace a file in one step; it has its mode from the start."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="ascii") as opened:
@@ -139,7 +139,7 @@ def save(directory: Path, name: str, pair: Pair, key_mode: int = 0o600) -> None:
 
 
 def usable(directory: Path) -> bool:
-    """Return whether all files exist, belong together and are valid for another year."""
+    """Return whether all files exist, fit together and are valid for another year."""
     try:
         authority = load(directory, "authority")
         for name in CLIENTS:
@@ -153,7 +153,7 @@ def usable(directory: Path) -> bool:
 def ensure(directory: Path) -> bool:
     """Make all certificates unless they are usable; return whether they were made.
 
-    Servers that run with a certificate of the authority before are ended by the hub (spawner.poll).
+    The hub stops servers that run with a certificate of the previous authority (spawner.poll).
     """
     if usable(directory):
         return False

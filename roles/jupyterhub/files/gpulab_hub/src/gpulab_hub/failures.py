@@ -1,29 +1,28 @@
-"""Counts of events by who caused them, in bounded memory: wrong passwords by address, requests by account."""
+"""Counters of events by client or account in bounded memory, such as wrong passwords by address."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from ipaddress import ip_address, ip_network
 
 MOST = 10_000
-"""Keys that are counted at a time; the one that was not used for longest is dropped first."""
+"""Largest number of keys; the least recently used one is dropped first."""
 
 
 class Counter:
-    """Counts that go down by one every `period` seconds of `clock`, which must be monotonic."""
+    """Counts by key, each of which decreases by one every `period` seconds of the monotonic `clock`."""
 
     def __init__(self, period: float, clock: Callable[[], float], most: int = MOST) -> None:
         self.period, self.clock, self.most = period, clock, most
         self.counts: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def count(self, key: Hashable) -> float:
-        """Return what is left of a count now."""
+        """Return the count of a key now."""
         level, at = self.counts.get(key, (0.0, 0.0))
         return max(0.0, level - (self.clock() - at) / self.period) if level else 0.0
 
     def add(self, key: Hashable, number: float = 1.0) -> None:
-        """Add to a count, or take from it."""
+        """Add a number, which may be negative, to the count of a key."""
         level = max(0.0, self.count(key) + number)
         self.counts.pop(key, None)
         if level:
@@ -32,29 +31,5 @@ class Counter:
             self.counts.popitem(last=False)
 
     def wait(self, key: Hashable, limit: float) -> float:
-        """Return the seconds until one more stays within a limit, 0 where it does now."""
+        """Return the seconds until one more event stays within a limit; 0 where it does now."""
         return max(0.0, self.count(key) - (limit - 1)) * self.period
-
-
-def client_of(address: str) -> str:
-    """Return what counts as one client: an IPv4 address, the /64 of an IPv6 address, else the text as it is.
-
-    Providers give each customer a /64 or more (RFC 6177), so a single IPv6 address says nothing.
-    """
-    return _network(address, 32, 64, 32)
-
-
-def neighbourhood_of(address: str) -> str:
-    """Return the network around an address: /24 and /48; all loopback addresses are one."""
-    return _network(address, 24, 48, 8)
-
-
-def _network(address: str, four: int, six: int, loopback: int) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6 and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    bits = six if parsed.version == 6 else loopback if parsed.is_loopback else four
-    return str(ip_network(f"{parsed}/{bits}", strict=False))

@@ -1,4 +1,4 @@
-"""Resources that other packages grant to a server that starts: what they give, and how grants are put together.
+"""Interface for packages that grant resources, such as GPUs, to a server that starts.
 
 A granter is a class without arguments, named by an entry point of the group `gpulab.grants`:
 
@@ -7,10 +7,10 @@ A granter is a class without arguments, named by an entry point of the group `gp
         async def release(self, account: Account) -> None: ...
 
 `grant` raises Rejection with a sentence for the user when there is nothing to grant; the server is then not started,
-and what other granters had granted is released. `release` is called when the server has stopped, and once more when in
-doubt: it must not mind being called for somebody who holds nothing.
+and the grants of other granters are released. `release` is called when the server has stopped, possibly several times:
+it must accept an account that holds nothing.
 
-A granter that reads options of the user's names them in an attribute `options` (a set of texts). The hub rejects all
+A granter that reads options of the user names them in an attribute `options` (a set of texts). The hub rejects all
 other options; values are texts, numbers or lists of them, which the granter has to check.
 """
 
@@ -24,8 +24,8 @@ from typing import Any, Protocol, cast
 GROUP = "gpulab.grants"
 
 
-class Refusal(Exception):
-    """A server cannot be started now. `message` is for the user, `reason` one word for the metrics."""
+class Rejection(Exception):
+    """A server cannot be started now. `message` is for the user, `reason` is one word for the metrics."""
 
     def __init__(self, message: str, reason: str = "rejected") -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """Whose server it is."""
+    """Account of the user whose server starts."""
 
     name: str
     uid: int
@@ -44,13 +44,13 @@ class Account:
 
     @property
     def slice(self) -> str:
-        """Name the slice in which everything of this user runs."""
+        """Return the name of the slice in which all processes of this user run."""
         return f"user-{self.uid}.slice"
 
 
 @dataclass(frozen=True)
 class Grant:
-    """Variables for the environment of the server.
+    """Environment variables of the server.
 
     A grant changes no property of the server's unit: devices are granted by access control lists, limits by drop-ins of
     the user's slice.
@@ -60,17 +60,17 @@ class Grant:
 
 
 class Granter(Protocol):
-    """What an entry point of the group gives."""
+    """Interface of the class that an entry point names."""
 
     async def grant(self, account: Account, options: Mapping[str, Any]) -> Grant:
-        """Give what this user may use, or raise Rejection."""
+        """Grant resources to this user, or raise Rejection."""
 
     async def release(self, account: Account) -> None:
-        """Take it back."""
+        """Release the resources of this user."""
 
 
 def granters() -> dict[str, Granter]:
-    """Find what is installed, in order of name."""
+    """Return the installed granters by name, in the order of their names."""
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     return {point.name: cast(Granter, point.load()()) for point in points}
 
@@ -80,25 +80,25 @@ def known_options() -> frozenset[str]:
     return frozenset[str]().union(*(getattr(granter, "options", ()) for granter in granters().values()))
 
 
-async def collect(found: Mapping[str, Granter], account: Account, options: Mapping[str, Any]) -> list[Grant]:
-    """Ask every granter; where one rejects or fails, what the others gave is taken back before the error goes on."""
+async def collect(granters: Mapping[str, Granter], account: Account, options: Mapping[str, Any]) -> list[Grant]:
+    """Return the grants of all granters; where one raises an error, release the others and raise it again."""
     grants = []
     try:
-        for granter in found.values():
+        for granter in granters.values():
             grant = await granter.grant(account, options)
             grants.append(grant)
     except BaseException:
-        await release(found, account)
+        await release(granters, account)
         raise
     return grants
 
 
-async def release(found: Mapping[str, Granter], account: Account) -> dict[str, Exception]:
-    """Take everything back; one granter that fails keeps no other from it. Gives the failures by name."""
+async def release(granters: Mapping[str, Granter], account: Account) -> dict[str, Exception]:
+    """Release all grants, also after a failure; return the failures by granter."""
     failures = {}
-    for name, granter in found.items():
+    for name, granter in granters.items():
         try:
             await granter.release(account)
-        except Exception as error:  # noqa: BLE001  # whatever another package does wrong
+        except Exception as error:  # noqa: BLE001  # errors of another package
             failures[name] = error
     return failures

@@ -1,4 +1,4 @@
-"""The hub's side of its root helpers: one line of JSON over a unix socket, and one that comes back."""
+"""Client of the hub's root helpers: one line of JSON as request and one as answer, over a unix socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 async def exchange(path: str, line: bytes, largest: int) -> bytes:
-    """Send one line to a unix socket and return the line that comes back, `largest` bytes at most."""
+    """Send one line to a unix socket and return the line of the answer, at most `largest` bytes."""
     reader, writer = await asyncio.open_unix_connection(path, limit=largest)
     try:
         writer.write(line)

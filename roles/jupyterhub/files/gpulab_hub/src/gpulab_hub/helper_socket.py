@@ -1,4 +1,4 @@
-"""Requests of the hub to its root helpers: one line of JSON over a unix socket, read with limits."""
+"""Server side of the hub's root helpers: reads one line of JSON from a unix socket, with limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class BadRequest(ValueError):
-    """A request that is not answered. The message holds nothing of what was sent."""
+    """A rejected request. The message holds nothing of what was sent."""
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -22,7 +22,7 @@ def peer_uid(connection: socket.socket) -> int:
 
 
 def check_peer(connection: socket.socket, accounts: Iterable[str]) -> None:
-    """Raise BadRequest unless one of the accounts connected. An account that does not exist is passed over."""
+    """Raise BadRequest unless one of the accounts has connected; accounts that do not exist are skipped."""
     allowed = set()
     for name in accounts:
         try:
@@ -39,9 +39,9 @@ def read_request(connection: socket.socket, largest: int, patience: float) -> di
     Raises BadRequest for one that is too long, too slow, incomplete or not a JSON object.
     """
     data = b""
-    until = time.monotonic() + patience
+    deadline = time.monotonic() + patience
     while b"\n" not in data:
-        if len(data) > largest or (left := until - time.monotonic()) <= 0:
+        if len(data) > largest or (left := deadline - time.monotonic()) <= 0:
             raise BadRequest("the request is too long or too slow")
         connection.settimeout(left)
         try:
@@ -53,7 +53,7 @@ def read_request(connection: socket.socket, largest: int, patience: float) -> di
         data += part
     if len(data) > largest:
         raise BadRequest("the request is too long")
-    # No error message of the decoder is passed on: it would hold what was sent.
+    # The message of the decoder is not used: it holds what was sent.
     try:
         request = json.loads(data)
     except ValueError:

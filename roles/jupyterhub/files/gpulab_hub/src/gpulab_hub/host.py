@@ -1,4 +1,4 @@
-"""What speaks against starting a server on this host now. Every answer is a sentence for a user."""
+"""Checks of the host and the home before a server starts. Every message is for the user."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpulab_hub.grants import Account, Refusal
+from gpulab_hub.grants import Account, Rejection
 
 LIMITS = ("MemoryMax", "CPUQuotaPerSecUSec")
-"""Properties of a slice that JupyterLab's resource bar shows."""
+"""Properties of a slice from which JupyterLab's resource bar gets its limits."""
 LEAST_MEMORY = 512 * 2**20
 """An idle server and one kernel hold 300 MB."""
 LEAST_DISK = 64 * 2**20
-"""Room on the host's own disk for a private /tmp and the journal."""
+"""Space on the host's own disk for a private /tmp and the journal."""
 DISKS = (Path("/run"), Path("/var/lib/gpulab/servers"))
-"""Where the environment and the private /tmp of a server are."""
+"""Directories of the environment and the private /tmp of a server."""
 
 
 def available_memory(meminfo: str) -> int:
-    """Read what the kernel can still hand out, from /proc/meminfo."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 2**63
+    """Return the available memory in bytes, from the text of /proc/meminfo; a huge number where it is not listed."""
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)
+    return int(match[1]) * 1024 if match else 2**63
 
 
 def reject_full_host(least_memory: int = LEAST_MEMORY, least_disk: int = LEAST_DISK) -> None:
-    """Raise Rejection where one more server would do harm."""
+    """Raise Rejection where memory or disk space does not suffice for one more server."""
     free = available_memory(Path("/proc/meminfo").read_text(encoding="ascii"))
     if free < least_memory:
-        raise Refusal(
+        raise Rejection(
             f"This host is out of memory ({free // 2**20} MB left): try again when others have finished, "
             "or ask an administrator.",
             "host_out_of_memory",
         )
     for path in DISKS:
-        # The first server makes the second one.
-        disk = os.statvfs(next(place for place in (path, *path.parents) if place.exists()))
+        # The second directory does not exist before the first server starts.
+        disk = os.statvfs(next(directory for directory in (path, *path.parents) if directory.exists()))
         if disk.f_bavail * disk.f_frsize < least_disk:
-            raise Refusal(
+            raise Rejection(
                 f"This host's disk is full ({path}): your server was not started. Ask an administrator; "
                 "your files are safe, and SSH still lets you in.",
                 "host_disk_full",
@@ -49,7 +49,7 @@ def reject_full_host(least_memory: int = LEAST_MEMORY, least_disk: int = LEAST_D
 
 
 def home_state(status: int) -> str:
-    """Return what the exit status of gpulab_server.home means: "", "quota", "full", "missing" or "unwritable"."""
+    """Return the state for an exit status of gpulab_server.home: "", "quota", "full", "missing" or "unwritable"."""
     return {
         0: "",
         errno.EDQUOT: "quota",
@@ -60,28 +60,28 @@ def home_state(status: int) -> str:
 
 
 def account_of(name: str) -> Account:
-    """Read an account; raise Rejection where there is none."""
+    """Return the account of a user; raise Rejection where it does not exist."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError as error:
-        raise Refusal(f"There is no account {name} on this host: ask an administrator.", "no_account") from error
+        raise Rejection(f"There is no account {name} on this host: ask an administrator.", "no_account") from error
     groups = (grp.getgrgid(gid).gr_name for gid in os.getgrouplist(name, entry.pw_gid))
     return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir, tuple(sorted(groups)))
 
 
 def bar_limits(values: Mapping[str, str]) -> dict[str, str]:
-    """Return what JupyterLab's resource bar shows, from the properties of the user's slice."""
-    found = {}
+    """Return the limits for JupyterLab's resource bar, from the properties of the user's slice."""
+    limits = {}
     if values.get("MemoryMax", "infinity").isdigit():
-        found["MEM_LIMIT"] = values["MemoryMax"]
+        limits["MEM_LIMIT"] = values["MemoryMax"]
     quota = values.get("CPUQuotaPerSecUSec", "infinity")
     if quota != "infinity" and (cores := seconds(quota)):
-        found["CPU_LIMIT"] = f"{cores:g}"
-    return found
+        limits["CPU_LIMIT"] = f"{cores:g}"
+    return limits
 
 
 def seconds(text: str) -> float:
-    """Read a time span as systemd prints it (systemd.time(7)); nothing for one that it never prints of a quota."""
+    """Return a time span that systemd prints (systemd.time(7)) in seconds; units above minutes count as 0."""
     total = 0.0
     for part in text.split():
         for suffix, factor in (("min", 60.0), ("ms", 1e-3), ("us", 1e-6), ("s", 1.0)):
@@ -91,7 +91,7 @@ def seconds(text: str) -> float:
     return total
 
 
-TIDY = "Your server starts with what it needs in memory: delete something, then restart it."
+TIDY = "Your server keeps its own files in memory: delete something, then restart it."
 MESSAGES = {
     "quota": f"You are over your disk quota. {TIDY}",
     "full": f"The disk of your home is full. {TIDY}",
@@ -99,8 +99,8 @@ MESSAGES = {
 
 
 def reject_home(account: Account, state: str) -> None:
-    """Raise Rejection where there is no home to work in."""
+    """Raise Rejection where the home is missing or not writable."""
     if state == "missing":
-        raise Refusal(f"Your home {account.home} is not there: ask an administrator.", "no_home")
+        raise Rejection(f"Your home {account.home} does not exist: ask an administrator.", "no_home")
     if state == "unwritable":
-        raise Refusal(f"You cannot write into your home {account.home}: ask an administrator.", "home_unwritable")
+        raise Rejection(f"You cannot write into your home {account.home}: ask an administrator.", "home_unwritable")

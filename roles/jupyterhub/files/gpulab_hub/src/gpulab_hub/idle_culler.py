@@ -1,4 +1,4 @@
-"""Run jupyterhub-idle-culler against the hub's unix socket, which the HTTP client of tornado does not know by itself.
+"""Run jupyterhub-idle-culler against the hub's unix socket, which the HTTP client of tornado does not support.
 
 `python -m gpulab_hub.idle_culler SOCKET [options of jupyterhub-idle-culler]`
 """
@@ -28,7 +28,7 @@ class SocketResolver(Resolver):  # type: ignore[misc]
 def main() -> None:
     """Run until killed."""
     path, *options = sys.argv[1:]
-    # Not as an option of the client: the culler sets that one's options itself.
+    # A global setting: the culler sets the options of its client itself.
     Resolver.configure(SocketResolver, path=path)
     IdleCuller.launch_instance(["--url=http://localhost/hub/api", *options])
 

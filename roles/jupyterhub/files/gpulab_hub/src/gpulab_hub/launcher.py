@@ -2,7 +2,7 @@
 
 systemd starts one process of this program for each connection to a socket that only the hub may use
 (gpulab-launcher.socket). It can start and stop instances of gpulab-server@.service, for uids that the role users has
-listed, and nothing else. What a server may do is in that unit, not in the request.
+listed, and nothing else. The unit, not the request, decides what a server may do.
 
 The request is one line of JSON, and so is the answer: {"ok": true} or {"error": "..."}.
 
@@ -28,12 +28,12 @@ from typing import Any, TypeGuard
 from gpulab_hub.helper_socket import BadRequest, check_peer, read_request
 
 USERS = Path("/etc/gpulab/users")
-"""Holds a file UID.OWNER for each user who may have a server."""
+"""Directory with a file UID.OWNER for every user who may have a server."""
 DIRECTORY = Path("/run/gpulab/servers")
-"""Holds the environment files of the servers."""
+"""Directory of the environment files of the servers."""
 LEAST_UID = 1000
 LARGEST = 256 * 1024
-"""Bytes of a request, the most that an environment can take (execve(2) limits one string to 128 KiB)."""
+"""Largest request in bytes, for the largest environment (execve(2) limits one string to 128 KiB)."""
 PATIENCE = {"start": 60, "stop": 60}
 """Seconds that systemctl may take; the unit's own limits are shorter."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -45,7 +45,7 @@ def unit(uid: int) -> str:
 
 
 def is_users_uid(value: Any) -> TypeGuard[int]:
-    """Return whether a value is a number that no account of the system has."""
+    """Return whether a value is a uid that is not one of a system account."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= LEAST_UID
 
 
@@ -59,7 +59,7 @@ def listed_uid(value: Any, users: Path = USERS) -> int:
 
 
 def environment_file(environment: Mapping[str, Any]) -> str:
-    """Return the text of an environment file as systemd.exec(5) reads it; raise BadRequest for what it cannot hold."""
+    """Return the text of an environment file of systemd.exec(5); raise BadRequest for variables that it cannot hold."""
     lines = []
     for name, value in sorted(environment.items()):
         if not NAME.match(name):
@@ -95,9 +95,9 @@ def systemctl(action: str, uid: int) -> None:
 
 
 def start(uid: int, environment: Mapping[str, Any], directory: Path = DIRECTORY) -> None:
-    """Stop the server whatever its state is, then start it with this environment."""
+    """Stop the server in any state, then start it with this environment."""
     text = environment_file(environment)
-    # Until nothing of the server before is left, its user could still run code in the unit.
+    # While a process of the previous server exists, its user can run code in the unit.
     systemctl("stop", uid)
     reset_failed(uid)
     write_environment(directory / str(uid), text)
@@ -105,19 +105,19 @@ def start(uid: int, environment: Mapping[str, Any], directory: Path = DIRECTORY)
 
 
 def stop(uid: int, directory: Path = DIRECTORY) -> None:
-    """Stop the server, or clear up after one that ended by itself; remove its environment, which holds a token."""
+    """Stop the server, or clean up after one that has ended; remove its environment, which holds a token."""
     systemctl("stop", uid)
     reset_failed(uid)
     (directory / str(uid)).unlink(missing_ok=True)
 
 
 def reset_failed(uid: int) -> None:
-    """Let systemd forget how the unit failed; a unit that did not fail is left as it is."""
+    """Reset the failed state of the unit, where it has one."""
     subprocess.run(["systemctl", "--quiet", "reset-failed", unit(uid)], capture_output=True, timeout=10, check=False)
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what is requested."""
+    """Carry out a request and return the answer; raise BadRequest where it is rejected."""
     action = request.get("action")
     if action == "start":
         environment = request.get("environment")
@@ -126,12 +126,12 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         start(listed_uid(request.get("uid")), environment)
     elif action == "stop":
         uid = request.get("uid")
-        # A user who was removed from the list meanwhile may still have a server to stop.
+        # The server of a user who has been removed from the list can still be stopped.
         if not is_users_uid(uid):
             raise BadRequest(f"uid {uid!r} has no server: it belongs to the system")
         stop(uid)
     else:
-        raise BadRequest(f"{action!r} is not an action: there are start and stop")
+        raise BadRequest(f"{action!r} is not an action: use start or stop")
     return {"ok": True}
 
 
@@ -146,7 +146,7 @@ def main() -> int:
             result = answer(read_request(connection, LARGEST, 10))
         except BadRequest as error:
             result = {"error": str(error)}
-        except Exception as error:  # noqa: BLE001  # the hub gets an answer, and no environment reaches the journal
+        except Exception as error:  # noqa: BLE001  # the hub gets an answer; the journal gets no environment
             result = {"error": f"{type(error).__name__} in the launcher"}
         if "error" in result:
             sys.stderr.write(f"{result['error']}\n")

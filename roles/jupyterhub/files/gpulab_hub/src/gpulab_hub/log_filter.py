@@ -1,4 +1,4 @@
-"""Keeps floods of the hub's log from pushing out its lines about logins: journald drops without a choice."""
+"""Log filter that drops lines of a flood, but none about logins; journald would drop any line."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from gpulab_hub.failures import Counter
 
 PREFIX = "Login"
-"""How lines about logins begin (gpulab_hub.authenticator); these are always written."""
+"""First word of lines about logins (gpulab_hub.authenticator), which are always written."""
 RATE, BURST = 100, 1000
-"""Other lines per second, and at once. journald accepts more of the hub's unit (LogRateLimitBurst=)."""
+"""Largest number of other lines per second, and at once. journald accepts more of the unit (LogRateLimitBurst=)."""
 
 
 class FloodFilter(logging.Filter):
-    """Lets lines about logins and errors of level CRITICAL pass, and of all others as many as RATE and BURST allow."""
+    """Pass lines about logins and of level CRITICAL, and as many others as RATE and BURST allow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class FloodFilter(logging.Filter):
         self.dropped = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line is written; the next one that is names the number of those that were not."""
+        """Return whether a line is written; the next written line gives the number of dropped lines."""
         if str(record.msg).startswith(PREFIX) or record.levelno >= logging.CRITICAL:
             return True
         if self.lines.count(None) >= BURST:

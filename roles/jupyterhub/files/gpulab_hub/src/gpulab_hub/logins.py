@@ -1,8 +1,8 @@
-"""Which password is checked next, and which is not checked at all: no flood of wrong ones keeps a right one waiting.
+"""Limits and queue of password checks, so that a flood of wrong passwords does not delay a right one.
 
-Wrong passwords are counted per client and name, and per client; there is no count per name alone, so no account can be
-locked by others. Checks in flight are few. A login that has to wait is served before those of clients with more wrong
-passwords or more logins that wait. A browser that has logged in as a user before has a count of its own (OWASP: "device
+Wrong passwords are counted per client and name, and per client; there is no count per name alone, so users cannot lock
+each other's accounts. Few checks run at a time. A waiting login is served before those of clients with more wrong
+passwords or more waiting logins. A browser that has logged in as a user before has a count of its own (OWASP: "device
 cookies").
 """
 
@@ -16,53 +16,34 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from gpulab_hub.failures import Counter, client_of, neighbourhood_of
+from gpulab_hub.clients import Source
+from gpulab_hub.failures import Counter
 from gpulab_hub.passwords import HelperUnavailable, Verdict, acceptable
 
 WAITING = 100
-"""Logins that may wait for a check; the one of the client with most wrong passwords is rejected first."""
+"""Largest number of waiting logins; that of the client with most wrong passwords is rejected first."""
 SUSPECTS_WAITING = 2
-"""Logins of a client that may wait in what looks like a flood; the others are rejected without any work."""
+"""Largest number of waiting logins of a suspect client; further ones are rejected at once."""
 SUSPECT = 4
-"""Wrong passwords of a client: more look like a flood."""
+"""A client with more wrong passwords is a suspect: it may be part of a flood."""
 BUSY_RETRY = 5
-"""Seconds after which a login that found no place should be tried again."""
+"""Seconds after which a login that was rejected for lack of a place should be tried again."""
 BUSY = f"Too many logins at the same time: try again in {BUSY_RETRY} seconds."
-
-
 REJECTION_DELAY = 0.2
-"""Seconds after which a rejected login is answered: the proxy must have sent all of the request by then."""
+"""Seconds before the answer to a rejected login, within which the proxy sends the whole request."""
 
 
 class TooManyLogins(Exception):
-    """A login that is not checked. The message is for the user; it may be tried again after `seconds`."""
+    """A login is not checked. The message is for the user, who may try again after `seconds`."""
 
     def __init__(self, message: str, seconds: float, limited: bool = False) -> None:
         super().__init__(message)
         self.seconds, self.limited = math.ceil(seconds), limited
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a login comes from: an address, and the number of a browser that has logged in with this name before."""
-
-    address: str = "?"
-    device: str = ""
-
-    @property
-    def client(self) -> str:
-        """What wrong passwords are counted by."""
-        return f"device {self.device}" if self.device else client_of(self.address)
-
-    @property
-    def neighbourhood(self) -> str:
-        """The network of the client; a browser that is known has none."""
-        return self.client if self.device else neighbourhood_of(self.address)
-
-
 @dataclass(eq=False)
 class Waiting:
-    """A login that waits for its check."""
+    """A waiting login."""
 
     source: Source
     number: int
@@ -71,7 +52,7 @@ class Waiting:
 
 @dataclass
 class Limits:
-    """How many logins are checked. Numbers are options of LabPAMAuthenticator, which explains them."""
+    """Limits of checks. They are options of LabPAMAuthenticator, which documents them."""
 
     in_flight: int = 8
     suspects: int = 4
@@ -85,10 +66,10 @@ class Limits:
 
 @dataclass
 class LoginGate:
-    """Checks passwords, a few at a time, and answers failed checks late and at the same time for all names.
+    """Check passwords, a few at a time, and answer failed checks after the same time for all names.
 
-    `check` is HelperClient.check, `step` the seconds whose next multiple a failed check is answered at, counted from
-    its start: known and unknown names differ in time below that. A wait holds no place among the checks in flight.
+    `check` is HelperClient.check. A failed check is answered at the next multiple of `step` seconds after its start,
+    which hides whether a name exists. This delay does not count as a check in flight.
     """
 
     check: Callable[[str, str], Awaitable[Verdict]]
@@ -107,7 +88,7 @@ class LoginGate:
         self.names = Counter(self.limits.per_name_seconds, self.clock)
         self.clients = Counter(self.limits.per_client_seconds, self.clock)
         self.networks = Counter(self.limits.per_client_seconds, self.clock)
-        self.allowed = [ip_network(each, strict=False) for each in self.limits.allowed]
+        self.allowed = [ip_network(network, strict=False) for network in self.limits.allowed]
 
     async def log_in(self, name: object, password: object, source: Source | None = None) -> Verdict:
         """Check one login; raise TooManyLogins before the helper is called, HelperUnavailable after the delay."""
@@ -129,13 +110,13 @@ class LoginGate:
             return Verdict("wrong")
         self._reject_excess(source, str(name))
         if self._is_suspect(source):
-            waiting = sum(each.source.client == source.client for each in self.waiting)
+            waiting = sum(login.source.client == source.client for login in self.waiting)
             if waiting >= SUSPECTS_WAITING:
                 raise TooManyLogins(BUSY, BUSY_RETRY)
         async with self._place(source):
-            # Others of the same client were checked meanwhile.
+            # Other logins of the same client have been checked meanwhile.
             self._reject_excess(source, str(name))
-            # Counted as wrong from its start: checks at the same time do not pass the limit together.
+            # Counted as wrong from its start, so that simultaneous checks do not exceed the limit.
             self.names.add((source.client, name))
             wrong = False
             try:
@@ -150,16 +131,16 @@ class LoginGate:
             return verdict
 
     def _reject_excess(self, source: Source, name: str) -> None:
-        """Raise TooManyLogins where a client has given too many wrong passwords, before any other work is done."""
+        """Raise TooManyLogins where a client has sent too many wrong passwords."""
         if self._is_allowed(source.address):
             return
         seconds = self.names.wait((source.client, name), self.limits.per_name)
-        what = "Too many wrong passwords for this name from your address"
+        reason = "Too many wrong passwords for this name from your address"
         if not source.device and (more := self.clients.wait(source.client, self.limits.per_client)) > seconds:
-            seconds, what = more, "Too many wrong passwords from your address"
+            seconds, reason = more, "Too many wrong passwords from your address"
         if seconds > 0:
             seconds = max(1, math.ceil(seconds))
-            raise TooManyLogins(f"{what}: try again in {seconds} seconds, or log in over SSH.", seconds, limited=True)
+            raise TooManyLogins(f"{reason}: try again in {seconds} seconds, or log in over SSH.", seconds, limited=True)
 
     def _is_allowed(self, address: str) -> bool:
         try:
@@ -170,47 +151,47 @@ class LoginGate:
         return any(parsed in network for network in self.allowed)
 
     def _load(self, source: Source) -> float:
-        """Return the wrong passwords and present logins of a client's network."""
+        """Return the number of wrong passwords and current logins of a client's network."""
         return self.present[source.neighbourhood] + self.networks.count(source.neighbourhood)
 
     def _has_place(self, source: Source) -> bool:
-        """Return whether a check may start. One client has half of the places, and what looks like a flood fewer."""
+        """Return whether a check may start. One client gets at most half of the places, a suspect fewer."""
         if self.checked[source.client] >= max(1, self.limits.in_flight // 2):
             return False
         return self.in_flight < (self.limits.suspects if self._is_suspect(source) else self.limits.in_flight)
 
     def _is_suspect(self, source: Source) -> bool:
-        """Return whether a login looks like a part of a flood. A class that mistypes some passwords does not."""
+        """Return whether a login may be part of a flood; a class with some mistyped passwords is not."""
         return self.clients.count(source.client) > SUSPECT and not self._is_allowed(source.address)
 
     def _ordered(self) -> list[Waiting]:
-        """Return the logins that wait, the next one first.
+        """Return the waiting logins, the next one first.
 
-        First counts how many wrong passwords and earlier logins of its client a login has before it, so that no client
-        has more turns than another one; then the same of its network. Of equals the newest is next: a flood from many
-        addresses is older than the login that it would hold up.
+        They are ordered by the number of wrong passwords and earlier logins of their client, so that all clients get
+        the same number of turns, then by that of their network. Of equals the newest is next: a flood from many
+        addresses is older than the login that it would delay.
         """
         earlier, ranks = Numbers(self.checked), {}
-        for each in self.waiting:
-            own = self.clients.count(each.source.client) + earlier[each.source.client]
-            ranks[each] = (own, self._load(each.source), -each.number)
-            earlier[each.source.client] += 1
+        for login in self.waiting:
+            own = self.clients.count(login.source.client) + earlier[login.source.client]
+            ranks[login] = (own, self._load(login.source), -login.number)
+            earlier[login.source.client] += 1
         return sorted(self.waiting, key=ranks.__getitem__)
 
     def _serve(self) -> None:
-        """Give free places to those who wait."""
+        """Start waiting logins as long as there are free places."""
         if self.in_flight >= self.limits.in_flight:
             return
-        for each in self._ordered():
-            if self._has_place(each.source):
-                self.waiting.remove(each)
+        for login in self._ordered():
+            if self._has_place(login.source):
+                self.waiting.remove(login)
                 self.in_flight += 1
-                self.checked[each.source.client] += 1
-                each.place.set_result(None)
+                self.checked[login.source.client] += 1
+                login.place.set_result(None)
 
     @asynccontextmanager
     async def _place(self, source: Source) -> AsyncIterator[None]:
-        """Hold a place among the checks in flight, when one is free; raise TooManyLogins without one."""
+        """Wait for a place among the checks in flight and hold it; raise TooManyLogins when none becomes free."""
         self.arrived += 1
         own = Waiting(source, self.arrived, asyncio.get_running_loop().create_future())
         self.waiting.append(own)

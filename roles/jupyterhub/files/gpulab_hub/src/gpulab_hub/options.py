@@ -1,4 +1,4 @@
-"""Options that users may give when they start a server: what is not known is rejected before it is kept."""
+"""Check of the options that users send to start a server: unknown ones are rejected before the hub stores them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 LARGEST = 4096
-"""Bytes of all options of a server as JSON; the hub keeps them."""
+"""Largest size of all options of a server as JSON, in bytes; the hub stores them."""
 
 
 class UnknownOptions(ValueError):
-    """Options that are not accepted; the message is for the user."""
+    """The options are rejected; the message is for the user."""
 
 
 def check(options: Any, known: Collection[str]) -> None:
@@ -21,11 +21,11 @@ def check(options: Any, known: Collection[str]) -> None:
     if not isinstance(options, Mapping):
         raise UnknownOptions("The options of a server must be an object.")
     if unknown := sorted(str(name)[:40] for name in options if name not in known)[:5]:
-        names = f"known are {', '.join(sorted(known))}" if known else "this hub knows none"
+        names = f"known options are {', '.join(sorted(known))}" if known else "this hub has no options"
         raise UnknownOptions(f"Unknown options of a server: {', '.join(unknown)}; {names}.")
     for name, value in options.items():
         values = value if isinstance(value, list) else [value]
-        if not all(each is None or isinstance(each, str | int | float | bool) for each in values):
+        if not all(item is None or isinstance(item, str | int | float | bool) for item in values):
             raise UnknownOptions(f"The option {name} of a server must be a text, a number or a list of them.")
     if len(json.dumps(options)) > LARGEST:
         raise UnknownOptions(f"The options of a server are larger than {LARGEST} bytes.")

@@ -1,4 +1,4 @@
-"""Handlers of JupyterHub's with limits that it has no options for. LabPAMAuthenticator.get_handlers puts them first."""
+"""Handlers that replace JupyterHub's own, for limits without an option (LabPAMAuthenticator.get_handlers)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from gpulab_hub.grants import known_options
 from gpulab_hub.visitors import ServerCookieHandler
 
 LOGINS = 50
-"""Logins of browsers at a user's server that are kept, and steps of such logins; older ones end."""
+"""Largest number of browser logins at a user's server, and of their authorization codes; the oldest ones end."""
 LONGEST_SESSION = 255
-"""Characters of a browser's session number, which the browser itself may choose."""
+"""Largest length of a browser's session id, which the browser may choose."""
 
 
 class EverywhereLogoutHandler(LogoutHandler):  # type: ignore[misc]
-    """A logout ends all logins of its user's browsers, so that a cookie that was copied opens nothing any more."""
+    """Logout that ends the logins of all browsers of the user, so that copied cookies become invalid."""
 
     async def handle_logout(self) -> None:
-        """End the logins where they are checked; JupyterHub itself only deletes this browser's cookies."""
+        """End the logins in the database; JupyterHub itself only deletes this browser's cookies."""
         if user := self.current_user:
             self.authenticator.end_logins(user)
         for prefix in ("__Host-", ""):
@@ -36,10 +36,10 @@ class EverywhereLogoutHandler(LogoutHandler):  # type: ignore[misc]
 
 
 class LimitedTokenHandler(UserTokenListAPIHandler):  # type: ignore[misc]
-    """API tokens: so many for each user, with a short note."""
+    """API tokens with limits: their number for each user, and the length of the note."""
 
     async def post(self, user_name: str) -> None:
-        """Reject a token that is over a limit, and a password in the request, which the login page is for."""
+        """Reject tokens over a limit, and requests with a password in place of a login."""
         if self.current_user is None:
             raise web.HTTPError(403, "Log in at the hub, or send a token.")
         body = self.get_json_body() or {}
@@ -54,16 +54,16 @@ class LimitedTokenHandler(UserTokenListAPIHandler):  # type: ignore[misc]
 
 
 class CheckedServerHandler(UserServerAPIHandler):  # type: ignore[misc]
-    """Starts and changes of servers, with options that are known alone."""
+    """Starts and changes of servers, with known options only."""
 
     def get_server_json_body(self) -> Any:
-        """Reject unknown options of a start before they are kept."""
+        """Reject unknown options of a start before they are stored."""
         body = super().get_server_json_body()
         self._check(body["user_options"])
         return body
 
     def get_json_body(self) -> Any:
-        """Reject unknown options of a change before they are kept."""
+        """Reject unknown options of a change before they are stored."""
         body = super().get_json_body()
         if self.request.method == "PATCH" and isinstance(body, dict):
             self._check(body.get("user_options"))
@@ -77,10 +77,10 @@ class CheckedServerHandler(UserServerAPIHandler):  # type: ignore[misc]
 
 
 class QuietRootHandler(RootAPIHandler):  # type: ignore[misc]
-    """Answers that the hub runs; its version is for those who are logged in."""
+    """API root, which shows the hub's version to logged-in users only."""
 
     def get(self) -> None:
-        """Return an empty object to strangers."""
+        """Return an empty object without a login."""
         if self.current_user is None:
             self.finish(json.dumps({}))
         else:
@@ -99,7 +99,7 @@ HANDLERS = [
 
 @event.listens_for(Session, "before_flush")  # type: ignore[untyped-decorator]
 def bound_logins(session: Session, *_: Any) -> None:
-    """Keep the newest logins at a user's server alone: each one is a row of the database."""
+    """Delete the oldest logins at a user's server: every login is a row of the database."""
     for new in list(session.new):
         if isinstance(new, orm.APIToken) and new.user and new.client_id != HUB_CLIENT:
             rows = [row for row in new.user.api_tokens if row.client_id == new.client_id]

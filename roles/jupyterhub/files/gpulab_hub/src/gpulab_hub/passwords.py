@@ -1,4 +1,4 @@
-"""The hub's side of password checks: the client of the root helper, and the cached status of accounts."""
+"""Client of the root helper that checks passwords, and a cache of the status of accounts."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from gpulab_hub.helper_client import exchange
 
 SOCKET = "/run/gpulab/password.sock"
 LONGEST_NAME = 128
-"""Characters of a user name; useradd(8) stops at 32, directories have longer ones."""
+"""Largest length of a user name in characters; useradd(8) allows 32, directory services more."""
 LONGEST_PASSWORD = 511
-"""Bytes of a password; PAM_MAX_RESP_SIZE is 512 with the final null."""
+"""Largest length of a password in bytes; PAM_MAX_RESP_SIZE is 512 with the final null."""
 LONGEST_ANSWER = 8 * 2**20
-"""Bytes of an answer: the status of 40,000 accounts."""
+"""Largest answer in bytes: the status of 40,000 accounts."""
 RESULTS = ("ok", "wrong", "expired", "must_change", "not_allowed", "unavailable")
 UNAVAILABLE = "Passwords cannot be checked at the moment: try again, or ask an administrator."
 
 
 class HelperUnavailable(Exception):
-    """The helper did not answer; the message names the socket and the remedy."""
+    """The helper did not answer; the message names the socket and the log to read."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check gave: one of RESULTS, a sentence for the user, the fingerprint of the password with ok."""
+    """Result of a check: one of RESULTS, a sentence for the user and, for ok, the fingerprint of the password."""
 
     result: str
     reason: str = ""
@@ -38,7 +38,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class AccountStatus:
-    """What holds for an account now. `fingerprint` is None where the host keeps no password of it."""
+    """State of an account. `fingerprint` is None where the host does not store its password."""
 
     fingerprint: str | None = None
     may_log_in: bool = True
@@ -46,19 +46,19 @@ class AccountStatus:
 
 
 class HelperClient:
-    """The root helper behind its socket. Every request takes `timeout` seconds at most."""
+    """Client of the root helper. The time limit of a request is `timeout` seconds."""
 
     def __init__(self, path: str = SOCKET, timeout: float = 20.0) -> None:
         self.path, self.timeout = path, timeout
 
     async def check(self, name: str, password: str) -> Verdict:
-        """Check a password; raise HelperUnavailable where that was not possible."""
+        """Return the verdict on a password; raise HelperUnavailable where the helper does not answer."""
         answer = await self._request({"action": "check", "name": name, "password": password})
         fingerprint = answer.get("fingerprint")
         return Verdict(answer["result"], str(answer.get("reason", "")), str(fingerprint) if fingerprint else None)
 
     async def status(self) -> dict[str, AccountStatus]:
-        """Return the status of the users' group's members by name; raise HelperUnavailable where there is none."""
+        """Return the status of all members of the users' group by name; raise HelperUnavailable without an answer."""
         answer = await self._request({"action": "status"})
         accounts = answer.get("accounts")
         if answer["result"] != "ok" or not isinstance(accounts, dict):
@@ -72,7 +72,7 @@ class HelperClient:
         try:
             return await asyncio.wait_for(self._exchange(request), self.timeout)
         except (OSError, ValueError, asyncio.TimeoutError, asyncio.LimitOverrunError) as error:
-            # The name of the error alone: the text of a decoder's error may hold what was sent.
+            # Only the name of the error: the message of a decoder may hold what was sent.
             detail = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise HelperUnavailable(
                 f"{self.path} did not answer ({detail}): see 'systemctl status gpulab-password.socket' "
@@ -88,7 +88,7 @@ class HelperClient:
 
 
 def acceptable(name: object, password: object) -> bool:
-    """Return whether a name and a password are worth a check: strings, not too long, without control characters."""
+    """Return whether a name and a password are strings of valid length without control characters."""
     if not (isinstance(name, str) and isinstance(password, str) and name and password):
         return False
     try:
@@ -100,7 +100,7 @@ def acceptable(name: object, password: object) -> bool:
 
 
 class StatusCache:
-    """The status of all accounts, read again when it is `age` seconds old. Requests at the same time share one read."""
+    """Cache of the status of all accounts, read again after `age` seconds. Simultaneous requests share one read."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class StatusCache:
         self.read_at = -math.inf
 
     async def get(self, name: str, since: float | None = None) -> AccountStatus | None:
-        """Return an account's status, of a read that began after `since` (of the clock); None if it is not listed."""
+        """Return the status of an account from a read that began after `since`; None if it is not listed."""
         oldest = self.clock() - self.age if since is None else since
         async with self.lock:
             if self.read_at < oldest:

@@ -1,6 +1,6 @@
-"""How the hub listens: limits per account and per request, and no trust in what users' programs say about themselves.
+"""HTTP server of the hub, with limits per account and per request, which trusts headers of the proxy only.
 
-JupyterHub makes a tornado HTTPServer, which its configuration replaces: `HTTPServer.configure(HubServer, ...)`.
+The configuration file replaces the class that JupyterHub uses: `HTTPServer.configure(HubServer, ...)`.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from gpulab_hub.helper_socket import peer_uid
 UNKNOWN = "0.0.0.0"  # noqa: S104  # not an address to listen on
 """The address that tornado reports for a client of a unix socket."""
 HIDDEN = ("Server", "X-JupyterHub-Version")
-"""Headers that tell browsers and strangers which version runs; users' servers compare theirs with the second one."""
+"""Headers that reveal versions; users' servers compare their version with the second one."""
 
 
 class Excess(HTTPMessageDelegate):  # type: ignore[misc]
-    """Answers a request that exceeds an account's rate, without any work of the hub."""
+    """Answer to a request that exceeds the rate of an account, without any work of the hub."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
     def finish(self) -> None:
-        """Tell when to try again, and close the connection."""
+        """Send status 429 with the time of the next attempt, and close the connection."""
         headers = HTTPHeaders({"Content-Length": "0", "Retry-After": "1", "Connection": "close"})
         self.connection.write_headers(ResponseStartLine("HTTP/1.1", 429, "Too Many Requests"), headers)
         self.connection.finish()
 
 
 class HubServer(HTTPServer):  # type: ignore[misc]
-    """The hub's sockets: one that all accounts may connect to, within limits, and one for the proxy alone.
+    """HTTP server on two sockets: one for all accounts, with limits, and one for the proxy only.
 
-    The proxy's socket has its own queue of connections, so nothing that users do on the first one keeps it out. Only
-    the accounts in `trusted` (the proxy, the hub's own programs, root) are believed when they say whose request it is.
+    The proxy's socket has its own queue of connections, which users cannot fill. X-Forwarded-For is trusted from the
+    accounts in `trusted` only (the proxy, the hub's own programs, root), and these have no limits.
     """
 
     def initialize(
@@ -72,7 +72,7 @@ class HubServer(HTTPServer):  # type: ignore[misc]
             self.add_sockets([bind_unix_socket(self.proxy_socket, mode=0o660)])
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """Serve a connection, or close it where its account holds as many as it may."""
+        """Serve a connection, or close it where its account has too many."""
         uid = peer_uid(stream.socket)
         if uid not in self.trusted and self.open[uid] >= self.most:
             stream.close()
@@ -82,7 +82,7 @@ class HubServer(HTTPServer):  # type: ignore[misc]
         super().handle_stream(stream, address)
 
     def on_close(self, server_conn: Any) -> None:
-        """Count a connection that has ended no longer."""
+        """Remove a closed connection from the count of its account."""
         uid = self.uids.pop(server_conn.stream)
         self.open[uid] -= 1
         if not self.open[uid]:
@@ -90,7 +90,7 @@ class HubServer(HTTPServer):  # type: ignore[misc]
         super().on_close(server_conn)
 
     def start_request(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
-        """Believe the proxy's headers alone, and answer what exceeds the rate of an account."""
+        """Trust headers of the proxy only, and reject requests over the rate of an account."""
         uid = self.uids.get(server_conn.stream)
         self.xheaders = uid in self.trusted
         if not self.xheaders:
@@ -101,10 +101,10 @@ class HubServer(HTTPServer):  # type: ignore[misc]
 
 
 class SafeHeaders(OutputTransform):  # type: ignore[misc]
-    """Headers of every answer of the hub, pages, errors and static files alike."""
+    """Headers of all answers of the hub: pages, errors and static files."""
 
     def __init__(self, request: Any) -> None:
-        # The server of a user warns where the hub does not report its version.
+        # Servers of users log a warning where the hub does not report its version.
         self.hidden = HIDDEN if request.remote_ip != UNKNOWN else HIDDEN[:1]
 
     def transform_first_chunk(
@@ -114,7 +114,7 @@ class SafeHeaders(OutputTransform):  # type: ignore[misc]
         chunk: bytes,
         finishing: bool,  # noqa: ARG002
     ) -> tuple[int, HTTPHeaders, bytes]:
-        """Remove versions; keep browsers from guessing types and from telling other sites where a user came from."""
+        """Remove versions; set headers against guessed content types and against referrers to other sites."""
         for name in self.hidden:
             headers.pop(name, None)
         headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -1,7 +1,7 @@
-"""The cookie with which a browser reaches its own user's server, and no other one: pure functions.
+"""Cookie that gives a browser access to the server of its own user only.
 
-All servers are under one host name. A page of one user's server would run with the login of whoever opens it, so the
-proxy (proxy.mjs) lets a browser through to `/user/NAME/` only with this cookie.
+All servers share one host name. A page of one user's server would run with the login of any other user who opens it, so
+the proxy (proxy.mjs) requires this cookie for `/user/NAME/`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 NAME = "gpulab-server"
 LIFETIME = 7 * 86400
-"""Seconds after which a browser needs a new one; a page that stays open for longer must be reloaded."""
+"""Lifetime of the cookie in seconds; a page that stays open for longer must be reloaded."""
 
 
 def value(base_url: str, key: str, now: float, lifetime: float = LIFETIME) -> str:

@@ -1,7 +1,7 @@
-"""A user's server: an instance of gpulab-server@.service, which runs in the user's slice.
+"""Spawner of users' servers, which are instances of gpulab-server@.service in the slices of their users.
 
-The hub has no root. It sends the environment of a server to the launcher, and finds in systemd whether the server runs.
-The server proves with a certificate for its user's own address that it is what the hub started.
+The hub runs without root. It sends the environment of a server to the launcher, and reads from systemd whether the
+server runs. A server authenticates itself to the hub with a certificate for its user's own address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from traitlets import Bool, Integer, Unicode, default
 
 from gpulab_hub import certificates, host, options, units
 from gpulab_hub.addresses import address_of
-from gpulab_hub.grants import Account, Granter, Refusal, collect, granters, known_options, release
+from gpulab_hub.grants import Account, Granter, Rejection, collect, granters, known_options, release
 
 
 class LabSpawner(Spawner):  # type: ignore[misc]
@@ -43,7 +43,7 @@ class LabSpawner(Spawner):  # type: ignore[misc]
 
     @default("options_from_form")  # type: ignore[untyped-decorator]
     def _options_from_form(self) -> Any:
-        """Options of a form or of a link to /hub/spawn are checked before they are kept."""
+        """Check the options of a form or of a link to /hub/spawn before they are stored."""
         return self._known_options
 
     @staticmethod
@@ -56,12 +56,12 @@ class LabSpawner(Spawner):  # type: ignore[misc]
 
     @property
     def tls(self) -> Path:
-        """The directory of the certificates."""
+        """Return the directory of the certificates."""
         return Path(self.state_directory) / "tls"
 
     @property
     def server(self) -> Any:
-        """The server as the hub knows it, with what the hub proves itself with and checks it against."""
+        """Return the hub's record of the server, with the certificates for connections to it."""
         server = Spawner.server.fget(self)
         if server is not None:
             server.keyfile, server.certfile = str(self.tls / "hub.key"), str(self.tls / "hub.pem")
@@ -76,7 +76,7 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         """Check the host, collect grants, start the unit; return the server's address."""
         try:
             return await self._start()
-        except Refusal as rejection:
+        except Rejection as rejection:
             raise SpawnException(rejection.message, reason=rejection.reason, status_code=503) from rejection
         except units.LauncherFailed as error:
             self.log.error("the server of %s was not started: %s", self.user.name, error)
@@ -85,7 +85,7 @@ class LabSpawner(Spawner):  # type: ignore[misc]
 
     async def _start(self) -> str:
         if self.name:
-            raise Refusal("This hub starts one server per user: named servers are not available.", "named_server")
+            raise Rejection("This hub starts one server per user: named servers are not available.", "named_server")
         own = orm.APIToken.find(self.user.db, self.api_token)
         self.token_id = own.id if own else 0
         account = host.account_of(self.user.name)
@@ -109,17 +109,17 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         return f"https://{self.ip}:{self.port}"
 
     async def _check_home(self, account: Account) -> None:
-        """Read what the unit's home check found; stop a server that has no home to work in."""
+        """Read the result of the unit's home check; stop the server and raise Rejection where the home is unusable."""
         state = host.home_state(await units.home_check_status(account.uid))
         self.note = host.MESSAGES.get(state, "")
         try:
             host.reject_home(account, state)
-        except Refusal:
+        except Rejection:
             await units.call({"action": "stop", "uid": account.uid})
             raise
 
     def _settings(self) -> str:
-        """Return what gpulab_server.start reads: arguments, and the server's own key and certificate."""
+        """Return the input of gpulab_server.start: arguments, and the server's own key and certificate."""
         pair = certificates.server(self.ip, certificates.load(self.tls, "authority"))
         return json.dumps(
             {
@@ -131,7 +131,7 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         )
 
     def get_env(self) -> dict[str, str]:
-        """Add the limits that JupyterLab's resource bar shows."""
+        """Return the environment of the server, with the limits for JupyterLab's resource bar."""
         return {**super().get_env(), **getattr(self, "limits", {})}
 
     def _granters(self) -> dict[str, Granter]:
@@ -140,36 +140,36 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         return self.granted
 
     async def _release(self) -> None:
-        """Release what was granted."""
+        """Release all grants of the user."""
         try:
             account = host.account_of(self.user.name)
-        except Refusal:
+        except Rejection:
             return
         for name, error in (await release(self._granters(), account)).items():
             self.log.error("grant %s of %s could not be released: %s", name, account.name, error)
 
     async def stop(self, now: bool = False) -> None:  # noqa: ARG002
-        """Stop the unit and release what was granted."""
+        """Stop the unit and release all grants."""
         if self.uid:
             await units.call({"action": "stop", "uid": self.uid})
         self._end_token()
         await self._release()
 
     def _end_token(self) -> None:
-        """Delete the server's token. JupyterHub does so only where it has not started again since the server has."""
+        """Delete the server's token, which JupyterHub does not do after a restart of the hub."""
         if not self.api_token and (token := self.user.db.get(orm.APIToken, self.token_id)):
             self.user.db.delete(token)
             self.user.db.commit()
 
     async def poll(self) -> int | None:
-        """Return None while the unit runs; release what the server held when it has ended by itself."""
+        """Return None while the unit runs; otherwise release the grants of the server."""
         if not self.uid:
             return 0
         if await units.is_running(self.uid):
             if self.authority == certificates.fingerprint(self.tls):
                 return None
             self.log.warning("The certificates were renewed: the server of %s is stopped", self.user.name)
-        # Also where it ended by itself: its environment and the failed unit must not remain.
+        # Also removes the environment and the failed unit of a server that has ended.
         await units.call({"action": "stop", "uid": self.uid})
         self.uid = 0
         self._end_token()
@@ -177,22 +177,22 @@ class LabSpawner(Spawner):  # type: ignore[misc]
         return 1
 
     def get_state(self) -> dict[str, Any]:
-        """Return what a restarted hub needs."""
+        """Return the state that the hub stores for its next start."""
         return {**super().get_state(), "uid": self.uid, "authority": self.authority, "token": self.token_id}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore the stored state."""
         super().load_state(state)
         self.uid, self.authority = state.get("uid", 0), state.get("authority", "")
         self.token_id = state.get("token", 0)
 
     def clear_state(self) -> None:
-        """Forget the server before."""
+        """Clear the state of the previous server."""
         super().clear_state()
         self.uid, self.authority, self.note, self.token_id = 0, "", "", 0
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Report what the user should know while the server starts."""
+        """Yield the messages that the user sees while the server starts."""
         yield {"progress": 30, "message": "Starting your server"}
         if self.note:
             yield {"progress": 50, "message": self.note}

@@ -1,4 +1,4 @@
-"""The systemd units of users' servers, as the hub starts, stops and reads them without root."""
+"""Start, stop and read the systemd units of users' servers, without root."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gpulab_hub.launcher import LARGEST, unit
 LAUNCHER = "/run/gpulab/launcher.sock"
 LOG = "see 'journalctl --unit gpulab-launcher@*'"
 AT_ONCE = 32
-"""Requests that are sent at a time, a class that starts at once waits; gpulab-launcher.socket drops those over 64."""
+"""Largest number of requests at a time, further ones wait; gpulab-launcher.socket drops those over 64."""
 RUNNING = ("active", "activating", "reloading", "deactivating")
-"""States of a unit (ActiveState) in which processes of it may exist."""
+"""States of a unit (ActiveState) in which its processes may exist."""
 
 
 places = asyncio.Semaphore(AT_ONCE)
 
 
 class LauncherFailed(Exception):
-    """The launcher did not do what was requested; the message is for the administrator."""
+    """The launcher failed or rejected a request; the message is for the administrator."""
 
 
 async def call(request: Mapping[str, Any], path: str = LAUNCHER, patience: float = 150) -> None:
-    """Send a request to gpulab-launcher.socket when a place is free; it may take `patience` seconds."""
+    """Send a request to gpulab-launcher.socket when a place is free; raise LauncherFailed after `patience` seconds."""
     try:
         async with places:
             line = await asyncio.wait_for(exchange(path, json.dumps(request).encode() + b"\n", LARGEST), patience)
@@ -44,8 +44,8 @@ async def call(request: Mapping[str, Any], path: str = LAUNCHER, patience: float
 
 
 async def properties(name: str, *names: str) -> dict[str, str]:
-    """Read properties of a unit from systemd."""
-    argv = ["systemctl", "show", name, *(f"--property={each}" for each in names)]
+    """Return properties of a unit, as systemd prints them."""
+    argv = ["systemctl", "show", name, *(f"--property={item}" for item in names)]
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
     try:
         output = (await asyncio.wait_for(process.communicate(), 20))[0]
@@ -63,5 +63,5 @@ async def is_running(uid: int) -> bool:
 async def home_check_status(uid: int) -> int:
     """Return the exit status of the home check at the last start, 0 when it passed or never ran."""
     shown = await properties(unit(uid), "ExecStartPre")
-    found = re.search(r"; status=(\d+)", shown.get("ExecStartPre", ""))
-    return int(found[1]) if found else 0
+    match = re.search(r"; status=(\d+)", shown.get("ExecStartPre", ""))
+    return int(match[1]) if match else 0

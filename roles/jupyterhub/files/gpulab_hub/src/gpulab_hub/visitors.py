@@ -1,4 +1,4 @@
-"""Where the proxy sends a browser that opens a server without the cookie for it (gpulab_hub.server_cookie)."""
+"""Handler for browsers that open a server without its cookie (gpulab_hub.server_cookie)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gpulab_hub import server_cookie
 
 
 class ServerCookieHandler(BaseHandler):  # type: ignore[misc]
-    """Gives the cookie to whoever is logged in, and sends the browser on to the page that it came for."""
+    """Set the cookie for a logged-in user, and redirect the browser to the page that it has requested."""
 
     @web.authenticated  # type: ignore[untyped-decorator]
     def get(self) -> None:
-        """Reject a page of another user's server."""
+        """Set the cookie and redirect; reject a page of another user's server."""
         user: Any = self.current_user
         target = self.get_argument("next", user.base_url)
         if not server_cookie.is_own_page(target, user.base_url):

@@ -1,1 +1,1 @@
-"""What users' Jupyter servers add to Jupyter."""
+"""Extensions of users' Jupyter servers on a shared GPU host."""

@@ -1,7 +1,7 @@
-"""jupyter-archive for a shared host: an archive is unpacked into a directory of its own, as `gpulab unpack` does.
+"""jupyter-archive for a shared host: unpacks an archive into a directory of its own, by `gpulab unpack`.
 
-Loaded instead of the extension `jupyter_archive`, which it loads when its handler is guarded. That one unpacks into the
-directory of the archive, hidden names included (in a home: .bashrc, .ssh), when a link is opened already.
+Replaces the extension `jupyter_archive`, which it loads with changed handlers. The original unpacks into the directory
+of the archive, hidden names included (in a home: .bashrc, .ssh), and does so when a link is opened.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from jupyter_archive import handlers
 from tornado import web
 
 LIMIT = 1800
-"""Seconds that unpacking may take."""
+"""Time limit of unpacking in seconds."""
 upstream_get = handlers.ExtractArchiveHandler.get
 
 
 async def get(handler: Any, *arguments: Any, **options: Any) -> None:
-    """Unpack for JupyterLab's own pages alone: a GET changes files here, and Jupyter lets links do any GET."""
+    """Unpack for JupyterLab's own pages only: this GET changes files, and Jupyter allows links to send any GET."""
     token = handler.get_argument("_xsrf", None) or handler.request.headers.get("X-XSRFToken") or ""
     if not handler.token_authenticated and token.encode() != handler.xsrf_token:
         raise web.HTTPError(403, "A link cannot unpack archives. Right-click the archive in JupyterLab.")
@@ -28,7 +28,7 @@ async def get(handler: Any, *arguments: Any, **options: Any) -> None:
 
 
 def extract_archive(handler: Any, archive_path: Path) -> None:
-    """Unpack an archive; HTTPError with what the command says where it fails."""
+    """Unpack an archive; raise HTTPError with the last line of the command's errors where it fails."""
     argv = ["gpulab", "unpack", str(archive_path.absolute())]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=False)

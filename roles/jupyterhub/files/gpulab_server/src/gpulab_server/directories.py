@@ -1,4 +1,4 @@
-"""Where kernels are looked for: a pure function."""
+"""Directories that are searched for kernels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def peoples(directories: Iterable[str], server: str) -> list[str]:
-    """Leave out the directories of the environment that the server itself runs in: users do not compute there."""
+def users_kernel_directories(directories: Iterable[str], server: str) -> list[str]:
+    """Return the directories outside the environment `server`, which holds the server itself."""
     own = Path(server).resolve()
     return [directory for directory in directories if own not in Path(directory).resolve().parents]

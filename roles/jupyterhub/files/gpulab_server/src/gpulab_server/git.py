@@ -1,8 +1,8 @@
-"""jupyterlab-git for a shared host: it leaves alone repositories whose settings and hooks others may change.
+"""jupyterlab-git for a shared host: ignores repositories whose settings and hooks other users can change.
 
-Loaded instead of the extension `jupyterlab_git`, which it loads when its handlers are guarded. Git runs programs that a
-repository names, `git status` already does, and JupyterLab calls it for every directory that is opened. Git's own check
-(safe.directory) is about the owner alone.
+Replaces the extension `jupyterlab_git`, which it loads with changed handlers. Even `git status` runs programs that a
+repository names, and JupyterLab calls it for every opened directory. Git's own check (safe.directory) covers the owner
+only.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ upstream_prepare = handlers.GitHandler.prepare
 
 
 async def prepare(handler: Any) -> None:
-    """Answer as for a directory without a repository where others may change what git would run."""
+    """Answer like for a directory without a repository where other users can change what git would run."""
     await upstream_prepare(handler)
     path = handler.path_kwargs.get("path")
-    if path is not None and (place := changeable(Path(handler.url2localpath(path)).resolve(), os.getgid())):
+    if path is not None and (repository := changeable(Path(handler.url2localpath(path)).resolve(), os.getgid())):
         raise web.HTTPError(
-            404, f"{place} is left alone: others may change what git runs there. Move it into your home."
+            404, f"{repository} is ignored: other users can change what git runs there. Move it into your home."
         )
 
 

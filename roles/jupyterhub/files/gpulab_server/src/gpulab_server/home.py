@@ -1,8 +1,7 @@
 """Check that a user can write into their home.
 
-`python -I -m gpulab_server.home` runs before the server starts, as the user and inside the server's unit: the home
-may have a quota, and may not answer. The exit status is the number of the error (errno(3)), 0 when everything is
-well.
+`python -I -m gpulab_server.home` runs before the server starts, as the user and inside the server's unit: the home may
+have a quota, and its file server may not answer. The exit status is the number of the error (errno(3)), 0 for none.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ import sys
 import tempfile
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a home in which things can still be deleted."""
+"""Errors of a full home, in which files can still be deleted."""
 SIZE = 65536
-"""Bytes that are written; an empty file fits where nothing else does."""
+"""Bytes that are written; an empty file would fit on a full disk."""
 
 
 def error_of(home: str) -> int:
-    """Return the error of writing a small file, 0 for none. Nothing of the file remains, whatever happens."""
+    """Return the error number of writing a small temporary file, 0 for none."""
     try:
         with tempfile.TemporaryFile(dir=home) as probe:
             probe.write(b"x" * SIZE)

@@ -1,4 +1,4 @@
-"""Logins at a user's server whose pages carry no token: browsers have cookies, and programs have their own tokens."""
+"""Identity provider of users' servers that writes no tokens into pages."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from jupyterhub.singleuser.extension import JupyterHubIdentityProvider
 
 
 class PageIdentity(JupyterHubIdentityProvider):  # type: ignore[misc]
-    """JupyterHub's logins; neither the server's own token nor the browser's is written into a page or a file."""
+    """JupyterHub's identity provider, without the tokens of the server and the browser in pages and files."""
 
     @property
     def token(self) -> str:
-        """Return nothing: Jupyter writes this into its pages. The hub checks tokens, not this server."""
+        """Return an empty token, since Jupyter writes it into its pages. The hub, not this server, checks tokens."""
         return ""
 
     @property
     def auth_enabled(self) -> bool:
-        """Return that a login is needed, which Jupyter concludes from its own token otherwise."""
+        """Return True: a login is required. Jupyter would derive this from its own token."""
         return True
 
     def page_config_hook(self, handler: Any, page_config: dict[str, Any]) -> dict[str, Any]:
-        """Leave the browser's token out: JupyterLab then sends its cookie, as all other pages do."""
+        """Return the page's configuration without the browser's token; JupyterLab then sends its cookie."""
         result: dict[str, Any] = super().page_config_hook(handler, page_config)
         return {**result, "token": ""}
 
     def _patch_xsrf(self, handler: Any) -> None:
-        """Give the XSRF cookie the same attributes as the login (Spawner.cookie_options)."""
+        """Set the XSRF cookie with the attributes of the login cookie (Spawner.cookie_options)."""
         super()._patch_xsrf(handler)
         handler.settings.setdefault("xsrf_cookie_kwargs", {}).update(self.hub_auth.cookie_options)

@@ -1,15 +1,15 @@
-"""Run a module as `python -m` does, without looking for it in the working directory.
+"""Run a module like `python -m`, without the working directory on the module search path.
 
-`python kernel_start.py MODULE ARGUMENT...` runs in the environment of the kernel, of which it needs the standard
-library alone. Where others may write to the working directory, cells look for modules there last: what a kernel
-imports by itself, such as for completions or when it ends, would else be theirs.
+`python kernel_start.py MODULE ARGUMENT...` runs in the environment of the kernel and needs its standard library only.
+Where other users can write to the working directory, cells search it last for modules: otherwise the kernel's own
+imports, such as for completions or at its end, would run their code.
 """
 
 import sys
 
 
 def exclusive(directory: str) -> bool:
-    """Return whether the user alone can put files into a directory; lists of access show in the bits of the group."""
+    """Return whether only the user can create files in a directory; access control lists show in the group bits."""
     import os
     from pathlib import Path
 
@@ -18,7 +18,7 @@ def exclusive(directory: str) -> bool:
 
 
 def last(application: object) -> None:
-    """Replace IPython's init_path: cells import from the working directory after everything that is installed."""
+    """Replace IPython's init_path: cells import from the working directory after all installed packages."""
     if not getattr(application, "ignore_cwd", False):
         sys.path.append("")
 
@@ -26,7 +26,7 @@ def last(application: object) -> None:
 def main() -> None:
     """Run the module."""
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-        # This file's directory, which belongs to the server's environment.
+        # The directory of this file, which belongs to the server's environment.
         sys.path.pop(0)
     import runpy
 

@@ -1,4 +1,4 @@
-"""Kernels to compute in: the host's and a user's own, never the server's; and one that computes is not idle."""
+"""Kernels of the host and of the user, never of the server's environment; a computing kernel is not idle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from traitlets import default
 
 from gpulab_server import specs
-from gpulab_server.directories import peoples
+from gpulab_server.directories import users_kernel_directories
 
 
 class UsersKernels(KernelSpecManager):  # type: ignore[misc]
-    """The server's environment is root's and read-only: a kernel in it would only look like a choice."""
+    """Kernel specifications without the kernel of the server's own environment, which users cannot change."""
 
     @default("ensure_native_kernel")  # type: ignore[untyped-decorator]
     def _no_native_kernel(self) -> bool:
@@ -25,28 +25,28 @@ class UsersKernels(KernelSpecManager):  # type: ignore[misc]
 
     @default("kernel_dirs")  # type: ignore[untyped-decorator]
     def _kernel_dirs_default(self) -> list[str]:
-        # The hub keeps a server from reading its user's home (disable_user_config), where kernels of one's own are.
+        # disable_user_config keeps the server from reading the user's home, which has the user's own kernels.
         own = str(Path(jupyter_data_dir()) / "kernels")
-        return peoples(dict.fromkeys([own, *super()._kernel_dirs_default()]), sys.prefix)
+        return users_kernel_directories(dict.fromkeys([own, *super()._kernel_dirs_default()]), sys.prefix)
 
     def get_kernel_spec(self, kernel_name: str) -> Any:
-        """Return a kernel whose start reads no code from the directory of the notebook."""
+        """Return a kernel specification whose start reads no code from the directory of the notebook."""
         spec = super().get_kernel_spec(kernel_name)
         spec.argv, spec.env = specs.command(spec.argv), specs.environment(spec.argv, spec.env)
         return spec
 
 
 class WorkingKernels(AsyncMappingKernelManager):  # type: ignore[misc]
-    """A kernel that computes is activity, also when it prints nothing all night.
+    """Kernel manager that counts a computing kernel as activity, also without output.
 
-    Jupyter counts what a kernel sends. The hub's idle culler goes by that, and would end the server of a silent cell.
+    Jupyter counts the messages of a kernel only, so the hub's idle culler would stop the server of a silent cell.
     """
 
     latest: datetime
 
     @property
     def last_kernel_activity(self) -> datetime:
-        """Give the time at which a kernel last did something: now, while one computes."""
+        """Return the time of the last activity of a kernel: now, while one computes."""
         kernels = (self.get_kernel(number) for number in self.list_kernel_ids())
         busy = any(getattr(kernel, "execution_state", None) == "busy" for kernel in kernels)
         return datetime.now(timezone.utc) if busy else self.latest

@@ -1,7 +1,6 @@
-"""nbgitpuller's links for a shared host: a page that explains the link, and a button that follows it.
+"""nbgitpuller's links for a shared host: a page that explains the link, with a button that follows it.
 
-Loaded instead of the extension `nbgitpuller`, whose program does the copying. A GET changes nothing; pages run no
-script.
+Replaces the extension `nbgitpuller`, and copies with its program. A GET changes nothing; pages run no script.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from tornado import web
 from gpulab_server.repositories import Link, LinkRejectedError, checked, opened
 
 LIMIT = 600
-"""Seconds that a copy may take."""
+"""Time limit of a copy in seconds."""
 LINES = 20
-"""Lines of git's output that are shown."""
+"""Number of lines of git's output on the page."""
 TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
-# No protocol but https, not for a redirect or a submodule either; no question, since there is no terminal.
+# Only https, also for redirects and submodules; no prompts, since there is no terminal.
 GIT = {"GIT_ALLOW_PROTOCOL": "https", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "/bin/false"}
 
 
 async def run(*argv: str, directory: str, limit: float) -> tuple[int, str]:
-    """Run a program; return its exit status and output. After `limit` seconds all of it is killed (status 124)."""
+    """Run a program; return its exit status and output. After `limit` seconds it is killed (status 124)."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=directory,
@@ -63,18 +62,18 @@ async def is_clone(path: Path, repository: str) -> bool:
 
 
 class LinkHandler(JupyterHandler):  # type: ignore[misc]
-    """The page of a link, and what its button does."""
+    """Page of a link, and the action of its button."""
 
     running = asyncio.Lock()
 
     @property
     def content_security_policy(self) -> str:
-        """Return a policy that allows no script, no frame and no form to elsewhere."""
+        """Return a policy that allows no scripts, no frames and no forms to other sites."""
         return "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
     @web.authenticated  # type: ignore[untyped-decorator]
     async def get(self) -> None:
-        """Explain what the link does."""
+        """Show the page of the link."""
         if checked_link := await self.link():
             link, update = checked_link
             self.page(200, link=link, update=update)
@@ -111,23 +110,23 @@ class LinkHandler(JupyterHandler):  # type: ignore[misc]
         return Path(self.settings["server_root_dir"]).expanduser()
 
     async def link(self) -> tuple[Link, bool] | None:
-        """Return the link and whether it updates a copy; None when it is rejected, which the answer then says."""
+        """Return the link and whether it updates a copy; send an error page and return None when it is rejected."""
         names = ("repo", "branch", "targetpath", "urlpath")
         try:
             link = checked(*(self.get_argument(name, "") for name in names))
             path = self.root / link.target
-            there = os.path.lexists(path)
-            if there and not await is_clone(path, link.repository):
+            exists = os.path.lexists(path)
+            if exists and not await is_clone(path, link.repository):
                 raise LinkRejectedError(
                     f"{link.target} exists and is not a clone of {link.repository}. Rename it, or change targetpath."
                 )
         except LinkRejectedError as error:
             self.page(400, message=f"This link is not allowed: {error}")
             return None
-        return link, there
+        return link, exists
 
     def page(self, status: int, **values: Any) -> None:
-        """Answer with the page."""
+        """Send the page with a status."""
         self.set_status(status)
         self.finish(
             TEMPLATES.get_template("link.html").render(

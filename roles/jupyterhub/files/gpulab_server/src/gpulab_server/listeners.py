@@ -1,4 +1,4 @@
-"""Who listens on a TCP port of this host: pure functions of /proc/net/tcp and /proc/net/tcp6 (proc(5))."""
+"""Listening TCP sockets of this host and their users, from /proc/net/tcp and /proc/net/tcp6 (proc(5))."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Listener(NamedTuple):
 
 
 class PortRejectedError(Exception):
-    """The port must not be connected to. `status` is the HTTP status that says so."""
+    """Connections to the port are not allowed. `status` is the HTTP status of the answer."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -46,29 +46,29 @@ def endpoint(text: str) -> tuple[IPv4Address | IPv6Address, int]:
 
 
 def accepting(listeners: Iterable[Listener], target: str, port: int) -> list[Listener]:
-    """Return the sockets that could take a connection to an address: bound to it, or to all addresses.
+    """Return the sockets that can accept a connection to an address: bound to it, or to all addresses.
 
-    An IPv6 socket on all addresses may take IPv4, too (IPV6_V6ONLY does not show in the table).
+    An IPv6 socket on all addresses may accept IPv4 too (the table does not show IPV6_V6ONLY).
     """
     address = ip_address(target)
-    takes = {address, IPv6Address("::")}
+    accepted = {address, IPv6Address("::")}
     if isinstance(address, IPv4Address):
-        takes |= {IPv4Address("0.0.0.0"), IPv6Address(f"::ffff:{address}")}  # noqa: S104  # compared, not bound
-    return [each for each in listeners if each.port == port and each.address in takes]
+        accepted |= {IPv4Address("0.0.0.0"), IPv6Address(f"::ffff:{address}")}  # noqa: S104  # compared, not bound
+    return [item for item in listeners if item.port == port and item.address in accepted]
 
 
 def choose(listeners: Iterable[Listener], host: str, port: int, uid: int) -> tuple[str, frozenset[Listener]]:
-    """Return the address to connect to and the sockets that can take the connection, all of them made by `uid`.
+    """Return the address to connect to and the sockets that can accept the connection, all of them of `uid`.
 
-    Raises PortRejectedError where there is no such address.
+    Raises PortRejectedError where no address has such sockets.
     """
     if host not in LOOPBACK:
         raise PortRejectedError(f"{host} is not allowed: use localhost.", 403)
-    found = {target: accepting(listeners, target, port) for target in LOOPBACK[host]}
-    for target, sockets in found.items():
-        if sockets and all(each.uid == uid for each in sockets):
+    sockets_by_address = {target: accepting(listeners, target, port) for target in LOOPBACK[host]}
+    for target, sockets in sockets_by_address.items():
+        if sockets and all(item.uid == uid for item in sockets):
             return target, frozenset(sockets)
-    if any(found.values()):
+    if any(sockets_by_address.values()):
         raise PortRejectedError(
             f"Port {port} belongs to another user. Start your program on another port, or on a unix socket.", 403
         )
@@ -76,7 +76,7 @@ def choose(listeners: Iterable[Listener], host: str, port: int, uid: int) -> tup
 
 
 def read() -> list[Listener]:
-    """Return all listening TCP sockets of this network namespace; PortRejectedError where their table is hidden."""
+    """Return all listening TCP sockets of this network namespace; raise PortRejectedError where the table is hidden."""
     try:
         tables = [Path(TABLES[0]).read_text(encoding="ascii")]
     except OSError as error:

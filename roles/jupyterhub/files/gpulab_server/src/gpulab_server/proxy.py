@@ -1,7 +1,7 @@
-"""jupyter-server-proxy for a shared host: it reaches the user's own programs alone, without the user's login.
+"""jupyter-server-proxy for a shared host: connects to the user's own programs only, without the user's login.
 
-Loaded instead of the extension `jupyter_server_proxy`, which it loads when its handlers are guarded. All of them
-(ports, HOST:PORT, named servers, websockets) are ProxyHandler's subclasses, so that class is guarded.
+Replaces the extension `jupyter_server_proxy`, which it loads with changed handlers. All of them (ports, HOST:PORT,
+named servers, websockets) are subclasses of ProxyHandler, so that class is changed.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from gpulab_server import credentials, listeners
 
 
 def own(host: str, port: int) -> tuple[str, frozenset[listeners.Listener]]:
-    """Return the address and the sockets of the user's own program on a port; PortRejectedError where it is not one."""
+    """Return the address and the sockets of the user's own program on a port; raise PortRejectedError for others."""
     return listeners.choose(listeners.read(), host, port, os.getuid())
 
 
 class OwnListenersClient(TCPClient):  # type: ignore[misc]
-    """Connects to listeners of the own uid alone.
+    """TCP client that connects to listeners of its own uid only.
 
-    A socket that listened before the connection was made and still does has taken it: the kernel binds no second one to
-    the same address for another uid. So nothing is sent to another user who takes the port between check and connect.
+    A socket that listened before the connection and still does has accepted it: the kernel binds no second socket of
+    another uid to the same address. So nothing is sent to another user who takes the port between check and connect.
     """
 
     async def connect(self, host: str, port: int, *arguments: Any, **options: Any) -> Any:
@@ -44,7 +44,7 @@ class OwnListenersClient(TCPClient):  # type: ignore[misc]
 
 
 class OwnListenersWebSocket(websocket.PingableWSClientConnection):  # type: ignore[misc]
-    """A websocket to a program of the own uid; those on unix sockets bring a resolver of their own."""
+    """A websocket to a program of the own uid; programs on unix sockets have a resolver of their own."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -53,16 +53,16 @@ class OwnListenersWebSocket(websocket.PingableWSClientConnection):  # type: igno
 
 
 class Guarded(handlers.ProxyHandler):  # type: ignore[misc]
-    """The methods that replace those of ProxyHandler, from which all handlers inherit."""
+    """Methods that replace those of ProxyHandler, from which all handlers inherit."""
 
     upstream_prepare = handlers.ProxyHandler.prepare
-    upstream_buffered = handlers.ProxyHandler._proxy_buffered  # where the client is handed over
+    upstream_buffered = handlers.ProxyHandler._proxy_buffered  # these get the HTTP client
     upstream_progressive = handlers.ProxyHandler._proxy_progressive
     upstream_headers = handlers.ProxyHandler.proxy_request_headers
     upstream_uri = handlers.ProxyHandler.get_client_uri
 
     async def prepare(self, *arguments: Any, **options: Any) -> None:
-        """Check the port of the address before a body is read or a websocket accepted."""
+        """Check the port of the address before a body is read or a websocket is accepted."""
         await Guarded.upstream_prepare(self, *arguments, **options)
         # Named servers have no port in their address.
         if self._finished or isinstance(self, handlers.NamedLocalProxyHandler):
@@ -80,7 +80,7 @@ class Guarded(handlers.ProxyHandler):  # type: ignore[misc]
         return await Guarded.upstream_progressive(self, host, port, path, body, guarded_client(self, client))
 
     def proxy_request_headers(self) -> httputil.HTTPHeaders:
-        """Return the headers for the program: without the hub's cookies, and without a token that was the login."""
+        """Return the headers for the program, without the hub's cookies and without the token of the login."""
         headers = Guarded.upstream_headers(self)
         kept = credentials.cookies(headers.get_list("Cookie"))
         headers.pop("Cookie", None)
@@ -89,19 +89,19 @@ class Guarded(handlers.ProxyHandler):  # type: ignore[misc]
         if "Referer" in headers:
             page = headers["Referer"]
             headers["Referer"] = credentials.address(page, page.partition("?")[2])
-        # Otherwise it is the program's own, which the hub did not accept.
+        # Another token belongs to the program itself.
         if self.token_authenticated:
             headers.pop("Authorization", None)
         return headers
 
     def get_client_uri(self, protocol: str, host: str, port: Any, proxied_path: str) -> str:
-        """Return the program's address, without a token that was the login."""
+        """Return the program's address without the token of the login."""
         uri: str = Guarded.upstream_uri(self, protocol, host, port, proxied_path)
         return credentials.address(uri, self.request.query) if self.token_authenticated else uri
 
 
 def guarded_client(handler: Any, client: Any) -> Any:
-    """Return the HTTP client of a request: for a unix socket the given one, else one for own listeners alone."""
+    """Return the HTTP client of a request: the given one for a unix socket, else one for own listeners only."""
     if handler.unix_socket is not None:
         return client
     client = SimpleAsyncHTTPClient(force_instance=True)
@@ -110,7 +110,7 @@ def guarded_client(handler: Any, client: Any) -> Any:
 
 
 async def no_raw_tcp(handler: Any, protocol: Any) -> Any:
-    """Connect a raw proxy to its unix socket; one on a TCP port, which nothing here uses, is rejected."""
+    """Connect a raw proxy to its unix socket; reject TCP ports, which no program here uses."""
     if handler.unix_socket is None:
         raise web.HTTPError(403, "Raw connections are proxied to unix sockets only.")
     return await upstream_raw(handler, protocol)
@@ -120,7 +120,7 @@ upstream_raw = rawsocket.RawSocketHandler._create_ws_connection  # the only plac
 
 
 def guard() -> None:
-    """Guard all handlers of jupyter-server-proxy in this process."""
+    """Replace methods of all handlers of jupyter-server-proxy in this process."""
     for name in ("prepare", "_proxy_buffered", "_proxy_progressive", "proxy_request_headers", "get_client_uri"):
         setattr(handlers.ProxyHandler, name, Guarded.__dict__[name])
     websocket.PingableWSClientConnection = OwnListenersWebSocket

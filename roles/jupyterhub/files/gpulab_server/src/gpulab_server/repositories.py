@@ -1,4 +1,4 @@
-"""Git repositories that come from others: what a link may name, and who may change a repository."""
+"""Checks of links to git repositories, and of repositories that other users can change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = re.compile(r"(lab|tree|notebooks|edit|rstudio)(/.*)?")
 
 
 class LinkRejectedError(Exception):
-    """The link is not allowed; the text names the parameter and what it may be."""
+    """The link is not allowed; the message names the parameter and its allowed values."""
 
 
 class Link(NamedTuple):
@@ -29,7 +29,7 @@ class Link(NamedTuple):
 
 
 def checked(repository: str, branch: str = "", target: str = "", page: str = "") -> Link:
-    """Return a link whose parts are all allowed; LinkRejectedError otherwise. Empty parts get their defaults."""
+    """Return a link with defaults for empty parts; raise LinkRejectedError where a part is not allowed."""
     if not REPOSITORY.fullmatch(repository):
         raise LinkRejectedError("repo must be an address like https://example.org/NAME/REPOSITORY, without a password.")
     if branch and (not BRANCH.fullmatch(branch) or ".." in branch or branch.endswith(("/", ".", ".lock"))):
@@ -44,15 +44,15 @@ def checked(repository: str, branch: str = "", target: str = "", page: str = "")
 
 
 def opened(link: Link) -> str:
-    """Return the page to open, below the server's address; nothing in it is taken for a query or an upper directory."""
+    """Return the path of the page below the server's address, quoted so that it has no query."""
     return quote(link.page, safe="/")
 
 
 def changeable(path: Path, group: int) -> Path | None:
-    """Return the repository of a directory when others may change what git runs there; None otherwise.
+    """Return the repository of a directory where other users can change what git runs there; None otherwise.
 
-    Others are everybody, and members of another group than `group`, the user's own. Access control lists show in the
-    bits of the group.
+    Other users are all users, and members of groups other than `group`, the user's own. Access control lists show in
+    the group bits.
     """
     for directory in (path, *path.parents):
         repository = directory / ".git"

@@ -1,6 +1,6 @@
-"""How kernels are started in directories that others may write: pure functions of the command line of a kernel.
+"""Command line and environment of kernels, which are safe in directories that other users can write.
 
-Kernels that users registered themselves are started like this, too, whatever their kernel.json says.
+They also apply to kernels that users have registered, regardless of their kernel.json.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from pathlib import Path
 LAUNCHER = "ipykernel_launcher"
 START = str(Path(__file__).with_name("kernel_start.py"))
 R_FILES = {"R_PROFILE_USER": "~/.Rprofile", "R_ENVIRON_USER": "~/.Renviron"}
-"""R would read both from the directory of the notebook first."""
+"""R would first search the directory of the notebook for both files."""
 
 
 def command(argv: Sequence[str]) -> list[str]:
-    """Return a command that runs the same program without looking for it in the directory of the notebook.
+    """Return a command that runs the same program without code from the directory of the notebook.
 
-    `python -m MODULE` looks there first; R restores the workspace (.RData) that it finds there.
+    `python -m MODULE` searches it first; R restores a workspace (.RData) in it.
     """
     program = Path(argv[0]).name if argv else ""
     if program.startswith("python") and "-m" in argv[:-1]:
-        place = list(argv).index("-m")
-        return [*argv[:place], START, *argv[place + 1 :]]
+        position = list(argv).index("-m")
+        return [*argv[:position], START, *argv[position + 1 :]]
     if program.startswith("python") and len(argv) > 1 and Path(argv[1]).name == f"{LAUNCHER}.py":
         return [argv[0], START, LAUNCHER, *argv[2:]]
     if program == "R" and "--no-restore" not in argv:
@@ -31,5 +31,5 @@ def command(argv: Sequence[str]) -> list[str]:
 
 
 def environment(argv: Sequence[str], own: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of a kernel: its own, and for R where its user's files are."""
+    """Return the environment variables of a kernel, for R with the paths of the user's own files."""
     return {**(R_FILES if argv and Path(argv[0]).name == "R" else {}), **own}

@@ -1,6 +1,7 @@
-"""Start a user's Jupyter server, as gpulab-server@.service does with `python -I -m gpulab_server.start`.
+"""Start a user's Jupyter server; gpulab-server@.service runs `python -I -m gpulab_server.start`.
 
-The hub passes arguments and certificates in GPULAB_SERVER. The key is written where only this unit can read it.
+The hub passes arguments and certificates in GPULAB_SERVER. The key is written to a directory that only this unit can
+read.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from gpulab_server.home import FULL, error_of
 
 
 def away_from_home(directory: Path) -> dict[str, str]:
-    """Return where a server keeps what it writes while it starts when the home takes nothing more."""
-    names = {
+    """Return environment variables that move what a server writes at its start out of a full home."""
+    subdirectories = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
         "JUPYTERLAB_SETTINGS_DIR": "lab/settings",
@@ -26,11 +27,11 @@ def away_from_home(directory: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": "cache",
         "MPLCONFIGDIR": "matplotlib",
     }
-    return {name: str(directory / below) for name, below in names.items()}
+    return {name: str(directory / path) for name, path in subdirectories.items()}
 
 
 def write_certificates(settings: dict[str, Any], directory: Path) -> dict[str, str]:
-    """Write key and certificates; return the variables that name them to jupyterhub-singleuser."""
+    """Write key and certificates; return the environment variables with their paths for jupyterhub-singleuser."""
     directory.mkdir(mode=0o700)
     variables = {}
     for name, variable in (
@@ -56,7 +57,7 @@ def main() -> None:
     error = error_of(pwd.getpwuid(os.getuid()).pw_dir)
     if error in FULL:
         environment |= away_from_home(runtime)
-        # What is deleted must be deleted for good: a trash in the home would free nothing.
+        # A trash in the home would free no space.
         arguments = [*arguments, "--FileContentsManager.delete_to_trash=False"]
     elif error:
         sys.exit(error)

@@ -1,4 +1,4 @@
-"""Programs behind the user's own server, each on a unix socket that nobody else can open."""
+"""Programs that the user's server starts and proxies, on unix sockets that only the user can open."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 from pathlib import Path
 from typing import Any
 
-FOLDER = "tensorboard"
-"""What users log into, in their homes."""
+LOG_DIRECTORY = "tensorboard"
+"""Directory of TensorBoard's logs in the home."""
 
 
 def tensorboard() -> dict[str, Any]:
-    """Describe TensorBoard to jupyter-server-proxy."""
+    """Return the entry of TensorBoard for jupyter-server-proxy."""
     return {"command": command, "unix_socket": True, "timeout": 120, "launcher_entry": {"title": "TensorBoard"}}
 
 
 def command(unix_socket: str) -> list[str]:
-    """Start it in the environment that users compute in, which has the version that belongs to its TensorFlow."""
-    directory = Path.home() / FOLDER
+    """Return the command that starts TensorBoard in the users' environment, whose version fits its TensorFlow."""
+    directory = Path.home() / LOG_DIRECTORY
     directory.mkdir(exist_ok=True)
     python = os.environ.get("RETICULATE_PYTHON", "python3")
     return [python, str(Path(__file__).with_name("board.py")), "--socket", unix_socket, "--directory", str(directory)]

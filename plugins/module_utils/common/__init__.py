@@ -1,0 +1,1 @@
+"""Shared by modules and by the packages that run on hosts, which have links to these files: standard library only."""

@@ -1,0 +1,1 @@
+"""What modules need of a running JupyterHub."""

@@ -1,0 +1,1 @@
+"""Checks of the hub's options on the controller."""

@@ -1,0 +1,58 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Checks of the hub's options that an argument specification cannot express."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def hub_problems(address: str, tls: Mapping[str, Any], networks: Sequence[str] = ()) -> list[str]:
+    """Return one sentence for each unsafe or unsupported combination of address and certificate, and wrong network.
+
+    Sentences name the role option and, in brackets, the site variable that sets it.
+    """
+    return [*_address_problems(address, tls), *_certificate_problems(tls), *_allow_list_problems(networks)]
+
+
+def _address_problems(address: str, tls: Mapping[str, Any]) -> list[str]:
+    try:
+        loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return [
+            f"jupyterhub_address (gpulab_hub_address): {address!r} is not an IP address. "
+            "Set an address of the host, 0.0.0.0 for all or 127.0.0.1 for none but the host itself."
+        ]
+    if tls.get("mode") == "none" and not loopback:
+        return [
+            f"jupyterhub_address (gpulab_hub_address): {address} without TLS would send passwords in the clear. "
+            "Set jupyterhub_tls.mode (gpulab_tls.mode) to generated or own, or listen on 127.0.0.1."
+        ]
+    return []
+
+
+def _certificate_problems(tls: Mapping[str, Any]) -> list[str]:
+    mode = tls.get("mode")
+    if mode == "own" and not (tls.get("certificate") and tls.get("key")):
+        return [
+            "jupyterhub_tls.mode (gpulab_tls.mode): own requires jupyterhub_tls.certificate (gpulab_tls.certificate) "
+            "and jupyterhub_tls.key (gpulab_tls.key). Set both to files on the controller."
+        ]
+    if mode == "acme":
+        return ["jupyterhub_tls.mode (gpulab_tls.mode): acme is not implemented yet. Set it to generated or own."]
+    return []
+
+
+def _allow_list_problems(networks: Sequence[str]) -> list[str]:
+    problems = []
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            problems.append(
+                f"jupyterhub_login_allow_list (gpulab_login_allow_list): {network!r} is not an address or a network. "
+                "Write it like 192.0.2.1 or 192.0.2.0/24."
+            )
+    return problems
