@@ -30,7 +30,7 @@ class Raw:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.socket = context.wrap_socket(self.socket, server_hostname=self.url.hostname)
 
-    def ask(self, line: str, headers: dict[str, str], body: bytes = b"") -> int:
+    def send(self, line: str, headers: dict[str, str], body: bytes = b"") -> int:
         """Send the head of a request and the beginning of its body; return the status of the answer."""
         lines = [
             f"{line} HTTP/1.1",
@@ -44,13 +44,13 @@ class Raw:
 def test_large_bodies_for_the_hub_are_rejected_before_they_are_read(hub_url: str) -> None:
     """By the length in the header: the answer comes before any of the body was sent."""
     length = {"Content-Length": str(90 << 20), "Content-Type": "application/x-www-form-urlencoded"}
-    assert Raw(hub_url).ask("POST /hub/login", length) == 413
+    assert Raw(hub_url).send("POST /hub/login", length) == 413
 
 
 def test_bodies_without_a_length_are_cut(hub_url: str) -> None:
     """They are cut as soon as they exceed the limit."""
     body = b"10000\r\n" + b"x" * 65536 + b"\r\n" + b"10\r\n" + b"x" * 16 + b"\r\n"
-    assert Raw(hub_url).ask("POST /hub/login", {"Transfer-Encoding": "chunked"}, body) == 413
+    assert Raw(hub_url).send("POST /hub/login", {"Transfer-Encoding": "chunked"}, body) == 413
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_strangers_bodies_do_not_reach_servers(
     """Without a login or with an unknown one; the answer comes before the body."""
     path = f"/user/{hub_user.name}/api/contents/verify-front"
     for query in ("", "?token=of-nobody"):
-        assert Raw(hub_user.base).ask(f"PUT {path}{query}", {**headers, **framing}) == 403
+        assert Raw(hub_user.base).send(f"PUT {path}{query}", {**headers, **framing}) == 403
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_more_than_the_limit_is_rejected_for_users_too(host: Any, hub_user: HubU
     path = f"/user/{hub_user.name}/api/contents/verify-front"
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in hub_user.web.cookies)
     length = {"Content-Length": str(limits(host)["upload"] + 1), "Cookie": cookies}
-    assert Raw(hub_user.base).ask(f"PUT {path}", length) == 413
+    assert Raw(hub_user.base).send(f"PUT {path}", length) == 413
     config = host.file("/etc/gpulab/jupyterhub/jupyterhub_config.py").content_string
     for option in ("max_body_size", "max_buffer_size"):
         assert f"--ServerApp.{option}={limits(host)['upload']}" in config

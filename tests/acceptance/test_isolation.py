@@ -68,7 +68,7 @@ for transport, place, port in {sockets!r}:
         except OSError as error:
             print(type(error).__name__, place, port)
 """
-ASK = """
+FETCH = """
 import http.client, socket
 for path in {paths!r}:
     connection = http.client.HTTPConnection("localhost", timeout=20)
@@ -191,7 +191,7 @@ def test_temporary_files_are_private(run_as_attacker: Callable[[str], str], vict
 def test_socket_of_the_hub_requires_a_login(run_as_attacker: Callable[[str], str], victim: dict[str, Any]) -> None:
     """Users' servers connect to it, so users can too: without a login it answers nothing."""
     paths = ["/hub/api/users", f"/hub/api/users/{victim['name']}", "/hub/api/proxy", "/hub/admin", "/hub/api/services"]
-    answers = run_as_attacker(ASK.format(paths=paths)).splitlines()
+    answers = run_as_attacker(FETCH.format(paths=paths)).splitlines()
     assert len(answers) == len(paths)
     assert [line for line in answers if not line.startswith(("302", "403", "401"))] == []
 

@@ -120,7 +120,7 @@ def test_server_survives_the_logout(kernel: Kernel, ssh: Shell, host: Any, slice
 
 @pytest.fixture
 def victim(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Give a kernel that may die."""
+    """Return a kernel that may die."""
     with hub_user.kernel(expected.kernels["python"]) as started:
         started.run("import subprocess")
         yield started
