@@ -79,11 +79,15 @@ def test_program_that_takes_too_long_is_stopped_and_named() -> None:
 
 
 def test_what_a_program_has_started_ends_with_it() -> None:
-    """A grandchild does not outlive the time limit."""
-    script = "sleep 600 & echo $!; wait"
+    """A grandchild that ignores SIGTERM does not outlive the time limit."""
+    script = "(trap '' TERM; sleep 300; sleep 300) & echo $!; wait"
     with pytest.raises(processes.TimeLimitExceeded) as raised:
         processes.run(["sh", "-c", script], timeout=1)
-    assert not is_running(int(str(raised.value).split()[-1]))
+    pid = int(str(raised.value).split()[-1])
+    until = time.monotonic() + 30
+    while is_running(pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not is_running(pid)
 
 
 def test_exit_code_and_output_are_returned() -> None:
