@@ -51,14 +51,6 @@ CAP_SYS_RESOURCE = 24
 """Its bit in the capabilities of /proc/PID/status (Linux: include/uapi/linux/capability.h)."""
 
 
-@pytest.fixture(scope="module")
-def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return a kernel in the user's server."""
-    with hub_user.kernel(expected.kernels["python"]) as started:
-        started.run("import subprocess")
-        yield started
-
-
 def used(host: Any, slice_name: str) -> int:
     """Return the memory of all processes of the user in bytes."""
     return int(host.check_output("systemctl show --property MemoryCurrent --value %s", slice_name))
@@ -128,7 +120,7 @@ def test_server_survives_the_logout(kernel: Kernel, ssh: Shell, host: Any, slice
 
 @pytest.fixture
 def victim(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Give a kernel that may die."""
+    """Return a kernel that may die."""
     with hub_user.kernel(expected.kernels["python"]) as started:
         started.run("import subprocess")
         yield started
@@ -177,7 +169,7 @@ def test_task_limit_rejects_everywhere(
     assert kernel.run(FORK.format(60)).startswith("BlockingIOError")
     alone = ssh.python(FORK.format(20))
     assert alone.stdout.strip() == "all", alone
-    kernel.run("held = [subprocess.Popen(['sleep', '60']) for _ in range(30)]")
+    kernel.run("import subprocess; held = [subprocess.Popen(['sleep', '60']) for _ in range(30)]")
     together = ssh.python(FORK.format(20))
     assert together.stdout.strip() != "all", together
     kernel.run("for each in held: each.kill(); each.wait()")

@@ -17,13 +17,6 @@ NAMES = ("PATH", "RETICULATE_PYTHON", "TF_FORCE_GPU_ALLOW_GROWTH")
 SHOW = "import os; print([os.environ.get(name) for name in {names!r}])"
 
 
-@pytest.fixture(scope="module")
-def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return a kernel in the user's server."""
-    with hub_user.kernel(expected.kernels["python"]) as started:
-        yield started
-
-
 def specs(hub_user: HubUser) -> dict[str, Any]:
     """Return the kernels that the user's server offers."""
     answer = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/api/kernelspecs", timeout=60)

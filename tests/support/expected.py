@@ -1,4 +1,4 @@
-"""The requested state of a host, as playbooks/site_variables.yml writes it."""
+"""The requested state of a host, as playbooks/expected_state.yml writes it."""
 
 from __future__ import annotations
 

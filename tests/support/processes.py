@@ -48,7 +48,8 @@ class Child(subprocess.Popen[str]):
         """Terminate the process, kill it after the grace period, and return its exit code."""
         if self.poll() is None:
             self.send(signal.SIGTERM)
-            if not self.ended(GRACE):
+            # What it has started may ignore the signal although the process itself ends.
+            if not self.ended(GRACE) or self.leads:
                 self.send(signal.SIGKILL)
         return self.wait(timeout=GRACE)
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.integration.hostile_users.actors import Victim
-from tests.integration.hostile_users.machine import Harm, HostileUsers
+from tests.integration.hostile_users.machine import HostileUsers
+from tests.integration.hostile_users.reporting import Harm
 from tests.integration.hostile_users.world import World
 
 
