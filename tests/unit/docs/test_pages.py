@@ -111,3 +111,11 @@ def test_checks_can_fail(tmp_path: Path) -> None:
     page.write_text("# A\n\n[x](no.md) [y](#b) [z](#a)\n\n| " + "x" * 120 + " |\n", encoding="utf-8")
     assert list(broken_links(str(page))) == ["no.md", "#b"]
     assert [cell for cell in cells(page.read_text(encoding="utf-8")) if len(cell) >= 120]
+
+
+def test_documents_that_sources_name_exist() -> None:
+    """A message or a comment that names a page names an existing one."""
+    argv = ["git", "grep", "-hoIE", r"\bdocs/[A-Za-z0-9_/-]+\.(md|png)\b", "--", ".", ":!CHANGELOG.md", ":!changelogs"]
+    named = set(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout.split())
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []

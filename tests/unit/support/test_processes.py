@@ -109,7 +109,7 @@ def test_child_is_stopped_at_the_end_of_its_block() -> None:
 # --- the rule, applied to the source of everything --------------------------------------------------------------------
 SOURCES = ("bench", "molecule", "scripts", "tests/acceptance", "tests/integration", "tests/support")
 ENDLESS = {
-    # A service, ended by whoever started it.
+    # A service that its caller ends.
     "tests/integration/gcp/fakecloud/__main__.py": "threading.Event().wait()",
     # Programs that run on the tested host: its service manager, or a cgroup, ends them.
     "tests/support/rstudio/rserver.py": "subprocess.Popen(",
