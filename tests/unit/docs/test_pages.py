@@ -16,8 +16,8 @@ from ansible_collections.gpulab.core.plugins.plugin_utils.site_variables import 
 ROOT = Path(__file__).resolve().parents[3]
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
-OTHER_NAMES = {"gpulab_hub", "jupyterhub_config"}
-"""Names of a package and of a file that begin like variables."""
+OTHER_NAMES = {"gpulab_hub", "gpulab_x", "jupyterhub_config"}
+"""Names of a package and of a file that begin like variables, and the example of a name."""
 GENERATED = {"CHANGELOG.md", "docs/reference/variables.md", "docs/reference/gpulab-command.md"}
 
 
@@ -128,7 +128,7 @@ def test_documents_that_sources_name_exist() -> None:
 def test_variables_that_pages_name_exist() -> None:
     """An option or a site variable that was renamed or removed is not left in a page."""
     reserved = yaml.safe_load((ROOT / "playbooks" / "vars" / "site_variables.yml").read_text(encoding="utf-8"))
-    options = {name: list(role) for name, role in role_options().items()}
+    options = role_options()
     known = {*site_variables(), *reserved["site_variables"], *reserved["reserved_variables"], *OTHER_NAMES}
     known |= {name for names in options.values() for name in names}
     pattern = re.compile(rf"\b(?:gpulab|{'|'.join(options)})_[a-z0-9_]+")
