@@ -41,7 +41,7 @@ EXAMPLES = r"""
     variables:
       gpulab_lock_hours: {type: float}
     renamed:
-      gpulab_budget: gpulab_limits
+      gpulab_old: gpulab_new
 """
 
 RETURN = r"""

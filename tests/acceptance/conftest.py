@@ -123,7 +123,7 @@ def login(request: pytest.FixtureRequest, expected: Expected) -> tuple[str, str]
     directory = request.config.getoption("--passwords")
     candidates = [(name, word) for name in expected.present if (word := password(directory, name))]
     if not candidates:
-        pytest.skip("no password of a user is available: name a directory with --passwords (docs/verify.md)")
+        pytest.skip("no password of a user is available: name a directory with --passwords (docs/how-to/verify.md)")
     return candidates[-1]
 
 

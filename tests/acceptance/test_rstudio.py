@@ -62,7 +62,7 @@ def installed(host: Any, expected: Expected) -> None:
     if expected.rstudio == "false":
         assert not is_installed
     if not is_installed:
-        pytest.skip("RStudio Server is not on this host: it was not tested (docs/rstudio.md)")
+        pytest.skip("RStudio Server is not on this host: it was not tested (docs/how-to/rstudio.md)")
 
 
 @pytest.fixture(scope="module")

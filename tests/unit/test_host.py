@@ -36,7 +36,7 @@ def test_small_host_is_rejected_and_the_override_is_named() -> None:
     ]
 
 
-def test_lack_of_space_names_the_folder(tmp_path: Path) -> None:
+def test_lack_of_space_names_the_directory(tmp_path: Path) -> None:
     """A directory that does not exist yet counts as its nearest parent."""
     assert preflight.space_problems({str(tmp_path / "not" / "yet"): 0}) == []
     assert str(tmp_path) in preflight.space_problems({str(tmp_path): 1e9})[0]
@@ -113,7 +113,7 @@ def test_address_of_a_file_must_have_it(mirror: str) -> None:
     assert "it answers HTTP 404" in ask(f"{mirror}/package.deb", whole=True)[0]
 
 
-def test_somebody_elses_file_is_never_overwritten(tmp_path: Path) -> None:
+def test_foreign_file_is_never_overwritten(tmp_path: Path) -> None:
     """A file without our mark, or a link to somewhere else, is rejected by name; ours, and none, pass."""
     kernel, command = tmp_path / "kernel.json", tmp_path / "gpulab"
     settings = [{"path": str(kernel), "mark": "gpulab"}, {"path": str(command), "mark": "/opt/gpulab"}]

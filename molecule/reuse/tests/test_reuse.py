@@ -22,7 +22,7 @@ GROUPS = {
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_group_holds_exactly_its_people(host: Any, group: str) -> None:
+def test_group_holds_exactly_its_users(host: Any, group: str) -> None:
     """The second application of the role adds its own groups and leaves those of the first as they are."""
     assert set(host.group(group).members) == GROUPS[group]
 

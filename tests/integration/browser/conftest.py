@@ -50,7 +50,9 @@ def passwords(request: pytest.FixtureRequest) -> Path:
     """Return the directory with users' passwords."""
     directory = request.config.getoption("--passwords")
     if not directory:
-        raise pytest.UsageError("name the directory with passwords: --passwords build/passwords/local (docs/verify.md)")
+        raise pytest.UsageError(
+            "name the directory with passwords: --passwords build/passwords/local (docs/how-to/verify.md)"
+        )
     return Path(directory)
 
 
