@@ -1,22 +1,22 @@
 # Each target is one line. `make lab` is the main job; `make test` is what CI runs.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Ansible refuses to start in a locale that is not UTF-8, as cron and CI have it.
+# Ansible does not start in a locale that is not UTF-8, as cron and CI have it.
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
 
-.PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse closed-network nightly bench molecule docs build lock wheels
+.PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse closed-network nightly bench molecule docs build lock wheels core
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
-lab: ## make a lab on this machine: build a host, converge it, prove it, print where to log in
-	@scripts/bootstrap --containers && python scripts/lab.py up
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
+lab: ## make a lab on this machine: build a host, converge it, check that users can work, print where to log in
+	@scripts/bootstrap --containers && python -m scripts.lab up
 down: ## remove the lab that `make lab` made
-	@scripts/bootstrap --containers && python scripts/lab.py down
+	@scripts/bootstrap --containers && python -m scripts.lab down
 site: ## converge the hosts of INVENTORY
 	@scripts/bootstrap && scripts/site $(INVENTORY)
-verify: ## prove that the hosts of INVENTORY are as requested
+verify: ## run the acceptance suite on the hosts of INVENTORY
 	@scripts/bootstrap && scripts/verify $(INVENTORY)
-pictures: ## a real browser uses the lab of `make lab`; its screenshots are the README's pictures
+pictures: ## let a real browser use the lab of `make lab`; its screenshots are the README's pictures
 	@scripts/bootstrap --browser && scripts/pictures
 check: lint unit ## lint, unit and interface tests: under two minutes, no container
 lint: ## ansible-lint, yamllint, ruff, mypy
@@ -27,27 +27,29 @@ test: ## everything that CI runs
 	@scripts/test
 test-hosts: # a lane of `make test`
 	@scripts/test hosts
-test-code: # the other lane; what it prints comes when it ends
+test-code: # the other lane; its output is printed when it ends
 	@scripts/test code >build/reports/code.log 2>&1; code=$$?; cat build/reports/code.log; exit $$code
-closed-network: ## an old server in a closed network: what was there stays, everything comes from a mirror
+closed-network: ## converge an old server in a closed network: its files stay, all packages come from a mirror
 	@scripts/bootstrap --containers && pytest tests/integration/closed_network -p no:cacheprovider
-nightly: ## what CI has no room for: faults in the middle of converges, users who come and leave, hostile users, drivers, distributions, scanners
+nightly: ## tests that are too long for CI: faults, users who join and leave, hostile users, drivers, distributions, scanners
 	@scripts/bootstrap --containers --test --scanners && scripts/nightly
-inventory: ## the Google Cloud inventory against its fake service, the official plugin and Google's own clients
+inventory: ## test the Google Cloud inventory with a fake service, the official plugin and Google's own clients
 	@scripts/bootstrap --test && pytest tests/integration/gcp
-bench: ## print the ratios of converges
+bench: ## measure converges and write bench/RESULTS.md
 	@scripts/bootstrap --containers && python -m bench.converge
-molecule: ## the scenario default alone
+molecule: ## run molecule's scenario default
 	@scripts/bootstrap --containers && molecule test
-sanity: ## build the collection's artefact, look at what it holds, and run ansible-test's sanity tests on it
+sanity: ## build the collection's artefact, check its contents, and run ansible-test's sanity tests on it
 	@scripts/bootstrap --test && pytest tests/integration/artefact/test_contents.py -p no:cacheprovider && scripts/sanity
-reuse: ## roles one by one, in a foreign playbook and from the installed artefact, on a host of its own
+reuse: ## run single roles, from a foreign playbook and from the installed artefact, on their own host
 	@scripts/bootstrap --containers && scripts/reuse
+core: ## unit tests and the Google Cloud inventory's suite on another ansible-core: make core CORE=2.20
+	@scripts/bootstrap --test && scripts/core $(CORE)
 docs: ## write the generated parts of the documentation again
-	@scripts/bootstrap && python scripts/docs.py
+	@scripts/bootstrap && python -m scripts.docs
 build: ## build the collection's artefact into build/
 	@scripts/bootstrap && ansible-galaxy collection build --force --output-path build
 lock: ## resolve every lock file again
 	@scripts/bootstrap && scripts/lock
-wheels: ## no wheel of a framework lock overwrites another's files: tables of contents are read, nothing is downloaded
+wheels: ## check that wheels of the framework locks do not overwrite each other's files, without downloads
 	@scripts/bootstrap --test && pytest tests/integration/wheels -p no:cacheprovider

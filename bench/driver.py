@@ -1,10 +1,11 @@
-"""What the role nvidia_driver costs next to a plain `apt-get install` of the same packages: time and disk, as ratios.
+"""Compare the role nvidia_driver with a plain `apt-get install` of the same packages: time and disk, as ratios.
 
 Both run on bare local hosts of the same image, and both really build Debian's proprietary module (minutes).
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import sys
 
@@ -12,12 +13,12 @@ from bench.hosts import Hosts, machine
 
 HOST = Hosts("driver12")
 GOAL = 1.15
-WISHES = {"nvidia_driver_expected_gpus": ["1eb8"], "nvidia_driver_source": "distro"}
+VARIABLES = {"nvidia_driver_expected_gpus": ["1eb8"], "nvidia_driver_source": "distro"}
 COMPONENTS = "sed -i 's/ main$/ main contrib non-free non-free-firmware/' /etc/apt/sources.list"
 
 
 def megabytes() -> int:
-    """Give what the system of the host takes; apt's downloads and lists do not count."""
+    """Return the size of the host's system in megabytes, without apt's downloads and lists."""
     directories = "/usr /var /etc /opt"
     only = "--summarize --one-file-system --block-size=1M --exclude=/var/lib/apt/lists"
     _, used = HOST.module("shell", f"apt-get clean; du {only} {directories}")
@@ -25,7 +26,7 @@ def megabytes() -> int:
 
 
 def bare() -> int:
-    """Make the host again; give what its system takes."""
+    """Create the host again; return the size of its system in megabytes."""
     HOST.fresh()
     return megabytes()
 
@@ -33,7 +34,7 @@ def bare() -> int:
 def main() -> int:
     """Print the ratios."""
     before = bare()
-    converge = ("tests/integration/driver/driver.yml", "--extra-vars", json.dumps(WISHES))
+    converge = ("tests/integration/driver/driver.yml", "--extra-vars", json.dumps(VARIABLES))
     first, _ = HOST.playbook(*converge)
     second, _ = HOST.playbook(*converge)
     disk = megabytes() - before
@@ -48,7 +49,7 @@ def main() -> int:
     HOST.remove()
     ratios = {"time": first / plain, "disk": disk / plain_disk}
     lines = [
-        machine(),
+        f"{datetime.date.today()}, {machine()}",
         *(f"{name}, role / apt-get install:  {ratio:.2f}  (goal: {GOAL} or less)" for name, ratio in ratios.items()),
         f"time, second run / first run:    {second / first:.2f}",
     ]

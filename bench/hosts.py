@@ -1,8 +1,7 @@
-"""Local hosts for benchmarks, made again; what Ansible does on them, and how long it takes."""
+"""Local hosts for benchmarks: create them, run Ansible on them, and measure the time."""
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
 import sys
@@ -17,7 +16,7 @@ PROFILE = {
     "ANSIBLE_CALLBACKS_ENABLED": "gpulab.core.progress,ansible.posix.profile_tasks",
     "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all",
 }
-"""Settings with which a playbook prints the seconds of every task, next to what the project's own settings print."""
+"""Settings with which a playbook prints the seconds of every task."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Hosts:
     pattern: str
 
     def ansible(self, program: str, *arguments: str) -> tuple[float, str]:
-        """Run one of Ansible's programs; give its seconds and its output, or stop with its last words when it fails."""
+        """Run one of Ansible's programs; return its seconds and its output, or exit with the output when it fails."""
         argv = [program, "--inventory", INVENTORY, *arguments]
         environment = {**os.environ, **PROFILE, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         begun = time.monotonic()
@@ -49,13 +48,13 @@ class Hosts:
         self.playbook("molecule/shared/destroy.yml")
 
     def fresh(self) -> None:
-        """Make the hosts again."""
+        """Remove the hosts and create them again."""
         self.remove()
         self.playbook("molecule/shared/create.yml")
 
 
 def machine() -> str:
-    """Say when and on what a benchmark ran, and what else the machine did."""
+    """Return the size and the load of this machine."""
     cores = os.cpu_count() or 1
     load = os.getloadavg()[2] / cores
-    return f"{datetime.date.today()}, {cores} cores, {platform.machine()}, load per core {load:.1f}"
+    return f"{cores} cores, {platform.machine()}, load per core {load:.1f}"

@@ -1,4 +1,4 @@
-"""Read the tables of contents of the wheels of a lock, never the wheels: two that carry a file must agree on it.
+"""Find files that several wheels of a lock contain with different content, from the wheels' tables of contents.
 
 Installers do not notice when a file of one wheel overwrites another's; the imports work, and the wrong library is used.
 """
@@ -25,7 +25,8 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 from remotezip import RemoteZip
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 LOCKS = ROOT / "roles" / "frameworks" / "files" / "locks"
 GLIBC = range(28, 4, -1)
 """Versions of the C library whose wheels the hosts can use, newest first: the locks are for glibc 2.28 and newer."""
@@ -33,7 +34,7 @@ GLIBC = range(28, 4, -1)
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a wheel, as its table of contents says: where it goes, and a check sum of its content."""
+    """One file of a wheel: its installed path, and a checksum of its content."""
 
     path: str
     crc: int
@@ -41,22 +42,22 @@ class Entry:
 
 
 def installed_path(name: str) -> str:
-    """Say where an installer puts a member of a wheel (Binary distribution format, "the .data directory")."""
-    found = re.match(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.*)", name)
-    if not found:
+    """Return the installed path of a member of a wheel (Binary distribution format, "the .data directory")."""
+    match = re.match(r"[^/]+\.data/(purelib|platlib|scripts|data|headers)/(.*)", name)
+    if not match:
         return f"site-packages/{name}"
     directories = {"purelib": "site-packages/", "platlib": "site-packages/", "scripts": "bin/", "headers": "include/"}
-    return directories.get(found[1], "") + found[2]
+    return directories.get(match[1], "") + match[2]
 
 
 def entries(archive: zipfile.ZipFile) -> list[Entry]:
-    """Give the files of a wheel."""
+    """Return the files of a wheel."""
     members = (member for member in archive.infolist() if not member.is_dir())
     return [Entry(installed_path(member.filename), member.CRC, member.file_size) for member in members]
 
 
 def collisions(wheels: Mapping[str, Iterable[Entry]]) -> dict[str, list[str]]:
-    """Give the paths that several wheels fill with different content, each with the wheels."""
+    """Return the paths that several wheels fill with different content, and these wheels."""
     holders: dict[str, dict[tuple[int, int], list[str]]] = defaultdict(lambda: defaultdict(list))
     for wheel, files in wheels.items():
         for entry in files:
@@ -69,14 +70,14 @@ def collisions(wheels: Mapping[str, Iterable[Entry]]) -> dict[str, list[str]]:
 
 
 def without_local_versions(lock: str) -> tuple[str, list[str]]:
-    """Take out what only a vendor's own index has (PyTorch's +cpu builds); give the rest, and what was taken out."""
+    """Split a lock into packages of the default index and those of a vendor's own index (PyTorch's +cpu builds)."""
     parts = re.split(r"\n(?=[A-Za-z0-9])", lock.strip())
     kept = [part for part in parts if "+" not in part.split()[0]]
     return "\n".join(kept) + "\n", [part.split()[0] for part in parts if part not in kept]
 
 
 def best_wheel(package: Mapping[str, Any], python: str) -> str:
-    """Give the address of the wheel that an installer would take; nothing for a source package."""
+    """Return the address of the wheel that an installer would choose; empty for a source package."""
     version = [int(part) for part in python.split(".")]
     platforms = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC] + ["manylinux2014_x86_64", "manylinux2010_x86_64"]
     platforms += ["manylinux1_x86_64", "linux_x86_64"]
@@ -85,34 +86,34 @@ def best_wheel(package: Mapping[str, Any], python: str) -> str:
     usable = []
     for wheel in package.get("wheels", []):
         fits = parse_wheel_filename(wheel["url"].rpartition("/")[2].replace("%2B", "+"))[3]
-        if known := [ranks[tag] for tag in fits if tag in ranks]:
-            usable.append((min(known), wheel["url"]))
+        if matching := [ranks[tag] for tag in fits if tag in ranks]:
+            usable.append((min(matching), wheel["url"]))
     return str(min(usable)[1]) if usable else ""
 
 
 def addresses(lock: str, python: str) -> list[str]:
-    """Ask the index where the wheels of a lock are; uv writes them down with their addresses."""
+    """Return the addresses of the wheels of a lock, which uv resolves at the index."""
     with tempfile.TemporaryDirectory() as directory:
-        given, written = Path(directory) / "lock.txt", Path(directory) / "pylock.toml"
-        given.write_text(lock, encoding="utf-8")
+        requirements, result = Path(directory) / "lock.txt", Path(directory) / "pylock.toml"
+        requirements.write_text(lock, encoding="utf-8")
         argv = ["uv", "pip", "compile", "--quiet", "--no-deps", "--no-header", "--python-version", python]
-        argv += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(written), str(given)]
+        argv += ["--python-platform", "x86_64-manylinux_2_28", "--output-file", str(result), str(requirements)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             raise SystemExit(f"check_wheels: uv could not find the wheels:\n{done.stderr}")
-        packages = tomllib.loads(written.read_text(encoding="utf-8"))["packages"]
+        packages = tomllib.loads(result.read_text(encoding="utf-8"))["packages"]
     return [url for package in packages if (url := best_wheel(package, python))]
 
 
 @cache
 def table_of_contents(url: str) -> tuple[Entry, ...]:
     """Read the last kilobytes of a wheel on its server: the table of contents of a zip archive is at its end."""
-    with RemoteZip(url, session=requests.Session()) as archive:
+    with RemoteZip(url, session=requests.Session(), timeout=60) as archive:
         return tuple(entries(archive))
 
 
 def check(lock: Path, python: str, *extras: Path) -> tuple[int, list[str], dict[str, list[str]]]:
-    """Look into all wheels of a lock, and of others next to it; give how many, what was left out, and what collides."""
+    """Compare all wheels of one or several locks; return their number, the packages left out, and the collisions."""
     whole = "\n".join(path.read_text(encoding="utf-8").strip() for path in [lock, *extras])
     text, left_out = without_local_versions(whole)
     urls = addresses(text, python)
@@ -123,24 +124,24 @@ def check(lock: Path, python: str, *extras: Path) -> tuple[int, list[str], dict[
 
 
 def python_of(lock: Path) -> str:
-    """Read the Python version that the name of a lock ends with; 3.12 where it names none."""
-    found = re.search(r"-py3(\d+)$", lock.stem)
-    return f"3.{found[1]}" if found else "3.12"
+    """Return the Python version at the end of a lock's name; 3.12 where there is none."""
+    match = re.search(r"-py3(\d+)$", lock.stem)
+    return f"3.{match[1]}" if match else "3.12"
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lock", nargs="*", type=Path, default=sorted(LOCKS.glob("*-py3*.txt")), help="lock file")
-    found = False
+    collided = False
     for lock in parser.parse_args().lock:
         count, left_out, bad = check(lock, python_of(lock))
-        aside = f", left out: {', '.join(left_out)}" if left_out else ""
-        sys.stdout.write(f"{lock.name}: {count} wheels, {len(bad)} files with two contents{aside}\n")
+        skipped = f", skipped: {', '.join(left_out)}" if left_out else ""
+        sys.stdout.write(f"{lock.name}: {count} wheels, {len(bad)} files with two contents{skipped}\n")
         for path, wheels in bad.items():
             sys.stdout.write(f"  {path}: {', '.join(wheels)}\n")
-        found = found or bool(bad)
-    return 1 if found else 0
+        collided = collided or bool(bad)
+    return 1 if collided else 0
 
 
 if __name__ == "__main__":

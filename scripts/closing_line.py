@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-FOLDER = Path(__file__).resolve().parents[1] / "build" / "reports"
+REPORTS = Path(__file__).resolve().parents[1] / "build" / "reports"
 
 
 def main() -> int:
     """Print the sum; fail when anything failed or nothing ran."""
     total = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
-    for path in sorted(FOLDER.glob("*.xml")):
+    for path in sorted(REPORTS.glob("*.xml")):
         for suite in ElementTree.parse(path).getroot().iter("testsuite"):  # noqa: S314  # our own pytest wrote it
             for key in total:
                 total[key] += int(suite.get(key, 0))

@@ -6,135 +6,140 @@ import argparse
 import fcntl
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support import processes
+from tests.support.paths import ROOT
+
 INVENTORY = "inventory/local"
 HOST = "lab"
 PASSWORDS = ROOT / "build" / "passwords" / "local"
 LOCK = ROOT / "build" / "lab.lock"
-
-
 STOPPED = (99, 130, -2)
-"""How programs end that Ctrl-C stopped: ansible-playbook, a shell, a signal."""
+"""Exit codes of programs that Ctrl-C stopped: ansible-playbook, a shell, a signal."""
+CREATE, CONVERGE, SMOKE_CHECK = 1800, 5400, 300
+"""Seconds that a step may take: the first builds an image from packages, the second installs everything."""
 
 
 class StepFailed(Exception):
     """A step ended with an error that it has explained already."""
 
 
-def say(text: str) -> None:
+def show(text: str) -> None:
     """Print one line at once, also into a pipe."""
     print(text, flush=True)  # noqa: T201
 
 
-def run(argv: list[str]) -> None:
-    """Run a program in the checkout with its output shown; raise StepFailed when it fails."""
-    done = subprocess.run(argv, cwd=ROOT, check=False)
+def run(argv: list[str], limit: float) -> None:
+    """Run a program in the checkout with its output shown; raise StepFailed when it fails or takes too long."""
+    try:
+        done = processes.run(argv, cwd=ROOT, timeout=limit, capture=False)
+    except processes.TimeLimitExceeded as error:
+        raise StepFailed(f"{argv[0]} did not end within {limit:.0f} s and was stopped") from error
     if done.returncode in STOPPED:
         raise KeyboardInterrupt
     if done.returncode:
         raise StepFailed(f"{argv[0]} ended with {done.returncode}")
 
 
-def playbook(name: str, *options: str) -> None:
+def playbook(name: str, *options: str, limit: float) -> None:
     """Run a playbook on the local inventory."""
-    run(["ansible-playbook", "--inventory", INVENTORY, name, *options])
+    run(["ansible-playbook", "--inventory", INVENTORY, name, *options], limit)
 
 
 @contextmanager
-def only_one() -> Iterator[None]:
-    """Refuse to run next to another `make lab` or `make down` of this checkout."""
+def exclusive() -> Iterator[None]:
+    """Fail when another `make lab` or `make down` of this checkout is running."""
     LOCK.parent.mkdir(exist_ok=True)
     with LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StepFailed("another `make lab` or `make down` of this checkout is at work: wait for it") from error
+            raise StepFailed("another `make lab` or `make down` of this checkout is running: wait for it") from error
         yield
 
 
 def steps(chosen: list[tuple[str, Callable[[], None]]]) -> None:
-    """Do one thing after the other, each with its name and time."""
+    """Run steps one after the other, and print the name and the time of each."""
     begun = time.monotonic()
     for number, (name, action) in enumerate(chosen, start=1):
-        say(f"\n==> [{number}/{len(chosen)}] {name}")
+        show(f"\n==> [{number}/{len(chosen)}] {name}")
         started = time.monotonic()
         action()
-        say(f"==> [{number}/{len(chosen)}] done in {time.monotonic() - started:.0f} s")
-    say(f"\n==> all done in {time.monotonic() - begun:.0f} s")
+        show(f"==> [{number}/{len(chosen)}] done in {time.monotonic() - started:.0f} s")
+    show(f"\n==> all done in {time.monotonic() - begun:.0f} s")
 
 
 def variables() -> dict[str, Any]:
-    """Give the local host's variables as the inventory has them."""
+    """Return the local host's variables as the inventory has them."""
     argv = ["ansible-inventory", "--inventory", INVENTORY, "--host", HOST]
-    return dict(json.loads(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout))
+    return dict(json.loads(processes.run(argv, cwd=ROOT, timeout=120, check=True).stdout))
 
 
-def farewell(host: dict[str, Any], show_passwords: bool) -> str:
-    """Say where to log in, as whom, and how to come in from an editor."""
+def instructions(host: dict[str, Any], show_passwords: bool) -> str:
+    """Return where to log in, with which users, and how to connect an editor."""
     address, ssh_port, _ = host["local_host_ports"]["ssh"].split(":")
     hub_port = host["local_host_ports"]["hub"].split(":")[1]
-    known = f"build/ssh/known_hosts-{HOST}"
-    lines = ["", f"JupyterHub   https://localhost:{hub_port}/   (its certificate is its own: the browser will ask)", ""]
+    known_hosts = f"build/ssh/known_hosts-{HOST}"
+    lines = [
+        "",
+        f"JupyterHub   https://localhost:{hub_port}/   (the browser warns once: the certificate was made on the host)",
+        "",
+    ]
     for user in host["gpulab_users"]:
         path = PASSWORDS / user["name"]
-        word = (
-            path.read_text(encoding="utf-8").split()[0]
-            if show_passwords
-            else f"(first word of {path.relative_to(ROOT)})"
-        )
-        lines.append(f"  user {user['name']:<8} password {word}{'   administrates' if user.get('admin') else ''}")
+        password = f"(first word of {path.relative_to(ROOT)})"
+        if show_passwords:
+            password = path.read_text(encoding="utf-8").split()[0]
+        lines.append(f"  user {user['name']:<8} password {password}{'   administrator' if user.get('admin') else ''}")
     first = host["gpulab_users"][0]["name"]
     lines += [
         "",
-        f"SSH          ssh -p {ssh_port} -o UserKnownHostsFile={known} {first}@{address}",
-        f"as root      ssh -p {ssh_port} -o UserKnownHostsFile={known} -i build/ssh/id_ed25519 root@{address}",
+        f"SSH          ssh -p {ssh_port} -o UserKnownHostsFile={known_hosts} {first}@{address}",
+        f"as root      ssh -p {ssh_port} -o UserKnownHostsFile={known_hosts} -i build/ssh/id_ed25519 root@{address}",
         "PyCharm, VS Code: remote interpreter /opt/gpulab/envs/ml/current/bin/python",
         "",
-        "make verify INVENTORY=inventory/local   proves it again",
-        "make down                               removes it",
+        "make verify INVENTORY=inventory/local   runs the whole acceptance suite",
+        "make down                               removes the lab",
     ]
     return "\n".join(lines)
 
 
 def up() -> None:
-    """Build, converge, prove, and say where to log in."""
+    """Create the host, converge it, check that users can work, and print where to log in."""
     steps(
         [
             ("Start the local host (the first time, its image is built from distribution packages)", start),
-            ("Converge it: ansible-playbook site.yml", lambda: playbook("site.yml")),
+            ("Converge it: ansible-playbook site.yml", lambda: playbook("site.yml", limit=CONVERGE)),
             (
-                "Prove it: log in, start a server, compute in Python and in R",
-                lambda: run(["scripts/verify", INVENTORY, "-q"]),
+                "Check it: log in, start a server, compute in Python and in R",
+                lambda: run(["scripts/verify", INVENTORY, "-q", "-m", "smoke"], SMOKE_CHECK),
             ),
         ]
     )
     # A terminal is for a user's eyes; anything else may be a log, and passwords stay out of logs.
-    say(farewell(variables(), show_passwords=sys.stdout.isatty()))
+    show(instructions(variables(), show_passwords=sys.stdout.isatty()))
 
 
 def start() -> None:
     """Start the local host."""
     PASSWORDS.mkdir(parents=True, exist_ok=True)
     PASSWORDS.chmod(0o700)
-    playbook("molecule/shared/create.yml")
+    playbook("molecule/shared/create.yml", limit=CREATE)
 
 
 def down() -> None:
-    """Remove what `up` made; what it installed on this machine for everybody (Podman and the like) stays."""
+    """Remove what `up` made; what it installed on this machine (Podman and the like) stays."""
     steps([("Remove the local host, its image, its cache, its keys and its passwords", remove)])
 
 
 def remove() -> None:
     """Remove the local host and everything that belongs to it."""
-    playbook("molecule/shared/destroy.yml", "--extra-vars", json.dumps({"local_host_purge": True}))
+    playbook("molecule/shared/destroy.yml", "--extra-vars", json.dumps({"local_host_purge": True}), limit=600)
     for path in sorted(PASSWORDS.glob("*")):
         path.unlink()
 
@@ -146,13 +151,13 @@ def main() -> int:
     chosen = {"up": up, "down": down}[parser.parse_args().command]
     os.environ.setdefault("ANSIBLE_FORCE_COLOR", "1" if sys.stdout.isatty() else "0")
     try:
-        with only_one():
+        with exclusive():
             chosen()
     except StepFailed as error:
-        say(f"\nlab: {error}. What went wrong is said above; the same command goes on from there.")
+        show(f"\nlab: {error}. The error is explained above; the same command continues from there.")
         return 1
     except KeyboardInterrupt:
-        say("\nlab: stopped. The same command goes on from there; `make down` removes what there is.")
+        show("\nlab: stopped. The same command continues from there; `make down` removes what exists.")
         return 130
     return 0
 

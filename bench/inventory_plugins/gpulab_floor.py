@@ -1,6 +1,6 @@
 # Copyright: the gpulab authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The least an inventory plugin can do: ready-made variables through set_variable, no HTTP, no Jinja."""
+"""The minimum work of an inventory plugin: ready-made variables through set_variable, no HTTP, no Jinja."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Controller side of gpulab.core.converge_lock: only the controller knows whether its own earlier run still lives."""
+"""Controller side of gpulab.core.converge_lock: only the controller can tell whether its own earlier run still runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MODULE = "gpulab.core.converge_lock"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Take the lock, take over one that was left behind, or say who has it."""
+    """Acquire the lock, take over a stale one, or fail with the name of its holder."""
 
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the module on the host, twice when a lock was left behind."""
+        """Run the module on the host, and a second time to take over a stale lock."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         stale_hours = float(arguments.get("stale_hours", 4))
@@ -31,22 +31,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if arguments.get("state", "present") == "present" and holder and holder["run"] != me["run"]:
             start = run_identity.started(int(holder["pid"]))
             now = datetime.now(timezone.utc)
-            if run_identity.is_left_behind(holder, stale_hours, run_identity.machine(), now, start):
+            if run_identity.is_stale(holder, stale_hours, run_identity.machine(), now, start):
                 again = {**arguments, "instead_of": holder}
                 answer = self._execute_module(module_name=MODULE, module_args=again, task_vars=task_vars)
                 holder = answer.get("holder") or {}
                 if self._task.check_mode:
                     holder = {}
         if arguments.get("state", "present") == "present" and holder and holder["run"] != me["run"]:
-            path = arguments.get("path", "/run/gpulab-converge.json")
             return {
                 **result,
                 "failed": True,
                 "holder": holder,
                 "msg": (
-                    f"Nothing was changed, because another converge of this host runs since {holder['since']}: "
-                    f"{holder['user']} on {holder['controller']}, process {holder['pid']}. Wait for it. "
-                    f"If it is certain to have died, remove {path} on the host, or lower gpulab_lock_hours."
+                    f"Nothing was changed, because another run holds the lock of this host: {holder['user']} on "
+                    f"{holder['controller']}, process {holder['pid']}, since {holder['since']}. Wait until it has "
+                    "ended. If that run is certainly dead, take its lock over with --extra-vars gpulab_lock_hours=0."
                 ),
             }
         return {**result, **answer}

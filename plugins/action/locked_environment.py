@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpulab.core.plugins.plugin_utils.archive import pack
+from ansible_collections.gpulab.core.plugins.plugin_utils.frameworks.archives import pack
 
 NODE_FILES = ("package.json", "package-lock.json")
 
@@ -22,33 +22,32 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the module on the host."""
+        """Run the module on the host with the content of the files."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        lock = self._find(arguments.get("lock"), "lock")
+        lock = self._find_file(arguments.get("lock"), "lock")
+        extras = [self._find_file(name, "extras") for name in arguments.get("extras") or []]
+        directories = [self._find_file(name, "packages") for name in arguments.get("packages") or []]
         arguments["lock_text"] = lock.read_text(encoding="utf-8")
-        extras = [self._find(name, "extras") for name in arguments.get("extras") or []]
         arguments["extras_text"] = [path.read_text(encoding="utf-8") for path in extras]
-        directories = [self._find(name, "packages") for name in arguments.get("packages") or []]
         arguments["packages_data"] = [{"name": directory.name, "archive": pack(directory)} for directory in directories]
         arguments["node_data"] = {}
         if node := arguments.get("node"):
-            directory = self._find(node, "node")
+            directory = self._find_file(node, "node")
             arguments["node_data"] = {name: (directory / name).read_text(encoding="utf-8") for name in NODE_FILES}
-        result.update(
-            self._execute_module(
-                module_name="gpulab.core.locked_environment",
-                module_args=arguments,
-                task_vars=task_vars,
-                wrap_async=self._task.async_val,
-            )
+        module = self._execute_module(
+            module_name="gpulab.core.locked_environment",
+            module_args=arguments,
+            task_vars=task_vars,
+            wrap_async=self._task.async_val,
         )
-        return result
+        return {**result, **module}
 
-    def _find(self, name: str | None, option: str) -> Path:
+    def _find_file(self, name: str | None, option: str) -> Path:
+        """Return the path of a file or directory of the role or the playbook on the controller."""
         if not name:
             raise AnsibleActionFail(f"locked_environment: the option '{option}' is missing")
         try:
             return Path(self._find_needle("files", name))
         except AnsibleError as error:
-            raise AnsibleActionFail(f"locked_environment: {option}: no such file on the controller: {name}") from error
+            raise AnsibleActionFail(f"locked_environment: {option}: {name} does not exist on the controller") from error

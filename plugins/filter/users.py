@@ -1,22 +1,22 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters that judge settings; each is documented in the .yml file next to this one."""
+"""Filters about users and the hub; each is documented in the .yml file of its name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gpulab.core.plugins.plugin_utils.site_variables import user_problems
-from ansible_collections.gpulab.core.plugins.plugin_utils.user_limits import user_limits
+from ansible_collections.gpulab.core.plugins.plugin_utils.users.accounts import user_plans
+from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems
 
 
 class FilterModule:
-    """Offer the filters."""
+    """Map the names of the filters to their functions."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Give the filters by name."""
+        """Return the filters by name."""
         return {
-            "user_limits": user_limits,
+            "user_plans": user_plans,
             "user_problems": user_problems,
         }

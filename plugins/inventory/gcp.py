@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Google Cloud inventory: documentation, options, cache and the bridge to Ansible's own expression handling."""
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ description:
   - Reads all virtual machines of one or many Google Cloud projects and makes them hosts, with flat C(gcp_*) variables,
     GPU facts and groups.
   - Everything is fetched before the first host is added. When a project cannot be read, there is no inventory and one
-    message that says why, unless O(on_error) allows to leave that project out.
+    message with the reason, unless O(on_error) leaves that project out.
   - Takes every option of P(google.cloud.gcp_compute#inventory). A file of that plugin works after its C(plugin) line is
     changed, with O(hostvars=compute) where plays use the API's own variable names.
   - The file's name must end in C(gcp.yml), C(gcp.yaml), C(gcp_compute.yml) or C(gcp_compute.yaml).
@@ -39,7 +40,7 @@ options:
     required: true
     choices: [gpulab.core.gcp]
 
-  # --- who ---
+  # --- identity ---
   auth_kind:
     description:
       - How to sign in.
@@ -52,9 +53,9 @@ options:
       - name: GCP_AUTH_KIND
   scopes:
     description:
-      - OAuth scopes to ask for.
+      - OAuth scopes to request.
       - Not set, V(https://www.googleapis.com/auth/compute.readonly), and
-        V(https://www.googleapis.com/auth/cloud-platform.read-only) when projects have to be looked up.
+        V(https://www.googleapis.com/auth/cloud-platform.read-only) when projects have to be listed.
     type: list
     elements: str
     env:
@@ -95,16 +96,16 @@ options:
     env:
       - name: GOOGLE_CLOUD_QUOTA_PROJECT
 
-  # --- where ---
+  # --- place ---
   projects:
     description:
       - Ids (or numbers) of projects. An entry with V(*), V(?) or V([...]) is a pattern over the ids of all projects
-        that the credentials can see.
-      - Not set, and no other option that finds projects set, the project of the credentials.
+        that the credentials can list.
+      - Not set, and no other option that lists projects set, the project of the credentials.
     type: list
     elements: str
   exclude_projects:
-    description: Ids or patterns of projects to leave out, however they were found.
+    description: Ids or patterns of projects to leave out, however they were listed.
     type: list
     elements: str
   project_labels:
@@ -147,7 +148,7 @@ options:
     env:
       - name: GOOGLE_CLOUD_UNIVERSE_DOMAIN
 
-  # --- which ---
+  # --- selection ---
   filters:
     description:
       - Filter expressions of the Compute Engine API, joined by AND and evaluated by the service.
@@ -171,7 +172,7 @@ options:
     type: bool
     default: false
   include:
-    description: Jinja conditions over the host's facts that all must be true. They see what O(compose) sees.
+    description: Jinja conditions over the host's facts that all must be true. They have the same input as O(compose).
     type: list
     elements: str
   exclude:
@@ -179,10 +180,10 @@ options:
     type: list
     elements: str
 
-  # --- what a host looks like ---
+  # --- names, variables and groups of a host ---
   hostnames:
     description:
-      - Where the host's name comes from; the first entry that gives one counts.
+      - Sources of the host's name; the first entry with a value counts.
       - V(name), V(hostname) (the custom one), V(public_ip) or V(external_ip), V(private_ip) or V(internal_ip),
         V(external_ipv6), V(internal_ipv6), V(dns) (the internal DNS name), V(id), C(labels.KEY), or a Jinja expression
         or template over the host's facts.
@@ -204,7 +205,7 @@ options:
   connect_with:
     description:
       - Sets C(ansible_host) to this address; O(compose) can still overrule it. Not set, nothing is set.
-      - V(auto) is the first of external and internal IPv4, external and internal IPv6 address that there is.
+      - V(auto) is the first existing address of external and internal IPv4, external and internal IPv6.
       - V(dns) is the internal DNS name. V(iap) goes through Identity-Aware Proxy with the C(gcloud) command.
     type: str
     choices: [auto, external_ip, internal_ip, external_ipv6, internal_ipv6, dns, iap]
@@ -217,16 +218,16 @@ options:
     description:
       - V(flat) gives few, flat variables named C(gcp_*). V(compute) gives the variables of
         P(google.cloud.gcp_compute#inventory), some of which have names that Ansible reserves and warns about.
-      - Expressions see both sets of names in either case.
+      - Expressions can use both sets of names in either case.
     type: str
     choices: [flat, compute]
     default: flat
   vars_prefix:
-    description: What host variables begin with. Not set, V(gcp_) with O(hostvars=flat), else nothing.
+    description: Prefix of host variables. Not set, V(gcp_) with O(hostvars=flat), else nothing.
     type: str
     default: ""
   raw:
-    description: Adds the instance as the API gave it as C(gcp_raw).
+    description: Adds the instance as the API returned it as C(gcp_raw).
     type: bool
     default: false
   metadata:
@@ -253,14 +254,14 @@ options:
     type: bool
     default: false
 
-  # --- when things go wrong ---
+  # --- errors and retries ---
   on_error:
     description:
       - What to do about a project that cannot be read. V(fail) gives no inventory, V(warn) leaves the project out
-        and says so, V(skip) leaves it out and says so with C(-vv) only.
+        with a warning, V(skip) leaves it out with a message in C(-vv) only.
       - One of these words for all classes, or a dictionary with any of the classes C(forbidden), C(api_disabled),
         C(perimeter) (VPC Service Controls) and C(not_found).
-      - Not set, V(fail); but a project that was found (not named) and has no Compute Engine API is skipped.
+      - Not set, V(fail); but a project that was listed (not named) and has no Compute Engine API is skipped.
       - Zones that do not answer always warn, and the rest is kept.
     type: raw
   timeout:
@@ -278,7 +279,7 @@ options:
     type: float
     default: 120
   workers:
-    description: How many projects or folders are read side by side.
+    description: How many projects or folders are read in parallel.
     type: int
     default: 16
 """
@@ -359,7 +360,7 @@ projects: [my-lab]
 impersonate_service_account: inventory@my-lab.iam.gserviceaccount.com
 quota_project: my-quota
 ---
-# A private endpoint, and patience for a slow network.
+# A private endpoint, and longer time limits for a slow network.
 plugin: gpulab.core.gcp
 projects: [my-lab]
 api_endpoint: https://compute-psc.p.googleapis.com/compute/v1
@@ -400,20 +401,20 @@ from ansible.parsing.vault import EncryptedString
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 
-from ..plugin_utils.gcp import build, options, populate
-from ..plugin_utils.gcp.cache import cache_key, from_cache, to_cache
-from ..plugin_utils.gcp.errors import GcpError
-from ..plugin_utils.gcp.evaluate import Evaluator
-from ..plugin_utils.gcp.rows import Needs, Snapshot
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp import build, options, populate
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.cache import cache_key, from_cache, to_cache
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import GcpError
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.evaluate import Evaluator
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.rows import Needs, Snapshot
 
 _ENDINGS = tuple(f"{stem}.{ending}" for stem in ("gcp", "gcp_compute") for ending in ("yml", "yaml"))
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
-    """Fetches everything, builds hosts, and only then writes to the inventory."""
+    """Fetch everything, build hosts, and only then write to the inventory."""
 
     NAME = "gpulab.core.gcp"
-    # Ansible's, or for a moment the recorder that stands in for it.
+    # Ansible's inventory, or temporarily the recorder that replaces it.
     inventory: Any
 
     def verify_file(self, path: str) -> bool:
@@ -424,7 +425,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         """Fill the inventory from one file, or raise one error and leave the inventory as it was."""
         super().parse(inventory, loader, path)
         collecting = gc.isenabled()
-        # Much is made and nothing of it is garbage: looking for some would cost a tenth of the run.
+        # Many objects are made and none is garbage: a collection would cost a tenth of the run.
         gc.disable()
         try:
             self._fill(self._settings(path), path, cache)
@@ -452,7 +453,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return options.settings_from({name: _plain(value) for name, value in values.items()}, config)
 
     def _vaulted(self, path: str, message: str) -> str:
-        """Name the options that are vaulted, where Ansible says that it cannot decrypt but not what."""
+        """Name the vaulted options where Ansible reports that it cannot decrypt, but not what."""
         if "decrypt" not in message.lower():
             return ""
         config = self.loader.load_from_file(path, cache="none")
@@ -507,7 +508,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     # --- the bridge to Ansible's expressions -------------------------------------------------------------------------
     def _shortcuts_are_safe(self) -> bool:
-        """Tell whether an expression depends on nothing but the host's facts and variables."""
+        """Return whether an expression depends only on the host's facts and variables."""
         return constants.DEFAULT_HASH_BEHAVIOUR == "replace" and not (self.get_option("use_extra_vars") and self._vars)
 
     def _evaluate(self, source: str, facts: Mapping[str, Any]) -> Any:
@@ -537,7 +538,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return recorder.steps
 
     def group_name(self, name: str) -> str:
-        """Return the name as Ansible wants group names to be."""
+        """Return the name in the form that Ansible requires of group names."""
         return str(self._sanitize_group_name(name))
 
     def seen_by_groups(self, variables: Mapping[str, Any], host: str) -> Mapping[str, Any]:
@@ -551,5 +552,5 @@ def _unchanged(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Decrypt a value that the file holds vaulted."""
+    """Decrypt a vaulted value of the file."""
     return str(value) if isinstance(value, EncryptedString) else value

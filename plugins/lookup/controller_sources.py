@@ -7,16 +7,17 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: controller_sources
 author: The gpulab team (@gpulab)
-short_description: The controller's own package settings, as a value for gpulab_sources
+version_added: 0.1.0
+short_description: Package sources of the controller, as a value for gpulab_sources
 description:
-  - Reads the proxies, the extra certificate authorities and the pip and npm settings of the controller.
-  - Gives them in the shape of the setting C(gpulab_sources), so that a host that sits in the same network as the
-    controller can be given the same sources. What is not set on the controller is left out.
+  - Reads proxies, further CA certificates and the settings of pip and npm on the controller.
+  - Returns them in the form of the variable C(gpulab_sources), for hosts in the same network as the controller. Keys
+    that are not set on the controller are left out.
 options: {}
 """
 
 EXAMPLES = r"""
-- name: Give the hosts the controller's package settings (in group_vars)
+- name: Show the package sources of the controller
   ansible.builtin.debug:
     msg: "{{ lookup('gpulab.core.controller_sources') }}"
 """
@@ -26,6 +27,7 @@ _raw:
   description: One dictionary with the keys C(ca_certificates), C(proxy), C(pip), C(npm) where they are set.
   type: list
   elements: dict
+  sample: [{pip: {index_url: https://mirror.lab.example/simple}}]
 """
 
 import os
@@ -38,7 +40,7 @@ from ansible_collections.gpulab.core.plugins.plugin_utils.controller_sources imp
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """Give the controller's package settings."""
+    """Return the package sources of the controller."""
 
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Return one dictionary; there are no terms."""

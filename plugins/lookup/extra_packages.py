@@ -1,16 +1,19 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lookup gpulab.core.extra_packages: what is requested next to the frameworks, judged on the controller."""
+"""Lookup gpulab.core.extra_packages."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: extra_packages
 author: The gpulab team (@gpulab)
-short_description: Packages that are requested next to the frameworks
+version_added: 0.1.0
+short_description: Find and check extra packages for the frameworks' environments
 description:
-  - Takes names of sets (C(geo), C(nlp), C(vision)) and requirements files with hashes, and finds the files.
-  - Gives what is wrong with them as sentences, and does not fail.
+  - Takes names of sets (C(geo), C(nlp), C(vision)) and requirements files with hashes, and finds the files on the
+    controller.
+  - Returns the problems as sentences, and does not fail.
+  - Internal to the role P(gpulab.core.frameworks#role).
 options:
   _terms:
     description: Sets, and files on the controller, relative to the inventory or to the playbook.
@@ -25,9 +28,10 @@ requested: "{{ lookup('gpulab.core.extra_packages', ['geo', 'files/own.txt']) }}
 
 RETURN = r"""
 _raw:
-  description: One dictionary, C(entries) (sets as they are, files with their whole path) and C(problems).
+  description: One dictionary, C(entries) (sets as they are, files with their absolute path) and C(problems).
   type: list
   elements: dict
+  sample: [{entries: [geo, /srv/site/files/own.txt], problems: []}]
 """
 
 from collections.abc import Mapping
@@ -36,23 +40,24 @@ from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.gpulab.core.plugins.module_utils.framework_profiles import SETS
-from ansible_collections.gpulab.core.plugins.plugin_utils import extra_packages
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.profiles import SETS
+from ansible_collections.gpulab.core.plugins.plugin_utils.frameworks import extra_packages
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """Find the files and judge them."""
+    """Find the files and check them."""
 
     def run(self, terms: list[Any], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Return one dictionary."""
         known = variables or {}
         directories = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
         requested = [str(entry) for term in terms for entry in (term if isinstance(term, list) else [term])]
-        problems = extra_packages.strangers(requested, SETS)
+        problems = extra_packages.unknown_sets(requested, SETS)
         entries = []
         for entry in requested:
             if extra_packages.is_file(entry):
-                path = next((each / entry for each in directories if (each / entry).is_file()), Path(entry)).absolute()
+                candidates = (directory / entry for directory in directories)
+                path = next((candidate for candidate in candidates if candidate.is_file()), Path(entry)).absolute()
                 problems += extra_packages.file_problems(entry, path.read_text("utf-8") if path.is_file() else None)
                 entries.append(str(path))
             else:

@@ -1,4 +1,4 @@
-"""What a host is like, read from /proc, /sys and /etc alone: nothing is started, nothing is changed."""
+"""State of a host, read from /proc, /sys and /etc: no program is started, nothing is changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LISTEN = "0A"
 """State of a listening socket in /proc/net/tcp (Linux: include/net/tcp_states.h, TCP_LISTEN)."""
 
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
-"""The systems that the roles are written for, as ID and VERSION_ID of os-release(5)."""
+"""Supported distributions, as ID and VERSION_ID of os-release(5)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Listener:
 
 
 def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
-    """Read os-release(5); nothing where there is none."""
+    """Return the values of os-release(5), or an empty dictionary without the file."""
     if not path.is_file():
         return {}
     pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
@@ -36,29 +36,29 @@ def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
 
 
 def memory_gb(meminfo: Path = Path("/proc/meminfo")) -> float:
-    """Give the usable memory in GB (1e9 bytes)."""
+    """Return the usable memory in GB (1e9 bytes)."""
     found = re.search(r"^MemTotal:\s+(\d+) kB", meminfo.read_text(encoding="ascii"), re.MULTILINE)
     return int(found[1]) * 1024 / 1e9 if found else 0.0
 
 
 def cores() -> int:
-    """Give the cores that this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def existing_parent(path: Path) -> Path:
-    """Give the nearest directory above that exists already."""
+    """Return the path itself or its nearest parent that exists."""
     return next(directory for directory in (path, *path.parents) if directory.exists())
 
 
 def disk_gb(path: Path) -> tuple[float, float]:
-    """Give the size of the file system that holds the path, and what is free for everybody on it, in GB (1e9 bytes)."""
+    """Return size and free space (without root's reserve) of the file system of a path, in GB (1e9 bytes)."""
     found = os.statvfs(existing_parent(path))
     return found.f_frsize * found.f_blocks / 1e9, found.f_frsize * found.f_bavail / 1e9
 
 
 def listening_inodes(port: int, proc: Path = Path("/proc")) -> set[str]:
-    """Give the socket inodes that listen on a TCP port, on any address."""
+    """Return the inodes of sockets that listen on a TCP port, on any address."""
     inodes = set()
     for table in ("tcp", "tcp6"):
         path = proc / "net" / table
@@ -70,7 +70,7 @@ def listening_inodes(port: int, proc: Path = Path("/proc")) -> set[str]:
 
 
 def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
-    """Say who listens on a TCP port; a socket whose process cannot be seen counts as process 0."""
+    """Return the processes that listen on a TCP port; process 0 stands for one that cannot be read."""
     inodes = listening_inodes(port, proc)
     if not inodes:
         return []
@@ -81,23 +81,25 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
             if any(str(entry.readlink()) in wanted for entry in (process / "fd").iterdir()):
                 unit = (process / "cgroup").read_text(encoding="utf-8").strip().splitlines()[-1].rpartition("/")[2]
                 found.append(Listener(int(process.name), (process / "comm").read_text().strip(), unit))
-        except OSError:  # the process ended meanwhile
+        except OSError:  # the process has ended
             continue
     return found or [Listener(0, "unknown", "")]
 
 
-def why_unreachable(url: str, authorities: str, proxies: dict[str, str], timeout: float, whole: bool = False) -> str:
-    """Ask a source for its front page; give nothing when it answers, else the reason in words.
+def why_unreachable(
+    url: str, ca_certificates: str, proxies: dict[str, str], timeout: float, whole: bool = False
+) -> str:
+    """Return the reason why a source cannot be used, or an empty text where it answers.
 
-    Any answer of the server itself counts, a rejection of the front page too: mirrors seldom serve one. With `whole`
-    the address is that of a file, which must be there.
+    Every answer of the server below HTTP 500 counts, because mirrors seldom serve their front page. With `whole`, the
+    address is that of a file that must exist. `ca_certificates` is PEM text, `timeout` in seconds.
     """
     if not url.startswith(("http://", "https://")):
-        return "" if Path(url.removeprefix("file://")).exists() else "there is no such file or directory on the host"
+        return "" if Path(url.removeprefix("file://")).exists() else "no such file or directory on the host"
     context = ssl.create_default_context()
     try:
-        if authorities:
-            context.load_verify_locations(cadata=authorities)
+        if ca_certificates:
+            context.load_verify_locations(cadata=ca_certificates)
         handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
         if proxies:
             handlers.append(urllib.request.ProxyHandler(proxies))

@@ -8,16 +8,18 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archived_home
 author: The gpulab team (@gpulab)
-short_description: Homes that are packed away
+version_added: 0.1.0
+short_description: Archive homes of users and remove them
 description:
-  - Moves the home of each named user to a directory of root's next to it (C(.gpulab-leaving)), packs it into an archive
-    of root's there, and removes it when the archive was read again.
+  - Moves the home of each named user to a directory of root's next to it (C(.gpulab-leaving)), writes an archive of it
+    to O(directory), and removes the home after the archive was verified.
   - The account stays, so that no other account gets its uid.
-  - Whatever a home holds, no link is followed out of it and no other file system is entered. A home that cannot be
-    archived is kept and named in a warning, so that it stops no later run.
+  - Reads passwd(5) and the homes on the managed host.
+  - No link is followed out of a home and no other file system is entered. A home that cannot be archived is kept and
+    named in a warning, so that it does not stop later runs.
 options:
   names:
-    description: Login names. One without an account or home is passed over.
+    description: Login names. A name without an account or home is skipped.
     type: list
     elements: str
     required: true
@@ -26,18 +28,18 @@ options:
     type: path
     required: true
   timeout:
-    description: Seconds that packing one home, reading its archive and removing the home may take, each.
+    description: Time limit in seconds for each of the steps, writing the archive, verifying it and removing the home.
     type: int
     default: 14400
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
     support: none
-    description: Names the archives that it made.
+    description: RV(archives) names the archives.
 """
 
 EXAMPLES = r"""
-- name: Pack eve's home away
+- name: Revoke | Archive eve's home
   gpulab.core.archived_home:
     names: [eve]
     directory: /var/lib/gpulab/homes
@@ -45,15 +47,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 archives:
-  description: Archives that were made.
+  description: Archives that were written, or would be in check mode.
   type: list
   elements: str
-  returned: always
+  returned: success
+  sample: [/var/lib/gpulab/homes/eve-20310101-000000.tar.gz]
 kept:
-  description: What was kept, each with the reason and what to do.
+  description: Homes that were kept, each with the reason and the remedy.
   type: list
   elements: str
-  returned: always
+  returned: success
+  sample: [/home/eve is not a directory that eve owns. Archive or remove it yourself.]
 """
 
 import os
@@ -67,27 +71,27 @@ from typing import NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
+from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
 
-LEAST_UID = 1000
+MIN_UID = 1000
 ASIDE = ".gpulab-leaving"
 """Directory of root's next to the homes: same file system, so that a home moves there in one step."""
 
 
 class Job(NamedTuple):
-    """A home that is to be archived: `aside` is the directory that it moves to, `home` its place if still there."""
+    """A home to archive: `aside` is the directory that it moves to, `home` its path unless an earlier run moved it."""
 
     aside: Path
     home: Path | None
 
 
-class Failed(Exception):
-    """A program failed; the text is its last words."""
+class ProgramFailed(Exception):
+    """A program failed; the text has its last output."""
 
 
 def homes(names: Sequence[str], entries: Sequence[pwd.struct_passwd]) -> tuple[dict[str, Path], list[str]]:
-    """Return the homes that can be archived by user name, and what is wrong with the others."""
-    found, problems = {}, []
+    """Return the homes that can be archived by user, and the problems of the others."""
+    usable, problems = {}, []
     for entry in entries:
         home = Path(entry.pw_dir)
         if entry.pw_name not in names:
@@ -99,59 +103,59 @@ def homes(names: Sequence[str], entries: Sequence[pwd.struct_passwd]) -> tuple[d
         except OSError as error:
             problems.append(f"{home}: {error.strerror}. Unmount it, and archive or remove it yourself.")
             continue
-        if not stat.S_ISDIR(state.st_mode) or entry.pw_uid < LEAST_UID or state.st_uid != entry.pw_uid:
+        if not stat.S_ISDIR(state.st_mode) or entry.pw_uid < MIN_UID or state.st_uid != entry.pw_uid:
             problems.append(f"{home} is not a directory that {entry.pw_name} owns. Archive or remove it yourself.")
         elif unsafe := unsafe_directory(home.parent):
             problems.append(f"{home}: other accounts can replace what is in {unsafe}. Archive the home yourself.")
         else:
-            found[entry.pw_name] = home
-    return found, problems
+            usable[entry.pw_name] = home
+    return usable, problems
 
 
 def unfinished(names: Sequence[str], parents: Sequence[Path]) -> list[Path]:
-    """Return what earlier runs of the same users moved aside and did not finish."""
+    """Return homes of the same users that earlier runs moved and did not archive."""
     pattern = re.compile(r"(.+)-\d{8}-\d{6}")
     return [
         path
         for parent in dict.fromkeys(parents)
         if (parent / ASIDE).is_dir() and not unsafe_directory(parent / ASIDE)
         for path in sorted((parent / ASIDE).iterdir())
-        if (found := pattern.fullmatch(path.name)) and found[1] in names
+        if (match := pattern.fullmatch(path.name)) and match[1] in names
     ]
 
 
 def run(module: AnsibleModule, argv: Sequence[str]) -> None:
-    """Run a program that takes at most the module's time; raise Failed with its last words."""
+    """Run a program with the module's time limit; raise ProgramFailed with its last output."""
     limit = ["timeout", "--kill-after=10", str(module.params["timeout"])]
     code, _output, error = module.run_command([*limit, *argv], umask=0o077, cwd="/")
     if code:
         late = code in (124, 137)
-        words = f"no result after {module.params['timeout']} seconds" if late else error.strip()[-300:]
-        raise Failed(f"{argv[0]}: {words or code}")
+        output = f"no result after {module.params['timeout']} seconds" if late else error.strip()[-300:]
+        raise ProgramFailed(f"{argv[0]}: {output or code}")
 
 
 def pack(module: AnsibleModule, aside: Path, archive: Path) -> None:
-    """Pack what is in a directory of root's and read the archive again."""
-    half = archive.with_name(archive.name + ".half")
+    """Write an archive of a directory of root's and verify it."""
+    partial = archive.with_name(archive.name + ".half")
     options = ["--xattrs", "--acls", "--sparse", "--numeric-owner", "--one-file-system", "--force-local", "--gzip"]
     try:
-        inside = [path.name for path in aside.iterdir()]
-        run(module, ["tar", "--create", "--file", str(half), *options, "--directory", str(aside), "--", *inside])
-        run(module, ["gzip", "--test", "--suffix=.half", str(half)])
-        half.replace(archive)
+        names = [path.name for path in aside.iterdir()]
+        run(module, ["tar", "--create", "--file", str(partial), *options, "--directory", str(aside), "--", *names])
+        run(module, ["gzip", "--test", "--suffix=.half", str(partial)])
+        partial.replace(archive)
     finally:
-        half.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def archived(module: AnsibleModule, job: Job, directory: Path) -> str:
-    """Archive one home; return why it is kept, nothing when it is gone."""
+    """Archive one home; return why it is kept, empty when it was removed."""
     archive = directory / f"{job.aside.name}.tar.gz"
     place = job.home or job.aside
     try:
         if job.home:
             job.aside.parent.mkdir(mode=0o700, exist_ok=True)
             if unsafe := unsafe_directory(job.aside.parent):
-                raise Failed(f"other accounts can replace what is in {unsafe}")
+                raise ProgramFailed(f"other accounts can replace what is in {unsafe}")
             job.aside.parent.chmod(0o700)
             job.aside.mkdir(mode=0o700)
             place = job.aside
@@ -164,7 +168,7 @@ def archived(module: AnsibleModule, job: Job, directory: Path) -> str:
         if not archive.exists():
             pack(module, job.aside, archive)
         run(module, ["rm", "--recursive", "--force", "--one-file-system", "--", str(job.aside)])
-    except (Failed, OSError) as error:
+    except (ProgramFailed, OSError) as error:
         state = (
             f"{archive} is complete, but {place} was not removed" if archive.exists() else f"{place} is not archived"
         )
@@ -183,11 +187,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     directory, names, entries = Path(module.params["directory"]), module.params["names"], pwd.getpwall()
-    found, kept = homes(names, entries)
+    usable, kept = homes(names, entries)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     parents = [Path(entry.pw_dir).parent for entry in entries if entry.pw_name in names]
     jobs = [Job(aside, None) for aside in unfinished(names, parents)]
-    jobs += [Job(home.parent / ASIDE / f"{name}-{stamp}", home) for name, home in found.items()]
+    jobs += [Job(home.parent / ASIDE / f"{name}-{stamp}", home) for name, home in usable.items()]
     if unsafe := unsafe_directory(directory):
         module.fail_json(msg=f"{directory}: other accounts can replace what is in {unsafe}. Choose another directory.")
     if jobs and not module.check_mode:

@@ -8,19 +8,21 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: converge_lock
 author: The gpulab team (@gpulab)
-short_description: One converge at a time on a host
+version_added: 0.1.0
+short_description: Hold the lock of a host, so that one run at a time changes it
 description:
-  - Takes or gives back the lock of a host, so that two controllers do not change it at the same time.
-  - A lock whose run has ended, on this controller, or that is older than O(stale_hours), on another one, is taken over.
-  - The lock lives in /run, so a restart of the host drops it. Taking it is not a change.
+  - Acquires or releases the lock of a host, so that two controllers do not change it at the same time.
+  - Takes over a lock of this controller whose process has ended, and a lock of another controller that is older than
+    O(stale_hours).
+  - Reads and writes a file in /run, so a restart of the host removes the lock. Acquiring it does not count as a change.
 options:
   state:
-    description: Whether to take the lock or to give it back.
+    description: Whether to acquire or to release the lock.
     type: str
     choices: [present, absent]
     default: present
   stale_hours:
-    description: After how many hours another controller's lock counts as left behind.
+    description: Age in hours after which the lock of another controller is taken over.
     type: float
     default: 4
   path:
@@ -28,31 +30,37 @@ options:
     type: path
     default: /run/gpulab-converge.json
   me:
-    description: Who takes the lock. The controller's side fills it in, whatever a playbook says.
+    description: The run that acquires the lock. The action plugin sets it.
     type: dict
     default: {}
   instead_of:
-    description: The holder that is taken over. The controller's side fills it in, whatever a playbook says.
+    description: The holder whose lock is taken over. The action plugin sets it.
     type: dict
     default: {}
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
     support: none
-    description: Changes nothing that lasts, so there is nothing to show.
+    description: Changes nothing that lasts.
 """
 
 EXAMPLES = r"""
-- name: Take the lock of the host
+- name: Acquire the lock of the host
   gpulab.core.converge_lock:
     state: present
 """
 
 RETURN = r"""
 holder:
-  description: Who has the lock now, empty when nobody has.
+  description: The run that holds the lock now, empty where none does.
   type: dict
   returned: always
+  contains:
+    run: {type: str, description: "Machine, process and start time of the run.", sample: "0f3c:4711:123456"}
+    user: {type: str, description: User on the controller., sample: ada}
+    controller: {type: str, description: Name of the controller., sample: laptop}
+    pid: {type: int, description: Process on the controller., sample: 4711}
+    since: {type: str, description: Time of the acquisition (ISO 8601)., sample: "2026-11-27T01:02:03+00:00"}
 """
 
 import json
@@ -64,16 +72,16 @@ from ansible.module_utils.basic import AnsibleModule
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Give the holder, nothing where there is none or the file is not readable as one."""
+    """Return the holder, or an empty dictionary where the file is missing or not valid."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        holder = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def take(path: Path, me: dict[str, Any], instead_of: dict[str, Any]) -> dict[str, Any]:
-    """Take the lock when it is free, mine already, or held by exactly `instead_of`; give who has it afterwards."""
+    """Acquire the lock where it is free or held by `me` or exactly `instead_of`; return the holder afterwards."""
     holder = read(path)
     if holder and holder["run"] != me["run"] and holder != instead_of:
         return holder
@@ -81,10 +89,10 @@ def take(path: Path, me: dict[str, Any], instead_of: dict[str, Any]) -> dict[str
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         fresh.write_text(json.dumps(me), encoding="utf-8")
         try:
-            if holder or path.exists():  # left behind, or not readable as a lock
+            if holder or path.exists():  # taken over, or not a valid lock
                 fresh.replace(path)
             else:
-                os.link(fresh, path)  # fails when somebody was faster
+                os.link(fresh, path)  # fails where another run was faster
         except FileExistsError:
             return read(path)
         finally:

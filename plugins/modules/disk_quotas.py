@@ -8,132 +8,135 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: disk_quotas
 author: The gpulab team (@gpulab)
-short_description: How much of the disk each user's files may take
+version_added: 0.1.0
+short_description: Disk quotas of users
 description:
-  - Sets the quotas of users on the file system of their homes, where that is mounted with quotas for users.
-  - Where it is not, it says so by name and how to switch them on, and changes nothing. Whoever is over the limit can
-    still log in and delete.
+  - Sets the quotas of users on the file system of C(/home), where that is mounted with quotas for users.
+  - Fails where it is not, names the file system and the way to enable quotas, and changes nothing. Users over their
+    quota can still log in and delete files.
+  - Reads C(/proc/self/mounts) and C(repquota) on the managed host. M(community.general.xfs_quota) manages XFS alone.
 options:
-  limits:
-    description: The users and their limits; one without the key C(disk) has no quota.
-    type: list
-    elements: dict
+  quotas:
+    description:
+      - Quota of each user, such as 50G. Null or an empty string removes a quota. A name without an account is skipped.
+    type: dict
     required: true
   only_check:
-    description: Say whether it can be done, and do nothing.
+    description: Fail where the file system has no quotas, and change nothing.
     type: bool
     default: false
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
     support: none
-    description: Names the users whose quotas changed.
+    description: RV(names) has the users whose quotas change.
 """
 
 EXAMPLES = r"""
-- name: Give ada 50 GB
+- name: Limits | Limit ada to 50 GB
   gpulab.core.disk_quotas:
-    limits:
-      - {name: ada, limits: {disk: 50G}}
+    quotas: {ada: 50G, grace: null}
 """
 
 RETURN = r"""
 names:
-  description: Users whose quotas changed.
+  description: Users whose quotas changed, or would in check mode.
   type: list
   elements: str
-  returned: always
+  returned: success
+  sample: [ada]
 """
 
 import os
 import pwd
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 FACTORS = {"K": 1, "M": 2**10, "G": 2**20, "T": 2**30}
-"""Sizes in blocks of 1024 bytes, as setquota(8) counts."""
+"""Suffixes of sizes in blocks of 1024 bytes, as setquota(8) counts."""
+PROGRAM_SECONDS = 300
+"""Time limit of repquota(8), which reads a large file on large file systems, and of setquota(8)."""
 
 
 def blocks(size: str) -> int:
-    """Read a size as 512M or 50G, in blocks; a plain number is bytes."""
+    """Return a size such as 512M or 50G in blocks; a plain number is bytes."""
     return int(float(size[:-1]) * FACTORS[size[-1]]) if size[-1] in FACTORS else -(-int(float(size)) // 1024)
 
 
 def mounted(path: str, mounts: str) -> tuple[str, str, list[str]]:
-    """Find the file system of a path in the text of /proc/self/mounts: where it is, its kind, its options."""
+    """Return the file system of a path from the text of /proc/self/mounts: mount point, type, options."""
     entries = (line.split() for line in mounts.splitlines())
-    fitting = [each for each in entries if path == each[1] or path.startswith(each[1].rstrip("/") + "/")]
-    where, kind, options = max(fitting, key=lambda each: len(each[1]))[1:4]
-    return where, kind, options.split(",")
+    above = [entry for entry in entries if path == entry[1] or path.startswith(entry[1].rstrip("/") + "/")]
+    point, kind, options = max(above, key=lambda entry: len(entry[1]))[1:4]
+    return point, kind, options.split(",")
 
 
 def problem(path: str, mounts: str) -> str:
-    """Tell why quotas cannot be had for homes below a path, and the fix; nothing where they can."""
-    where, kind, options = mounted(path, mounts)
+    """Return why homes below a path cannot have quotas, with the remedy; empty where they can."""
+    point, kind, options = mounted(path, mounts)
     if kind not in ("ext4", "xfs"):
-        return f"limits.disk: {path} is on {kind}, which knows no quotas for users: use ext4 or xfs, or setting none."
+        return (
+            f"limits.disk: {path} is on {kind}, which has no quotas for users. Use ext4 or xfs, or remove the limits "
+            "from users_accounts (gpulab_users), users_groups (gpulab_groups) and users_limits."
+        )
     if not {"usrquota", "quota", "uquota"} & set(options) and not any(
-        each.startswith("usrjquota=") for each in options
+        option.startswith("usrjquota=") for option in options
     ):
         feature = " and tune2fs -O quota to the device" if kind == "ext4" else ""
         return (
-            f"limits.disk: {where} ({kind}) is mounted without quotas for users: add usrquota to its options in "
-            f"/etc/fstab{feature}, mount it again, or setting no disk."
+            f"limits.disk: {point} ({kind}) is mounted without quotas for users. Add usrquota to its options in "
+            f"/etc/fstab{feature} and mount it again, or remove the limit."
         )
     return ""
 
 
 def reported(text: str) -> dict[str, int]:
-    """Read the hard limits in blocks, by number of the user, from `repquota --no-names`."""
-    found = {}
+    """Return the hard limits in blocks by uid, from the output of `repquota --no-names`."""
+    quotas = {}
     for line in text.splitlines():
         fields = line.split()
         if len(fields) >= 5 and fields[0].startswith("#") and fields[0][1:].isdecimal():
-            found[fields[0][1:]] = int(fields[4])
-    return found
+            quotas[fields[0][1:]] = int(fields[4])
+    return quotas
 
 
-def differing(limits: Sequence[Mapping[str, Any]], uids: Mapping[str, int], there: Mapping[str, int]) -> dict[str, int]:
-    """Give the limits that must change, in blocks by name; 0 lifts one."""
-    found = {}
-    for entry in limits:
-        name = str(entry["name"])
-        if name not in uids:
-            continue
-        size = (entry.get("limits") or {}).get("disk")
-        requested = blocks(str(size)) if size is not None else 0
-        if requested != there.get(str(uids[name]), 0):
-            found[name] = requested
-    return found
+def differing(quotas: Mapping[str, str | None], uids: Mapping[str, int], current: Mapping[str, int]) -> dict[str, int]:
+    """Return the quotas that must change, in blocks by user; 0 removes one."""
+    changes = {}
+    for name, size in quotas.items():
+        requested = blocks(str(size)) if size else 0
+        if name in uids and requested != current.get(str(uids[name]), 0):
+            changes[name] = requested
+    return changes
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "limits": {"type": "list", "elements": "dict", "required": True},
+            "quotas": {"type": "dict", "required": True},
             "only_check": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    limits = module.params["limits"]
-    if not any((entry.get("limits") or {}).get("disk") is not None for entry in limits):
-        module.exit_json(changed=False, names=[])
+    quotas: dict[str, Any] = module.params["quotas"]
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
-    if found := problem("/home", mounts):
-        module.fail_json(msg=f"Nothing was changed, because {found}")
+    if reason := problem("/home", mounts):
+        module.fail_json(msg=f"Nothing was changed: {reason}")
     if module.params["only_check"]:
         module.exit_json(changed=False, names=[])
-    where = mounted("/home", mounts)[0]
+    point = mounted("/home", mounts)[0]
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    text = module.run_command(["repquota", "--user", "--no-names", where], check_rc=True)[1]
+    limit = ["timeout", "--kill-after=5", str(PROGRAM_SECONDS)]
+    text = module.run_command([*limit, "repquota", "--user", "--no-names", point], check_rc=True)[1]
     uids = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
-    changes = differing(limits, uids, reported(text))
+    changes = differing(quotas, uids, reported(text))
     for name, size in [] if module.check_mode else changes.items():
-        module.run_command(["setquota", "--user", name, str(size), str(size), "0", "0", where], check_rc=True)
+        argv = [*limit, "setquota", "--user", name, str(size), str(size), "0", "0", point]
+        module.run_command(argv, check_rc=True)
     module.exit_json(changed=bool(changes), names=sorted(changes))
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: distribution_packages
 author: The gpulab team (@gpulab)
-short_description: Distribution packages that must be installed
+version_added: 0.1.0
+short_description: Install distribution packages, with the repair of an interrupted dpkg
 description:
-  - Asks dpkg's own record first and calls M(ansible.builtin.apt) only when something is missing, so that a run with
-    nothing to do costs no package list and no network.
-  - In check mode it tells what is missing, also on a fresh image that has no package lists yet.
+  - Reads C(/var/lib/dpkg/status) on the managed host and calls M(ansible.builtin.apt) only where a package is missing,
+    so that a run without changes needs no package lists and no network.
+  - Continues an interrupted dpkg, updates lists of another mirror, and adds a hint to apt's messages.
+  - In check mode it reports what is missing, also on an image without package lists.
 options:
   name:
     description: Names of packages.
@@ -20,11 +22,11 @@ options:
     elements: str
     required: true
   cache_valid_time:
-    description: Age in seconds up to which package lists are not fetched again.
+    description: Age in seconds up to which package lists are not updated.
     type: int
     default: 3600
   lock_timeout:
-    description: Seconds to wait for another package manager that is at work.
+    description: Time limit in seconds for the end of another package manager.
     type: int
     default: 300
 extends_documentation_fragment: [gpulab.core.check_mode]
@@ -46,10 +48,12 @@ missing:
   type: list
   elements: str
   returned: always
+  sample: [r-base-core]
 lists:
-  description: Whether the host had lists of packages; a fresh image has none.
+  description: Whether the host had package lists.
   type: bool
   returned: always
+  sample: true
 """
 
 import re
@@ -62,17 +66,17 @@ LISTS = Path("/var/lib/apt/lists")
 
 
 def installed(status: str) -> set[str]:
-    """Give the packages that dpkg's record calls installed and whole (dpkg(1), "Package states")."""
-    found = set()
+    """Return the packages that dpkg lists as completely installed (dpkg(1), "Package states")."""
+    names = set()
     for entry in status.split("\n\n"):
         name = re.search(r"^Package: (\S+)", entry, re.MULTILINE)
         if name and re.search(r"^Status: (install|hold) ok installed$", entry, re.MULTILINE):
-            found.add(name[1])
-    return found
+            names.add(name[1])
+    return names
 
 
 def main() -> None:
-    """Run the module: the part that only reads; the action plugin calls apt."""
+    """Run the reading part; the action plugin calls apt."""
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "list", "elements": "str", "required": True},
@@ -82,9 +86,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     if not STATUS.is_file():
-        module.fail_json(msg=f"{STATUS} is not there: gpulab supports Debian and Ubuntu hosts.")
-    there = installed(STATUS.read_text(encoding="utf-8", errors="replace"))
-    missing = [name for name in module.params["name"] if name not in there]
+        module.fail_json(msg=f"{STATUS} does not exist: gpulab supports Debian and Ubuntu hosts.")
+    present = installed(STATUS.read_text(encoding="utf-8", errors="replace"))
+    missing = [name for name in module.params["name"] if name not in present]
     module.exit_json(changed=False, missing=missing, lists=any(LISTS.glob("*_Packages*")))
 
 

@@ -8,29 +8,40 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_preflight
 author: The gpulab team (@gpulab)
-short_description: Whether a host can carry what is requested, before anything is changed
+version_added: 0.1.0
+short_description: Check a host before anything is changed
 description:
-  - Compares the host with what a role needs and names everything that is missing at once, each with its fix.
-  - Only reads; behaves the same in check mode.
+  - Compares the host with the needs of a role and reports all problems at once, each with its fix.
+  - Reads /proc, /etc/os-release, file systems and package sources on the managed host; changes nothing.
 options:
   minimum:
-    description: Least sizes, C(cores), C(memory_gb) and C(disk_gb) (in 1e9 bytes).
+    description: Least sizes of the host.
     type: dict
     default: {}
+    suboptions:
+      cores:
+        description: Processor cores.
+        type: float
+      memory_gb:
+        description: Memory in 1e9 bytes.
+        type: float
+      disk_gb:
+        description: Size of the file system of /opt in 1e9 bytes.
+        type: float
   minimum_variable:
-    description: The variable that lowers the least sizes, for the message.
+    description: Variable that sets the least sizes, for the message.
     type: str
     default: gpulab_minimum
   free_gb:
-    description: Space that must be free, by directory. A directory need not exist yet.
+    description: Free space that is needed (in 1e9 bytes), by directory. A directory need not exist yet.
     type: dict
     default: {}
   supported_os:
-    description: Whether the host must run a system that the roles are written for.
+    description: Whether the host must run a supported distribution.
     type: bool
     default: true
   ports:
-    description: TCP ports that must be free, or be in use by the unit named.
+    description: TCP ports that must be free or in use by O(ports[].unit).
     type: list
     elements: dict
     default: []
@@ -40,15 +51,15 @@ options:
         type: int
         required: true
       variable:
-        description: The variable that chooses it, for the message.
+        description: Variable that sets it, for the message.
         type: str
         required: true
       unit:
-        description: The unit that may have it already.
+        description: Unit that may listen on the port.
         type: str
         default: ""
   sources:
-    description: Package sources that must answer.
+    description: Package sources that must be reachable from the host.
     type: list
     elements: dict
     default: []
@@ -58,29 +69,29 @@ options:
         type: str
         required: true
       variable:
-        description: The variable that chooses it, for the message.
+        description: Variable that sets it, for the message.
         type: str
         required: true
       whole:
-        description: Whether this is the address of a file, which must be there; else any answer of the server will do.
+        description: Whether this is the address of a file that must exist; else any answer of the server counts.
         type: bool
         default: false
   files:
-    description: Files that a role writes. One that is there already and does not hold the mark is somebody else's.
+    description: Files that a role writes. An existing file without the mark is not replaced.
     type: list
     elements: dict
     default: []
     suboptions:
       path:
-        description: The file, or the link, whose target is looked at then.
+        description: The file or the link; of a link, its target is compared.
         type: path
         required: true
       mark:
-        description: Text by which the role knows its own.
+        description: Text that every file of the role contains.
         type: str
         required: true
   ca_certificates:
-    description: PEM text of further authorities to trust when sources are asked.
+    description: PEM text of further CA certificates for the connections to sources.
     type: str
     default: ""
   proxies:
@@ -88,26 +99,14 @@ options:
     type: dict
     default: {}
   timeout:
-    description: Seconds that a source has to answer.
+    description: Time limit for the answer of a source, in seconds.
     type: float
     default: 10
-  look:
-    description: Paths of which RV(there) tells whether they are there. None of them is a problem.
-    type: list
-    elements: path
-    default: []
-  ask:
-    description:
-      - V(now) asks what this task names. V(later) asks nothing and keeps it in mind. V(all) asks what was kept too, so
-        that everything that is wrong with a host is told at once, for one round trip.
-    type: str
-    choices: [now, later, all]
-    default: now
 extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
 EXAMPLES = r"""
-- name: Preflight | See whether the port is free
+- name: Preflight | Check that the port is free
   gpulab.core.host_preflight:
     ports:
       - port: 443
@@ -117,13 +116,23 @@ EXAMPLES = r"""
 
 RETURN = r"""
 host:
-  description: What was read, C(os), C(version), C(python), C(cores), C(memory_gb), C(disk_gb).
+  description: The system and the size of the host.
   type: dict
   returned: always
-there:
-  description: The paths of O(look), each with whether it is there.
-  type: dict
-  returned: success
+  contains:
+    os: {type: str, description: C(ID) of os-release(5)., sample: debian}
+    version: {type: str, description: C(VERSION_ID) of os-release(5)., sample: "12"}
+    name: {type: str, description: C(PRETTY_NAME) of os-release(5)., sample: Debian GNU/Linux 12 (bookworm)}
+    python: {type: str, description: Version of the interpreter that runs the module., sample: 3.11.2}
+    cores: {type: int, description: Processor cores., sample: 8}
+    memory_gb: {type: float, description: Memory in 1e9 bytes., sample: 33.6}
+    disk_gb: {type: float, description: Size of the file system of /opt in 1e9 bytes., sample: 214.7}
+problems:
+  description: One sentence for each problem.
+  type: list
+  elements: str
+  returned: failure
+  sample: ["/opt has 1.2 GB free and needs 8 GB: free some space there."]
 """
 
 import platform
@@ -137,7 +146,7 @@ from ansible_collections.gpulab.core.plugins.module_utils import host_state
 
 
 def system_problems(host: dict[str, Any]) -> list[str]:
-    """Reject a system that the roles are not written for, by name."""
+    """Report a distribution that is not supported, by name."""
     if host["version"] in host_state.SUPPORTED.get(host["os"], ()):
         return []
     known = "; ".join(f"{name.capitalize()} {', '.join(versions)}" for name, versions in host_state.SUPPORTED.items())
@@ -145,70 +154,72 @@ def system_problems(host: dict[str, Any]) -> list[str]:
 
 
 def size_problems(host: dict[str, Any], minimum: dict[str, Any], variable: str) -> list[str]:
-    """Compare sizes with the least ones."""
+    """Report sizes below the least ones."""
     words = {"cores": "cores", "memory_gb": "GB of memory", "disk_gb": "GB of disk"}
     return [
-        f"the host has {host[key]:g} {words[key]}, gpulab wants {float(least):g} "
-        f"(to go on all the same, lower {variable}.{key})."
+        f"the host has {host[key]:g} {words[key]} and needs {float(least):g} "
+        f"(to continue nevertheless, lower {variable}.{key})."
         for key, least in minimum.items()
-        if float(host[key]) < float(least)
+        if least is not None and float(host[key]) < float(least)
     ]
 
 
 def space_problems(free_gb: dict[str, Any]) -> list[str]:
-    """Compare free space with what will be written."""
-    found = []
+    """Report directories with too little free space."""
+    problems = []
     for directory, wanted in free_gb.items():
         free = host_state.disk_gb(Path(directory))[1]
         if free < float(wanted):
-            found.append(f"{directory} has {free:.1f} GB free and needs {float(wanted):g} GB: make room there.")
-    return found
+            problems.append(
+                f"{directory} has {free:.1f} GB free and needs {float(wanted):g} GB: free some space there."
+            )
+    return problems
 
 
 def port_problems(ports: list[dict[str, Any]]) -> list[str]:
-    """Find ports that somebody else has."""
-    found = []
-    for setting in ports:
-        strangers = [each for each in host_state.listeners(setting["port"]) if each.unit != (setting["unit"] or None)]
-        if strangers:
-            who = strangers[0]
-            unit = f", {who.unit}" if who.unit else ""
-            found.append(
-                f"port {setting['port']} is in use by {who.name} (process {who.pid}{unit}): "
-                f"stop it, or choose another port with {setting['variable']}."
+    """Report ports on which another unit listens."""
+    problems = []
+    for entry in ports:
+        others = [owner for owner in host_state.listeners(entry["port"]) if owner.unit != (entry["unit"] or None)]
+        if others:
+            owner = others[0]
+            unit = f", {owner.unit}" if owner.unit else ""
+            problems.append(
+                f"port {entry['port']} is in use by {owner.name} (process {owner.pid}{unit}): "
+                f"stop it, or set another port with {entry['variable']}."
             )
-    return found
+    return problems
 
 
 def file_problems(files: list[dict[str, Any]]) -> list[str]:
-    """Find files that somebody else has where a role wants to write."""
-    found = []
-    for setting in files:
-        path = Path(setting["path"])
+    """Report existing files that no role has written."""
+    problems = []
+    for entry in files:
+        path = Path(entry["path"])
         if path.is_symlink():
-            own = setting["mark"] in str(path.readlink())
+            own = entry["mark"] in str(path.readlink())
         else:
-            own = not path.exists() or (path.is_file() and setting["mark"].encode() in path.read_bytes())
+            own = not path.exists() or (path.is_file() and entry["mark"].encode() in path.read_bytes())
         if not own:
-            found.append(f"{path} is there and is not gpulab's: move it away; it is never overwritten.")
-    return found
+            problems.append(f"{path} exists and was not written by gpulab: move it away; it is never overwritten.")
+    return problems
 
 
 def source_problems(params: dict[str, Any]) -> list[str]:
-    """Ask all sources at the same time."""
+    """Report sources that cannot be reached; all are tried at the same time."""
 
-    def ask(source: dict[str, Any]) -> str:
+    def reason(source: dict[str, Any]) -> str:
         return host_state.why_unreachable(
             source["url"], params["ca_certificates"], params["proxies"], params["timeout"], source["whole"]
         )
 
     sources = params["sources"]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        answers = list(pool.map(ask, sources))
+        answers = list(pool.map(reason, sources))
     return [
-        f"{source['variable']}: {source['url']} cannot be used from the host: {reason}."
-        for source, reason in zip(sources, answers, strict=True)
-        if reason
+        f"{source['variable']}: {source['url']} cannot be used from the host: {answer}."
+        for source, answer in zip(sources, answers, strict=True)
+        if answer
     ]
 
 
@@ -216,7 +227,11 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "minimum": {"type": "dict", "default": {}},
+            "minimum": {
+                "type": "dict",
+                "default": {},
+                "options": {key: {"type": "float"} for key in ("cores", "memory_gb", "disk_gb")},
+            },
             "minimum_variable": {"type": "str", "default": "gpulab_minimum"},
             "free_gb": {"type": "dict", "default": {}},
             "supported_os": {"type": "bool", "default": True},
@@ -252,8 +267,6 @@ def main() -> None:
             "ca_certificates": {"type": "str", "default": ""},
             "proxies": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 10},
-            "look": {"type": "list", "elements": "path", "default": []},
-            "ask": {"type": "str", "choices": ["now", "later", "all"], "default": "now"},
         },
         supports_check_mode=True,
     )
@@ -278,8 +291,7 @@ def main() -> None:
     ]
     if problems:
         module.fail_json(msg="Nothing was changed, because " + " Also, ".join(problems), problems=problems, host=host)
-    there = {path: Path(path).exists() for path in params["look"]}
-    module.exit_json(changed=False, host=host, there=there)
+    module.exit_json(changed=False, host=host)
 
 
 if __name__ == "__main__":

@@ -8,28 +8,29 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: locked_environment
 author: The gpulab team (@gpulab)
-short_description: Python environments made from a lock, switched atomically
+version_added: 0.1.0
+short_description: Install a Python environment from a lock file and switch to it atomically
 description:
   - Installs a hash-locked set of Python packages into a directory of its own, C(releases/ID) below O(path), and then
-    lets the link C(current) point at it. Whoever uses the link never sees half an environment.
-  - ID is a digest of everything that goes in, so that a run with the same input does nothing.
-  - After the installation the hash of every file is compared with its wheel's RECORD, and the versions of the loaded
-    cuDNN and NCCL with the lock. Packages that overwrite each other's files are rejected.
-  - A release that an interrupted run left behind is removed and made again. The release before stays for a rollback.
-  - Packages that the environment's owner wrote, and npm packages, can come along.
+    points the link C(current) to it. Users of the link never get half an environment.
+  - ID is a digest of the entire content, so that a run with the same content changes nothing.
+  - Compares every file with its wheel's RECORD after the installation, and the versions of the loaded cuDNN and NCCL
+    with the lock. Packages that overwrite each other's files are rejected.
+  - Builds a release again that an interrupted run left incomplete. Keeps the previous release for a rollback.
+  - Can also install Python packages from directories on the controller, and npm packages.
 options:
   path:
     description: Directory of the environment.
     type: path
     required: true
   lock:
-    description: Requirements file with hashes, on the controller (looked for in the role's C(files)).
+    description: Requirements file with hashes, on the controller (searched in the role's C(files)).
     type: path
     required: true
   extras:
     description:
       - Further requirements files with hashes, on the controller, whose packages go into the same environment.
-      - What they pin otherwise than O(lock), and what does not fit its packages, is rejected in uv's words.
+      - Packages that contradict O(lock) or do not fit its packages are rejected with uv's message.
     type: list
     elements: path
     default: []
@@ -42,15 +43,15 @@ options:
     description: Directory on the controller with C(package.json) and C(package-lock.json). Needs node in the lock.
     type: path
   python:
-    description: Interpreter that the environment is made with.
+    description: Python interpreter of the environment.
     type: path
     default: /usr/bin/python3
   uv:
-    description: The uv program. Where it is absent and the lock itself names uv, pip installs that one first.
+    description: The uv program. If it does not exist and the lock pins uv, pip installs that version first.
     type: path
     default: /opt/gpulab/tools/current/bin/uv
   index:
-    description: One more index to look for the locked files in.
+    description: Additional package index for the locked files.
     type: str
     default: ""
   cache:
@@ -58,46 +59,54 @@ options:
     type: path
     default: /var/cache/gpulab
   sources_file:
-    description: File of C(NAME=value) lines that say where packages come from; it may be absent.
+    description: File of C(NAME=value) lines with the settings of package sources; it may be absent.
     type: path
     default: /etc/gpulab/sources.env
   state:
     description:
-      - V(current) makes the release and lets O(path)C(/current) point at it.
-      - V(prepared) only makes it, so that the large downloads may begin early, in the background (C(async)); whoever
-        asks for V(current) then waits for it, and makes it again if it failed.
-      - A prepared release can be made V(current) while its bytecode is being written. V(finished) is V(current), and
-        waits for that too.
+      - V(present) builds the release and points O(path)C(/current) to it.
+      - V(prepared) only builds it, so that large downloads can run in the background (C(async)) while other tasks run.
+        A later task with V(present) waits for it, and builds the release again if that failed.
+      - V(current) and V(finished) are former names of V(present).
     type: str
-    choices: [current, prepared, finished]
-    default: current
+    choices: [present, prepared, current, finished]
+    default: present
   keep:
-    description: How many older releases stay. One that a running process uses always does.
+    description: Number of older releases to keep. A release that a running process uses is never removed.
     type: int
     default: 1
   lock_text:
-    description: Content of O(lock). The controller's side fills it in, whatever a playbook says.
+    description: Internal. Content of O(lock), set by the action plugin.
     type: str
     default: ""
   extras_text:
-    description: Content of O(extras). The controller's side fills it in, whatever a playbook says.
+    description: Internal. Content of O(extras), set by the action plugin.
     type: list
     elements: str
     default: []
   packages_data:
-    description: Content of O(packages). The controller's side fills it in, whatever a playbook says.
+    description: Internal. Content of O(packages), set by the action plugin.
     type: list
     elements: dict
     default: []
+    suboptions:
+      name:
+        description: Name of the directory.
+        type: str
+        required: true
+      archive:
+        description: Its files, as a base64 tar archive.
+        type: str
+        required: true
   node_data:
-    description: Content of O(node). The controller's side fills it in, whatever a playbook says.
+    description: Internal. Content of the files in O(node) by name, set by the action plugin.
     type: dict
     default: {}
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
     support: full
-    description: Shows the packages that come, go and change.
+    description: Shows the packages that are added, removed and changed.
 """
 
 EXAMPLES = r"""
@@ -110,13 +119,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 release:
-  description: Directory of the release that is current now (in check mode, that would be).
+  description: Directory of the current release; in check mode, of the release that would be current.
   type: str
   returned: success
+  sample: /opt/gpulab/hub/releases/3f2a9c1b7d5e
 previous:
-  description: Directory of the release that was current before, empty where there was none.
+  description: Directory of the release that was current before, empty if there was none.
   type: str
   returned: success
+  sample: /opt/gpulab/hub/releases/0c44e19a2b6f
 """
 
 import os
@@ -124,16 +135,20 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.installer_messages import explain
-from ansible_collections.gpulab.core.plugins.module_utils.releases import InstallError, Release
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installer_messages import explain
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import InstallError
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.releases import Release
+
+BACKGROUND_NICENESS = 10
+"""A release that is only prepared is built next to other tasks, which have priority."""
 
 
 def difference(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
-    """Give Ansible's diff of two sets of versions."""
-    lines = [
+    """Return Ansible's diff of two sets of versions."""
+    texts = [
         "".join(f"{name}=={version}\n" for name, version in sorted(versions.items())) for versions in (before, after)
     ]
-    return {"before": lines[0], "after": lines[1], "before_header": "installed", "after_header": "locked"}
+    return {"before": texts[0], "after": texts[1], "before_header": "installed", "after_header": "locked"}
 
 
 def main() -> None:
@@ -150,34 +165,45 @@ def main() -> None:
             "index": {"type": "str", "default": ""},
             "cache": {"type": "path", "default": "/var/cache/gpulab"},
             "sources_file": {"type": "path", "default": "/etc/gpulab/sources.env"},
-            "state": {"type": "str", "choices": ["current", "prepared", "finished"], "default": "current"},
+            "state": {"type": "str", "choices": ["present", "prepared", "current", "finished"], "default": "present"},
             "keep": {"type": "int", "default": 1},
             "lock_text": {"type": "str", "default": ""},
             "extras_text": {"type": "list", "elements": "str", "default": []},
-            "packages_data": {"type": "list", "elements": "dict", "default": []},
+            "packages_data": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "archive": {"type": "str", "required": True},
+                },
+            },
             "node_data": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
     os.umask(0o022)
     try:
-        release = Release(module.params)
+        release = Release.from_params(module.params)
     except (OSError, subprocess.SubprocessError) as error:
-        module.fail_json(msg=f"Python cannot be run as {module.params['python']}: {error}")
-    before = release.versions_in_use()
-    previous = str(release.current.resolve()) if release.current.is_symlink() else ""
+        module.fail_json(msg=f"{module.params['path']}: python: {module.params['python']} cannot be run: {error}")
     prepare_only = module.params["state"] == "prepared"
-    finishing = module.params["state"] == "finished" and not release.has_bytecode()
-    changed = not (release.is_complete() and (prepare_only or release.is_current())) or release.lacks_bytecode()
-    result = {"changed": changed, "release": str(release.path), "previous": previous}
+    before = release.current_versions()
+    changed = not (release.is_complete() and (prepare_only or release.is_current()))
+    result = {
+        "changed": changed,
+        "release": str(release.path),
+        "previous": str(release.current.resolve()) if release.current.is_symlink() else "",
+    }
     if changed:
-        result["diff"] = difference(before, release.versions())
-    if (changed or finishing) and not module.check_mode:
-        if prepare_only:
-            # It runs next to other work (async): what users and other tasks wait for goes first.
-            os.nice(10)
+        result["diff"] = difference(before, release.content.versions())
+    if changed and not module.check_mode:
         try:
-            release.bring(module.params["state"], module.params["keep"])
+            if prepare_only:
+                os.nice(BACKGROUND_NICENESS)
+                release.prepare()
+            else:
+                release.install(module.params["keep"])
         except InstallError as error:
             module.fail_json(msg=f"{release.root}: {error}")
         except OSError as error:

@@ -8,26 +8,27 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: privileged_files
 author: The gpulab team (@gpulab)
-short_description: Take power from files that revoked users left behind
+version_added: 0.1.0
+short_description: Remove set-ID bits and capabilities from files of revoked users
 description:
   - Removes the set-user-ID and set-group-ID bits and the capabilities of regular files, and all permissions of device
-    nodes. Contents, owners and other permissions stay.
+    nodes. Contents, owners and other permissions stay. Reads the directories on the managed host.
   - A program with the set-group-ID bit of a group opens the group's files also for users who are no longer in it.
-  - No link is followed and no other file system is entered. Each file is changed by an open descriptor of itself, so
-    that no other file is put in its place meanwhile. What cannot be searched is named in a warning.
+  - No link is followed and no other file system is entered. Each file is changed by its open descriptor, so that no
+    other file can take its place meanwhile. A directory that cannot be searched is named in a warning.
 options:
   paths:
-    description: Directories where every such file counts. One that does not exist is skipped.
+    description: Directories where every such file is changed. A missing one is skipped.
     type: list
     elements: path
     default: []
   common_paths:
-    description: Directories where only files of O(users) and of O(groups) count, such as /tmp.
+    description: Directories where only files of O(users) and of O(groups) are changed, such as C(/tmp).
     type: list
     elements: path
     default: []
   users:
-    description: Names of users. One without an account is skipped.
+    description: Names of users. A name without an account is skipped.
     type: list
     elements: str
     default: []
@@ -37,18 +38,18 @@ options:
     elements: str
     default: []
   timeout:
-    description: Seconds that the search of one directory may take. What was found by then is changed.
+    description: Time limit in seconds for the search of one directory. Files that were listed by then are changed.
     type: int
     default: 900
 extends_documentation_fragment: [gpulab.core.check_mode]
 attributes:
   diff_mode:
     support: full
-    description: Shows the files that lose their power.
+    description: Shows the files that lose privileges.
 """
 
 EXAMPLES = r"""
-- name: Take power from what eve left behind
+- name: Revoke | Remove privileges of files that eve left
   gpulab.core.privileged_files:
     paths: [/home/eve, /srv/shared]
     common_paths: [/tmp, /var/tmp, /dev/shm]
@@ -58,15 +59,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: Files that were changed, or would be; bytes that are not UTF-8 as C(\xNN).
+  description: Files that were changed, or would be in check mode; bytes that are not UTF-8 as C(\xNN).
   type: list
   elements: str
-  returned: always
+  returned: success
+  sample: [/srv/shared/class-2026/reader]
 problems:
-  description: What could not be searched or changed, each with the reason.
+  description: Directories and files that could not be searched or changed, each with the reason.
   type: list
   elements: str
-  returned: always
+  returned: success
+  sample: ["/home/eve: searched for 900 seconds only"]
 """
 
 import errno
@@ -81,13 +84,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.safe_paths import unsafe_directory
+from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
 
 CAPABILITIES = "security.capability"
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-NO_POWER = ~(stat.S_ISUID | stat.S_ISGID)
-NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-"""A part of a path is missing, or is a link now: its user has moved it, and it is not followed."""
+WITHOUT_SET_ID = ~(stat.S_ISUID | stat.S_ISGID)
+MOVED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""Errors where a part of a path is missing or has become a link: its user has moved it, and it is not followed."""
 
 
 def shown(path: bytes) -> str:
@@ -98,7 +101,7 @@ def shown(path: bytes) -> str:
 
 @contextmanager
 def opened(root: bytes, path: bytes) -> Iterator[int]:
-    """Give a descriptor (O_PATH) of what lies below a directory; no part of the path below it may be a link."""
+    """Open a path below a directory and yield its descriptor (O_PATH); no part below the directory may be a link."""
     *parents, name = path.removeprefix(root).strip(b"/").split(b"/")
     directory = os.open(root, DIRECTORY)
     try:
@@ -131,8 +134,8 @@ def has_capabilities(file: int) -> bool:
         return False
 
 
-def take_power(file: int, check: bool) -> bool:
-    """Take the power from an open file; return whether it had any."""
+def remove_privileges(file: int, check: bool) -> bool:
+    """Remove the privileges of an open file; return whether it had any."""
     path, mode = f"/proc/self/fd/{file}", os.fstat(file).st_mode
     if stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
         if not stat.S_IMODE(mode):
@@ -142,27 +145,27 @@ def take_power(file: int, check: bool) -> bool:
         return True
     if not stat.S_ISREG(mode):
         return False
-    bits, capable = bool(stat.S_IMODE(mode) & ~NO_POWER), has_capabilities(file)
+    bits, capable = bool(stat.S_IMODE(mode) & ~WITHOUT_SET_ID), has_capabilities(file)
     if capable and not check:
         os.removexattr(path, CAPABILITIES)
     if bits and not check:
-        os.chmod(path, stat.S_IMODE(mode) & NO_POWER)  # noqa: PTH101  # by descriptor
+        os.chmod(path, stat.S_IMODE(mode) & WITHOUT_SET_ID)  # noqa: PTH101  # by descriptor
     return bits or capable
 
 
 def search(root: Path, uids: Sequence[int], gids: Sequence[int], every: bool, timeout: int) -> tuple[list[bytes], str]:
-    """Return the files that may have power, by name, and what went wrong.
+    """Return the paths of files that may have privileges, and the problem of the search, if any.
 
     Files with capabilities are executable, so all executable ones of the users are returned (of all with `every`).
     """
     own = [word for uid in uids for word in ("-uid", str(uid), "-o")]
     group = [word for gid in gids for word in ("-gid", str(gid), "-o")]
     devices, bits, programs = ["-type", "b", "-o", "-type", "c"], ["-type", "f", "-perm", "/6000"], ["-perm", "/111"]
-    power = ["(", *devices, "-o", *bits, "-o", "-type", "f", *programs, ")"]
+    privileged = ["(", *devices, "-o", *bits, "-o", "-type", "f", *programs, ")"]
     if every:
-        test = power
+        test = privileged
     else:
-        mine = ["(", *own, "-false", ")", *power]
+        mine = ["(", *own, "-false", ")", *privileged]
         test = ["(", *mine, "-o", "(", *group, "-false", ")", "-type", "f", "-perm", "/2000", ")"]
     argv = ["timeout", "--kill-after=10", str(timeout), "find", "-P", str(root), "-xdev", *test, "-print0"]
     done = subprocess.run(argv, capture_output=True, check=False, cwd="/", env={"LC_ALL": "C", "PATH": os.defpath})
@@ -177,16 +180,16 @@ def search(root: Path, uids: Sequence[int], gids: Sequence[int], every: bool, ti
 def cleaned(
     root: Path, uids: Sequence[int], gids: Sequence[int], every: bool, timeout: int, check: bool
 ) -> tuple[list[str], list[str]]:
-    """Take the power from what is below a directory; return the changed files and the problems."""
-    found, problem = search(root, uids, gids, every, timeout)
+    """Remove the privileges of files below a directory; return the changed files and the problems."""
+    paths, problem = search(root, uids, gids, every, timeout)
     files, problems = [], [problem] if problem else []
-    for path in found:
+    for path in paths:
         try:
             with opened(bytes(root), path) as file:
-                if take_power(file, check):
+                if remove_privileges(file, check):
                     files.append(shown(path))
         except OSError as error:
-            if error.errno not in NOTHING:
+            if error.errno not in MOVED:
                 problems.append(f"{shown(path)}: {error.strerror}")
     return files, problems
 
@@ -211,7 +214,7 @@ def main() -> None:
     problems: list[str] = []
     for key in ("paths", "common_paths"):
         for given in map(Path, dict.fromkeys(module.params[key])):
-            # What it lies in is root's, and may be a link of root's; the directory itself is opened as it is.
+            # The parent is root's and may be a link of root's; the directory itself must not be a link.
             if unsafe := unsafe_directory(given.parent):
                 problems.append(f"{given}: other accounts can replace what is in {unsafe}")
                 continue
@@ -222,7 +225,7 @@ def main() -> None:
             files, problems = files + changed, problems + failed
     for problem in problems:
         module.warn(f"Set-user-ID and set-group-ID files may be left. {problem}.")
-    diff = {"before": "".join(f"{file} has power\n" for file in files), "after": ""}
+    diff = {"before": "".join(f"{file} has privileges\n" for file in files), "after": ""}
     module.exit_json(changed=bool(files), files=files, problems=problems, diff=diff)
 
 

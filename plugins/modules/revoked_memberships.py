@@ -8,13 +8,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: revoked_memberships
 author: The gpulab team (@gpulab)
-short_description: Remove users from groups
+version_added: 0.1.0
+short_description: Remove single members of groups
 description:
-  - Removes users from the lists of members of groups. Other members and the groups themselves stay.
-  - No kept module removes single members (M(ansible.builtin.user) sets all groups of a user).
+  - Removes users from the lists of members of groups, group(5) and gshadow(5). Other members and the groups stay.
+  - Reads both files on the managed host. M(ansible.builtin.user) sets all groups of a user instead, does not read
+    gshadow(5), and shows no members in its diff.
 options:
   memberships:
-    description: The memberships. One that does not exist is skipped.
+    description: The memberships. A missing one is skipped.
     type: list
     elements: dict
     required: true
@@ -35,7 +37,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Remove victor from the class
+- name: Revoke | Remove victor from the class
   gpulab.core.revoked_memberships:
     memberships: [{group: class-2026, name: victor}]
 """
@@ -45,12 +47,13 @@ removed:
   description: Memberships that were removed, or would be, each as C(NAME from GROUP).
   type: list
   elements: str
-  returned: always
+  returned: success
+  sample: [victor from class-2026]
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.shadow import host_members
+from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import host_members
 
 
 def main() -> None:
@@ -61,17 +64,17 @@ def main() -> None:
         supports_check_mode=True,
     )
     host = host_members()
-    left = {name: list(members) for name, members in host.items()}
+    after = {group: list(members) for group, members in host.items()}
     removed = []
     for membership in module.params["memberships"]:
         group, name = membership["group"], membership["name"]
-        if name not in left.get(group, []):
+        if name not in after.get(group, []):
             continue
         if not module.check_mode:
-            module.run_command(["timeout", "60", "gpasswd", "--delete", name, group], check_rc=True)
-        left[group].remove(name)
+            module.run_command(["timeout", "--kill-after=5", "60", "gpasswd", "--delete", name, group], check_rc=True)
+        after[group].remove(name)
         removed.append(f"{name} from {group}")
-    changed = [group for group in host if host[group] != left[group]]
+    changed = [group for group in host if host[group] != after[group]]
     module.exit_json(
         changed=bool(removed),
         removed=removed,
@@ -80,7 +83,7 @@ def main() -> None:
                 "before_header": f"members of {group}",
                 "after_header": f"members of {group}",
                 "before": "".join(f"{name}\n" for name in host[group]),
-                "after": "".join(f"{name}\n" for name in left[group]),
+                "after": "".join(f"{name}\n" for name in after[group]),
             }
             for group in changed
         ],

@@ -1,6 +1,6 @@
-"""The package settings of the machine that this runs on, in the shape of the setting `gpulab_sources`.
+"""Package sources of the controller, in the form of the variable `gpulab_sources`.
 
-Only files and the environment are read, no program is started: Ansible may evaluate the lookup many times in a run.
+Reads files and the environment only, starts no program: Ansible may evaluate the lookup many times in a run.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-EXTRA_CA_FOLDER = Path("/usr/local/share/ca-certificates")
-"""Where Debian and Ubuntu keep the certificate authorities that an administrator added (update-ca-certificates(8))."""
+EXTRA_CA_DIRECTORY = Path("/usr/local/share/ca-certificates")
+"""CA certificates that an administrator added on Debian and Ubuntu (update-ca-certificates(8))."""
 
 
 def pip_files(environ: Mapping[str, str], home: Path) -> list[Path]:
-    """Give pip's configuration files, the weakest first (pip's user guide, "Configuration files")."""
+    """Return pip's configuration files in reading order (pip's user guide, "Configuration files")."""
     if named := environ.get("PIP_CONFIG_FILE"):
         return [Path(named)]
     config_home = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
@@ -23,22 +23,24 @@ def pip_files(environ: Mapping[str, str], home: Path) -> list[Path]:
 
 
 def npm_files(environ: Mapping[str, str], home: Path) -> list[Path]:
-    """Give npm's configuration files, the weakest first (npm's documentation, "npmrc")."""
+    """Return npm's configuration files in the order in which they are read (npm's documentation, "npmrc")."""
     return [
         Path(environ.get("NPM_CONFIG_GLOBALCONFIG") or "/etc/npmrc"),
         Path(environ.get("NPM_CONFIG_USERCONFIG") or home / ".npmrc"),
     ]
 
 
-def controller_sources(environ: Mapping[str, str], home: Path, ca_folder: Path = EXTRA_CA_FOLDER) -> dict[str, Any]:
-    """Read proxies, extra authorities and the settings of pip and npm; leave out what is not set.
+def controller_sources(
+    environ: Mapping[str, str], home: Path, ca_directory: Path = EXTRA_CA_DIRECTORY
+) -> dict[str, Any]:
+    """Return proxies, further CA certificates and the settings of pip and npm, without those that are not set.
 
-    Directories of wheels on the local disk are kept: whether a host can see them is for the caller to decide. Where
-    one of them holds PyTorch's CPU build, `torch` is empty: no other index needs to be asked for it.
-    Raises configparser.Error, which names the file, where a file cannot be read as what it should be.
+    Directories of wheels on the local disk are included: the caller decides whether a host can read them. Where one of
+    them holds PyTorch's CPU build, `torch` is empty, because no other index is needed for it.
+    Raises configparser.Error, which names the file, where a file has another format.
     """
     sources: dict[str, Any] = {
-        "ca_certificates": sorted(str(path) for path in ca_folder.glob("*.crt")),
+        "ca_certificates": sorted(str(path) for path in ca_directory.glob("*.crt")),
         "proxy": _proxy(environ),
         "pip": _pip(environ, pip_files(environ, home)),
         "npm": _npm(environ, npm_files(environ, home)),
@@ -57,7 +59,7 @@ def _proxy(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _pip(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, Any]:
-    """Merge pip's settings in pip's own order: environment above files, section [install] above [global]."""
+    """Return pip's settings in pip's own order: environment before files, section [install] before [global]."""
     parser = configparser.RawConfigParser()
     parser.read(files, encoding="utf-8")
     settings: dict[str, str] = {}
@@ -67,7 +69,7 @@ def _pip(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, Any]:
     for name in ("index-url", "extra-index-url", "find-links", "trusted-host"):
         if value := environ.get("PIP_" + name.upper().replace("-", "_")):
             settings[name] = value
-    # An index in a directory of this machine's disk serves this machine alone.
+    # An index in a directory of this machine's disk is only usable on this machine.
     extra = [url for url in settings.get("extra-index-url", "").split() if not url.startswith("file:")]
     found = {
         "index_url": settings.get("index-url", ""),
@@ -79,7 +81,7 @@ def _pip(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, Any]:
 
 
 def _npm(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, str]:
-    """Read npm's registry where somebody chose one."""
+    """Return npm's registry where one is configured."""
     registry = ""
     for path in files:
         if path.is_file():

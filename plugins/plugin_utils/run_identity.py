@@ -1,4 +1,4 @@
-"""Who runs on this controller, and whether somebody who ran here still does."""
+"""Identity of a run on this controller, and whether an earlier run still runs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 
 def started(pid: int, proc: Path = Path("/proc")) -> str:
-    """Give the start time of a process (field 22 of proc_pid_stat(5)), nothing where it is gone or cannot be read."""
+    """Return the start time of a process (field 22 of proc_pid_stat(5)), or an empty text where it does not run."""
     try:
         text = (proc / str(pid) / "stat").read_text(encoding="utf-8")
     except OSError:
         return ""
-    # The second field is the program's name in brackets and may hold blanks.
+    # The second field is the program's name in brackets and may contain spaces.
     return text.rpartition(")")[2].split()[19]
 
 
 def machine(paths: tuple[Path, ...] = (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id"))) -> str:
-    """Give what tells this controller, since it was started, from every other."""
+    """Return a name of this controller since its last boot that no other controller has."""
     return "-".join(path.read_text(encoding="ascii").strip() for path in paths if path.is_file()) or platform.node()
 
 
 def identity(pid: int) -> dict[str, Any]:
-    """Describe the run whose main process is `pid`."""
+    """Return the identity of the run whose main process is `pid`."""
     start = started(pid)
     return {
         "run": f"{machine()}:{pid}:{start}",
@@ -39,11 +39,11 @@ def identity(pid: int) -> dict[str, Any]:
     }
 
 
-def is_left_behind(holder: dict[str, Any], stale_hours: float, here: str, now: datetime, start_now: str) -> bool:
-    """Tell whether a lock's run has ended.
+def is_stale(holder: dict[str, Any], stale_hours: float, here: str, now: datetime, start_now: str) -> bool:
+    """Return whether the run that holds a lock has ended.
 
-    `here` is this machine, `start_now` the start time of the process that has the holder's number here now. Of another
-    machine only the age of the lock is known.
+    `here` is this machine, `start_now` the start time of the process that has the holder's number here now. For another
+    machine, only the age of the lock counts.
     """
     if holder["machine"] == here:
         return start_now != str(holder["started"])
@@ -51,5 +51,5 @@ def is_left_behind(holder: dict[str, Any], stale_hours: float, here: str, now: d
 
 
 def main_process() -> int:
-    """Give the process of ansible-playbook itself; tasks run in its children."""
+    """Return the process of ansible-playbook itself; tasks run in its children."""
     return os.getppid()

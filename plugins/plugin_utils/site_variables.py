@@ -5,38 +5,21 @@ Pure functions; problems come back as sentences.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems as hub_problems
-from ansible_collections.gpulab.core.plugins.plugin_utils.user_limits import group_problems, limit_problems, slips
+from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems as user_problems
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 PREFIX = "gpulab_"
 DEFAULT = re.compile(r"^\{\{ (gpulab_\w+) \| default\(.*\)(?: \| \w+)* \}\}$")
 """Default of a role option that is a site variable, as roles/*/defaults/main.yml writes it."""
-NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,30}$")
-"""Login and group names that every tool of the distribution accepts (useradd(8): NAME_REGEX, at most 32 bytes)."""
-
-HASH = re.compile(r"^\$(?:6|5|y|gy|2[aby]|7)\$[^:\s]+$")
-"""Prefixes of crypt(5) that Debian and Ubuntu log in with; MD5 ($1$) and DES are too weak to be accepted."""
-
-KEY_KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-sha2-")
-RESERVED = frozenset(
-    ("root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody").split(" ")  # noqa: SIM905
-)
-"""Accounts that every Debian has (base-passwd: /usr/share/base-passwd/passwd.master)."""
-LEAST_UID = 1000
-"""Below are the system's own accounts (login.defs(5): UID_MIN)."""
 
 
 def role_options(roles: Path = ROLES) -> dict[str, dict[str, Any]]:
@@ -136,75 +119,3 @@ def reserved_problems(variables: Mapping[str, Any], reserved: Mapping[str, Mappi
         for name, entry in reserved.items()
         if name in variables and variables[name] is not None and variables[name] not in entry["accepted"]
     ]
-
-
-def user_problems(
-    users: Iterable[Mapping[str, Any]], groups: Iterable[str] = (), limits: Mapping[str, Any] | None = None
-) -> list[str]:
-    """Find what is wrong with the accounts, the groups (where they are a dictionary) and the default limits.
-
-    Never repeats a password or a hash.
-    """
-    accounts = [user for user in users if isinstance(user, Mapping)]
-    names = [str(user.get("name", "")) for user in accounts]
-    found = [f"user {name} is named {count} times." for name, count in Counter(names).items() if count > 1]
-    uids = Counter(user["uid"] for user in accounts if user.get("uid") is not None)
-    found += [f"uid {uid} is given to {count} users." for uid, count in uids.items() if count > 1]
-    for user, name in zip(accounts, names, strict=True):
-        found += [f"user {name!r}: {problem}" for problem in _problems_of(user, name)]
-    every_group = {str(group) for user in accounts for group in user.get("groups") or []} | set(groups)
-    found += [f"group {group!r} is not an acceptable name." for group in sorted(every_group) if not NAME.match(group)]
-    if isinstance(groups, Mapping):
-        found += group_problems(groups)
-    found += [f"users_limits: {problem}" for problem in limit_problems(limits or {})]
-    return found + slips(every_group, groups)
-
-
-def _problems_of(user: Mapping[str, Any], name: str) -> Iterable[str]:
-    if not NAME.match(name):
-        yield "a login name starts with a small letter and holds small letters, digits, - and _ only, at most 31."
-    if name in RESERVED:
-        yield "this is an account of the system."
-    if "password" in user:
-        yield "plain-text passwords are not accepted; give password_hash, as `openssl passwd -6` makes it."
-    secret = user.get("password_hash")
-    if secret and not HASH.match(str(secret)):
-        yield "password_hash is no crypt hash (a plain-text password?); make one with `openssl passwd -6`."
-    uid = user.get("uid")
-    if uid is not None and not str(uid).isdecimal():
-        yield f"uid {uid} is no number."
-    elif uid is not None and int(uid) < LEAST_UID:
-        yield f"uid {uid} belongs to the system; the least is {LEAST_UID}."
-    for position, key in enumerate(user.get("ssh_keys") or [], start=1):
-        if not is_public_key(str(key)):
-            yield f"SSH key {position} is not a public key (one line that starts with ssh-ed25519, ssh-rsa ...)."
-    limits = user.get("limits") or {}
-    if isinstance(limits, Mapping):
-        yield from limit_problems(limits)
-    else:
-        yield "limits is a dictionary with the keys cpu, memory, swap, tasks and disk."
-    expires = user.get("expires")
-    if expires and not is_day(str(expires)):
-        yield f"expires: {expires} is not a day as 2027-03-31."
-
-
-def is_day(text: str) -> bool:
-    """Tell whether a text is a day as 2027-03-31."""
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def is_public_key(line: str) -> bool:
-    """Tell whether a line is one public key of OpenSSH: a kind, and data that repeats the kind (RFC 4253, 6.6)."""
-    fields = line.split()
-    if len(fields) < 2 or not fields[0].startswith(KEY_KINDS) or "\n" in line.strip():
-        return False
-    try:
-        data = base64.b64decode(fields[1], validate=True)
-    except binascii.Error:
-        return False
-    length = int.from_bytes(data[:4], "big")
-    return data[4 : 4 + length] == fields[0].encode()

@@ -1,4 +1,4 @@
-"""One suite for molecule, for `make lab` and for live hosts: what is requested, compared with what is there."""
+"""One suite for molecule, `make lab` and live hosts: it compares the requested state with the actual state."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from tests.support.shell import Shell, admitted
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say where demo passwords are."""
+    """Add the option that names the directory with demo passwords."""
     parser.addoption(
         "--passwords",
         type=Path,
         default=os.environ.get("GPULAB_PASSWORDS"),
-        help="directory with one file per user, the password its first word; without it nobody can log in as a user",
+        help="directory with one file per user, the password its first word; without it, tests that log in are skipped",
     )
 
 
 @pytest.fixture(scope="session")
 def expected_states(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Expected]:
-    """Ask Ansible what is requested: it alone knows how variables are merged."""
+    """Return the requested state of all hosts, as Ansible merges the variables of the inventory."""
     directory = tmp_path_factory.mktemp("expected")
     directory.chmod(0o700)
     argv = [
         "ansible-playbook",
-        str(ROOT / "playbooks" / "site_variables.yml"),
+        str(ROOT / "playbooks" / "expected_state.yml"),
         "--extra-vars",
         f"expected_state_directory={directory}",
     ]
     if inventory := request.config.getoption("--ansible-inventory"):
         argv += ["--inventory", inventory]
-    # Other hosts' variables may need what is not there, such as files on the controller.
+    # Other hosts' variables may need something that does not exist, such as files on the controller.
     if hosts := request.config.getoption("--hosts"):
         argv += ["--limit", ",".join(urlsplit(each).netloc for each in hosts.split(","))]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
@@ -52,13 +52,13 @@ def expected_states(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="module")
 def expected(host: Any, expected_states: dict[str, Expected]) -> Expected:
-    """Give what is requested for this host."""
+    """Return the requested state of this host."""
     return expected_states[host.backend.host]
 
 
 @pytest.fixture(scope="module")
 def certificate(host: Any, expected: Expected, tmp_path_factory: pytest.TempPathFactory) -> str | bool:
-    """Give what the hub's certificate is checked against: itself, when it was generated on the host."""
+    """Return the CA file for the hub's certificate: the certificate itself where it was generated on the host."""
     if expected.hub["tls"] != "generated":
         return False
     path = tmp_path_factory.mktemp("tls") / "certificate.pem"
@@ -68,14 +68,14 @@ def certificate(host: Any, expected: Expected, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def until_end() -> Iterator[ExitStack]:
-    """Return what ends with the run: tunnels to hosts and servers of users, which all modules share."""
+    """Return the stack of tunnels and users' servers that all modules share; they end with the run."""
     with ExitStack() as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def hub_urls(until_end: ExitStack) -> Callable[[str, Expected], str]:
-    """Return a function for the address of a host's hub, reached through SSH wherever it listens."""
+    """Return a function that opens a tunnel to a host's hub through SSH and returns its address."""
     urls: dict[str, str] = {}
 
     def hub_url_of(host: str, expected: Expected) -> str:
@@ -95,16 +95,16 @@ def hub_url(host: Any, expected: Expected, hub_urls: Callable[[str, Expected], s
     return hub_urls(host.backend.host, expected)
 
 
-Working = Callable[[str, tuple[str, str], str | bool], HubUser]
-"""Gives a user with a running server, by the hub's address, name and password, and the certificate."""
+StartedUser = Callable[[str, tuple[str, str], str | bool], HubUser]
+"""Returns a user with a running server, by the hub's address, name and password, and the certificate."""
 
 
 @pytest.fixture(scope="session")
-def working(until_end: ExitStack) -> Working:
+def started(until_end: ExitStack) -> StartedUser:
     """Return a function that logs a user in and starts the server, once for all modules: a start takes seconds."""
     users: dict[tuple[str, str], HubUser] = {}
 
-    def working_user(hub_url: str, login: tuple[str, str], certificate: str | bool) -> HubUser:
+    def started_user(hub_url: str, login: tuple[str, str], certificate: str | bool) -> HubUser:
         key = hub_url, login[0]
         if key not in users or not users[key].is_logged_in():
             users[key] = HubUser(hub_url, *login, certificate)
@@ -112,44 +112,44 @@ def working(until_end: ExitStack) -> Working:
         users[key].start_server()
         return users[key]
 
-    return working_user
+    return started_user
 
 
 @pytest.fixture(scope="module")
 def login(request: pytest.FixtureRequest, expected: Expected) -> tuple[str, str]:
-    """Give somebody whose password is known: name and password."""
+    """Return name and password of a user: the last one with a password in the directory of --passwords."""
     directory = request.config.getoption("--passwords")
-    known = [(name, word) for name in expected.present if (word := password(directory, name))]
-    if not known:
-        pytest.skip("nobody's password is known: name a directory with --passwords (docs/verify.md)")
-    return known[-1]
+    candidates = [(name, word) for name in expected.present if (word := password(directory, name))]
+    if not candidates:
+        pytest.skip("no password of a user is available: name a directory with --passwords (docs/verify.md)")
+    return candidates[-1]
 
 
 @pytest.fixture(scope="module")
-def hub_user(hub_url: str, certificate: str | bool, login: tuple[str, str], working: Working) -> HubUser:
+def hub_user(hub_url: str, certificate: str | bool, login: tuple[str, str], started: StartedUser) -> HubUser:
     """Return a user who is logged in and has a running server."""
-    return working(hub_url, login, certificate)
+    return started(hub_url, login, certificate)
 
 
 @pytest.fixture(scope="module")
 def neighbour_login(request: pytest.FixtureRequest, expected: Expected, login: tuple[str, str]) -> tuple[str, str]:
-    """Give somebody else whose password is known."""
+    """Return name and password of a second user."""
     directory = request.config.getoption("--passwords")
-    known = [(name, word) for name in expected.present if (word := password(directory, name)) and name != login[0]]
-    if not known:
-        pytest.skip("the password of only one user is known: nothing was proven about walls between two")
-    return known[0]
+    candidates = [(name, word) for name in expected.present if (word := password(directory, name)) and name != login[0]]
+    if not candidates:
+        pytest.skip("the password of only one user is available: isolation between two users was not tested")
+    return candidates[0]
 
 
 @pytest.fixture(scope="module")
-def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str, str], working: Working) -> HubUser:
+def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str, str], started: StartedUser) -> HubUser:
     """Return a second user who is logged in and has a running server."""
-    return working(hub_url, neighbour_login, certificate)
+    return started(hub_url, neighbour_login, certificate)
 
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a key pair that only this run has."""
+    """Return the private key of a key pair that was made for this run."""
     path = tmp_path_factory.mktemp("ssh") / "id"
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", str(path)], check=True, timeout=60)
     return path
@@ -157,24 +157,24 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ssh(host: Any, expected: Expected, key: Path, login: tuple[str, str]) -> Iterator[Shell]:
-    """Let the user in over SSH, by a key that is taken away at the end; only on a host that may be thrown away."""
+    """Return the user over SSH, with a key that is removed at the end; on disposable hosts only."""
     if not expected.disposable:
-        pytest.skip("this is a live host: nobody's keys are changed on it")
+        pytest.skip("this is a live host: no keys of users are changed on it")
     with admitted(host, expected, login[0], key) as shell:
         yield shell
 
 
 @pytest.fixture(scope="module")
 def slice_name(host: Any, login: tuple[str, str]) -> str:
-    """Name the slice of the user."""
+    """Return the name of the user's slice."""
     return f"user-{host.user(login[0]).uid}.slice"
 
 
 @pytest.fixture
-def small(host: Any, expected: Expected, slice_name: str) -> Iterator[Any]:
-    """Lower a limit of the user's slice until the end of the test; on disposable hosts alone."""
+def lower_limit(host: Any, expected: Expected, slice_name: str) -> Iterator[Any]:
+    """Return a function that lowers a limit of the user's slice until the end of the test; on disposable hosts only."""
     if not expected.disposable:
-        pytest.skip("this is a live host: nobody's limits are lowered on it")
+        pytest.skip("this is a live host: no limits of users are lowered on it")
 
     def lower(limit: str) -> None:
         host.check_output("systemctl set-property --runtime %s %s", slice_name, limit)
@@ -185,8 +185,8 @@ def small(host: Any, expected: Expected, slice_name: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def gpus(host: Any) -> list[str]:
-    """Give the GPUs that the loaded driver serves; skip where there is none, with the reason."""
+    """Return the GPUs of the loaded driver; skip where there is none."""
     nodes = host.run("ls /proc/driver/nvidia/gpus")
     if nodes.rc != 0 or not nodes.stdout.split():
-        pytest.skip("no NVIDIA GPU with a loaded driver on this host: nothing was proven about GPUs")
+        pytest.skip("no NVIDIA GPU with a loaded driver on this host: GPUs were not tested")
     return list(nodes.stdout.split())

@@ -1,4 +1,4 @@
-"""Other users' activity is not readable: over D-Bus, in services of users, in cron and at jobs, in files in memory."""
+"""Users cannot read the activity of others: over D-Bus, in user services, in cron and at jobs, in files in memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.support.hub import HubUser, Kernel
 from tests.support.shell import Shell
 
 SECRET = "activity-secret-4711"
-"""Stands on the command line of a neighbour's process."""
+"""An argument of a neighbour's process."""
 MANAGER = "org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager"
 
-Door = Callable[[str], str]
+Runner = Callable[[str], str]
 """Runs a shell command as the user and returns all that it printed."""
 
 SHOW = f"""
@@ -34,12 +34,12 @@ REPORT = (
     "umask; ps -e -o user:32= | sort -u | tr '\\n' ' '; echo; ls /tmp; "
     "f=/dev/shm/report-$$; touch $f; stat -c %a $f; rm $f"
 )
-"""What a session sees: umask, owners of processes, private files, mode of a new file in memory."""
+"""Prints what a session has: umask, owners of visible processes, files in /tmp, mode of a new file in memory."""
 
 
 @pytest.fixture(scope="module")
 def victim(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, str]]:
-    """Let the neighbour run a process with a secret argument; give the units that hold it."""
+    """Run a neighbour's process with a secret argument; return the units that hold it."""
     with neighbour.kernel(expected.kernels["python"]) as kernel:
         process = kernel.run(SHOW).strip()
         uid = str(host.user(neighbour.name).uid)
@@ -53,14 +53,14 @@ def victim(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[s
 
 @pytest.fixture(scope="module")
 def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Give the user's kernel."""
+    """Return the user's kernel."""
     with hub_user.kernel(expected.kernels["python"]) as started:
         yield started
 
 
 @pytest.fixture(scope="module", params=["notebook", "ssh"])
-def door(request: pytest.FixtureRequest) -> Door:
-    """Give a way to run commands: each attack is tried through each."""
+def run_as_user(request: pytest.FixtureRequest) -> Runner:
+    """Return a function that runs a command of the user: once in a notebook and once over SSH."""
     if request.param == "notebook":
         kernel: Kernel = request.getfixturevalue("kernel")
         return lambda command: kernel.run(RUN.format(command=command))
@@ -74,7 +74,7 @@ def door(request: pytest.FixtureRequest) -> Door:
 
 
 def readers(victim: dict[str, str]) -> list[str]:
-    """List the commands by which systemd, logind and their tools show processes."""
+    """Return the commands with which systemd, logind and their tools show processes."""
     calls = [f"busctl call {MANAGER} GetUnitProcesses s {victim[kind]}" for kind in ("slice", "unit")]
     for kind in ("slice", "unit"):
         interface = f"org.freedesktop.systemd1.{victim[kind].rpartition('.')[2].capitalize()}"
@@ -92,30 +92,30 @@ def readers(victim: dict[str, str]) -> list[str]:
     ]
 
 
-def test_command_lines_of_others_are_not_readable(door: Door, victim: dict[str, str]) -> None:
-    """No tool and no call of the bus shows the argument; calls are denied, not empty by chance."""
-    shown = {command: door(command) for command in readers(victim)}
+def test_command_lines_of_others_are_not_readable(run_as_user: Runner, victim: dict[str, str]) -> None:
+    """No tool and no D-Bus call shows the argument, and the calls are denied rather than empty."""
+    shown = {command: run_as_user(command) for command in readers(victim)}
     assert [command for command, output in shown.items() if SECRET in output] == []
     calls = {command: output for command, output in shown.items() if "Processes" in command}
     assert len(calls) == 4
     assert {command: output for command, output in calls.items() if "ccess denied" not in output} == {}
 
 
-def test_root_still_reads_them(host: Any, victim: dict[str, str]) -> None:
-    """What users could not read is there to be read, and administrators keep their tools."""
+def test_root_reads_command_lines_of_users(host: Any, victim: dict[str, str]) -> None:
+    """The commands of the test before find something when root runs them."""
     for command in readers(victim)[:6]:
         assert SECRET in host.run("sh -c %s", command).stdout, command
 
 
-def test_state_of_all_units_is_not_dumped(door: Door) -> None:
+def test_state_of_all_units_is_not_dumped(run_as_user: Runner) -> None:
     """`systemd-analyze dump` names arguments and environments of everything that systemd started."""
-    assert "ccess denied" in door("systemd-analyze --no-pager dump")
-    assert "ccess denied" in door(f"busctl call {MANAGER} DumpByFileDescriptor")
+    assert "ccess denied" in run_as_user("systemd-analyze --no-pager dump")
+    assert "ccess denied" in run_as_user(f"busctl call {MANAGER} DumpByFileDescriptor")
 
 
-def test_units_show_no_tokens(door: Door) -> None:
-    """Properties of units are readable to everybody: none holds a secret of a server."""
-    shown = door(
+def test_units_show_no_tokens(run_as_user: Runner) -> None:
+    """All users can read the properties of units: none holds a secret of a server."""
+    shown = run_as_user(
         "systemctl show --no-pager --property=Id,Environment,ExecStart,ExecStartPre '*'; cat /run/systemd/transient/*"
     )
     assert "Id=user.slice" in shown or "Id=ssh.service" in shown
@@ -123,14 +123,14 @@ def test_units_show_no_tokens(door: Door) -> None:
 
 
 def test_account_without_the_group_reads_no_activity_either(host: Any, victim: dict[str, str]) -> None:
-    """Services' accounts, and processes that gave their groups away, are denied too."""
+    """Accounts of services, and processes that dropped their groups, are denied too."""
     call = f"busctl call {MANAGER} GetUnitProcesses s {victim['slice']}"
     done = host.run(f"setpriv --reuid=nobody --regid=nogroup --clear-groups {call}")
     assert "ccess denied" in done.stderr
     assert SECRET not in done.stdout
 
 
-def test_own_tools_go_on_working(ssh: Shell) -> None:
+def test_users_own_tools_work(ssh: Shell) -> None:
     """`gpulab info` names the limits, and the user's own service manager answers."""
     shown = ssh.run("gpulab info").stdout
     assert "Yours in all sessions together: " in shown
@@ -140,7 +140,7 @@ def test_own_tools_go_on_working(ssh: Shell) -> None:
 
 
 def expect_isolated(lines: list[str], name: str, marker: str) -> None:
-    """Check what a session reported: umask, own processes alone, the one private /tmp, a file for its owner alone."""
+    """Check what a session reported: umask, own processes only, the private /tmp, a file that only its owner reads."""
     assert lines[0] == "0077"
     assert lines[1].split() == [name]
     assert marker in lines
@@ -149,7 +149,7 @@ def expect_isolated(lines: list[str], name: str, marker: str) -> None:
 
 @pytest.fixture
 def marker(ssh: Shell) -> Iterator[str]:
-    """Put a file into the user's private /tmp over SSH; give its name."""
+    """Create a file in the user's private /tmp over SSH; return its name."""
     name = f"marker-{time.monotonic_ns()}"
     assert ssh.run(f"touch /tmp/{name}").returncode == 0
     yield name
@@ -167,7 +167,7 @@ def test_switching_to_the_user_is_private(host: Any, ssh: Shell, marker: str) ->
 
 
 def test_services_of_users_are_isolated(ssh: Shell, marker: str) -> None:
-    """`systemctl --user` runs nothing in the host's own /tmp and /proc, and shares the user's /tmp with SSH."""
+    """Services of `systemctl --user` do not see the host's /tmp and /proc, and share the user's /tmp with SSH."""
     unit = "[Service]\nType=oneshot\nExecStart=/bin/sh %h/activity-job\n"
     job = f"{{ {REPORT}; }} >$HOME/activity-report 2>&1\n"
     made = ssh.run(
@@ -180,7 +180,7 @@ def test_services_of_users_are_isolated(ssh: Shell, marker: str) -> None:
 
 @pytest.mark.parametrize("program", ["cron", "at"])
 def test_jobs_are_isolated(host: Any, ssh: Shell, marker: str, program: str) -> None:
-    """A job sees what a session over SSH sees, and counts in the user's slice."""
+    """A job has the view of an SSH session, and counts in the user's slice."""
     if not host.exists({"cron": "crontab", "at": "at"}[program]):
         pytest.skip(f"this host has no {program}")
     job = f"cd; {{ {REPORT}; cat /proc/self/cgroup >&2; }} >activity-new 2>activity-cgroup\n"
@@ -200,12 +200,12 @@ def test_jobs_are_isolated(host: Any, ssh: Shell, marker: str, program: str) -> 
     assert f"user-{host.user(ssh.name).uid}.slice" in ssh.run("cat ~/activity-cgroup; rm ~/activity-cgroup").stdout
 
 
-def test_files_in_memory_are_private(door: Door, neighbour: HubUser, expected: Expected) -> None:
-    """/dev/shm is each user's own: what one puts there, another does not even see."""
-    door("echo secret >/dev/shm/activity-private")
+def test_files_in_memory_are_private(run_as_user: Runner, neighbour: HubUser, expected: Expected) -> None:
+    """Each user has an own /dev/shm: files of one user do not exist for another."""
+    run_as_user("echo secret >/dev/shm/activity-private")
     try:
         with neighbour.kernel(expected.kernels["python"]) as other:
             shown = other.run(RUN.format(command="cat /dev/shm/activity-private; ls -l /dev/shm/activity-private"))
     finally:
-        door("rm -f /dev/shm/activity-private")
+        run_as_user("rm -f /dev/shm/activity-private")
     assert shown.count("No such file") == 2

@@ -1,4 +1,4 @@
-"""What one user takes is bounded: memory, shared memory, IPC objects, the journal, directories that all may write."""
+"""What one user can consume is bounded: memory, shared memory, IPC objects, the journal, world-writable directories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.hub import HubUser, Kernel, server_unit
 from tests.support.shell import Shell
 
 NAMESPACE = "gpulab-users"
-"""Journal of what users' sessions and servers log."""
+"""Journal of users' sessions and servers."""
 NUMBERS = """
 import json, os
 print(json.dumps({
@@ -127,7 +127,7 @@ def test_memory_of_all_users_leaves_the_host_some(host: Any, expected: Expected)
 
 
 def test_limit_of_all_users_holds(host: Any, ssh: Shell, expected: Expected) -> None:
-    """Who stays below the own limit, but goes over that of all, loses the process; root's login stays."""
+    """A process below its user's limit but above the limit of all users is killed; root still logs in."""
     if not expected.disposable:
         pytest.skip("this is a live host: no limit is lowered on it")
     groups = host.check_output("cat /proc/1/cgroup")
@@ -158,19 +158,19 @@ def test_session_outside_of_its_slice_is_not_opened(host: Any, ssh: Shell) -> No
 
 
 def test_shared_memory_is_each_users_own(host: Any, kernel: Kernel, other: Kernel, ssh: Shell) -> None:
-    """Four file systems, each with a size: of two notebooks, of SSH sessions, of the host."""
+    """Two notebooks, SSH sessions and the host have four file systems, each with a size."""
     found = [json.loads(output) for output in (kernel.run(NUMBERS), other.run(NUMBERS), over_ssh(ssh, NUMBERS))]
     devices = [each["shm"] for each in found] + [int(host.check_output("stat -c %d /dev/shm"))]
     assert len(set(devices)) == 4
     assert all(each["size"] > 0 and each["files"] > 0 for each in found)
 
 
-def test_full_shared_memory_stops_nobody_else(
+def test_full_shared_memory_does_not_affect_other_users(
     host: Any, hub_user: HubUser, kernel: Kernel, other: Kernel, expected: Expected
 ) -> None:
-    """A notebook fills its own, here a small one; another user's takes data as before."""
+    """A notebook fills its own, which is made small; another user's still takes data."""
     if not expected.disposable:
-        pytest.skip("this is a live host: nobody's memory is made small on it")
+        pytest.skip("this is a live host: no shared memory of users is made small on it")
     in_mounts_of_server(host, hub_user.name, "mount -o remount,size=20M /dev/shm")
     try:
         assert kernel.run(FILL.format(megabytes=40)).strip() == "No space left on device"
@@ -193,7 +193,7 @@ def test_sessions_of_one_user_share_memory(host: Any, ssh: Shell) -> None:
 
 
 def test_ipc_objects_of_a_notebook_are_its_own(host: Any, kernel: Kernel, ssh: Shell) -> None:
-    """Segments that a notebook makes do not count for the host's sessions and services."""
+    """Segments of a notebook do not count for the host's sessions and services."""
     places = [json.loads(output)["ipc"] for output in (kernel.run(NUMBERS), over_ssh(ssh, NUMBERS))]
     assert places[0] not in (places[1], host.check_output("readlink /proc/1/ns/ipc"))
     before = host.check_output("wc -l < /proc/sysvipc/shm")
@@ -231,7 +231,7 @@ def test_users_log_to_a_journal_of_their_own(host: Any, kernel: Kernel, ssh: She
 
 @contextmanager
 def held(ssh: Shell, code: str) -> Iterator[int]:
-    """Run a program of the user that takes something until the end of the block; give how much it took."""
+    """Run a program of the user that holds resources until the end of the block; return how many."""
     with ssh.start(f"exec /usr/bin/python3 -c {shlex.quote(code)}") as process:
         assert process.stdout
         try:
@@ -258,7 +258,7 @@ def test_message_queues_are_left_for_others(host: Any, ssh: Shell) -> None:
 
 
 def test_sshd_limits_connections_of_strangers(host: Any) -> None:
-    """Per address, so that one stranger does not take the places of all; a class behind one address comes in."""
+    """Per address, so that one client does not block all others; a class behind one address can log in."""
     found = dict(line.partition(" ")[::2] for line in host.check_output("/usr/sbin/sshd -T").splitlines())
     assert int(found["persourcemaxstartups"]) == 60
     assert found["persourcenetblocksize"] == "32:64"
@@ -266,8 +266,8 @@ def test_sshd_limits_connections_of_strangers(host: Any) -> None:
     assert int(found["logingracetime"]) == 60
 
 
-def test_user_cannot_close_an_address_out(host: Any, ssh: Shell) -> None:
-    """Lines of a failed login that a user writes count for nothing, under whatever name."""
+def test_user_cannot_ban_an_address(host: Any, ssh: Shell) -> None:
+    """Forged log lines of failed logins are ignored."""
     if host.run("fail2ban-client ping").rc != 0:
         pytest.skip("no fail2ban on this host: sshd counts by itself, without the journal")
     over_ssh(ssh, FORGE)

@@ -1,4 +1,4 @@
-"""The NVIDIA driver on a host that has a GPU. Without a loaded driver nothing is proven, and each check says so."""
+"""The NVIDIA driver on a host that has a GPU. Without a loaded driver every test is skipped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def loaded(host: Any, gpus: list[str]) -> str:
-    """Give the version of the loaded module."""
+    """Return the version of the loaded module."""
     text = host.file("/proc/driver/nvidia/version").content_string
     found = re.search(r"Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)", text)
     assert found, text
@@ -18,7 +18,7 @@ def loaded(host: Any, gpus: list[str]) -> str:
 
 
 def test_nvidia_smi_sees_every_gpu_and_none_is_a_mock(host: Any, gpus: list[str]) -> None:
-    """As many as the driver serves, by their real names."""
+    """It lists as many as the driver serves, by their real names."""
     listed = host.check_output("nvidia-smi --list-gpus").splitlines()
     assert len(listed) == len(gpus)
     assert not any("MOCK" in line for line in listed)
@@ -26,17 +26,17 @@ def test_nvidia_smi_sees_every_gpu_and_none_is_a_mock(host: Any, gpus: list[str]
 
 def test_libraries_are_the_loaded_modules(host: Any, loaded: str) -> None:
     """Else every new program ends with "Driver/library version mismatch"."""
-    said = host.check_output("nvidia-smi --query-gpu=driver_version --format=csv,noheader").split()
-    assert set(said) == {loaded}
+    versions = host.check_output("nvidia-smi --query-gpu=driver_version --format=csv,noheader").split()
+    assert set(versions) == {loaded}
 
 
-def test_free_driver_is_out_of_the_way(host: Any, gpus: list[str]) -> None:
+def test_nouveau_is_not_loaded(host: Any, gpus: list[str]) -> None:
     """Nouveau and NVIDIA's module exclude each other."""
     assert not host.file("/sys/module/nouveau").exists
 
 
 def test_device_nodes_are_there(host: Any, gpus: list[str]) -> None:
-    """Before anybody has used a GPU: who may open them is decided per user, and nobody but root can make them."""
+    """They exist before a GPU is used: access is granted per user, and only root can create them."""
     names = ["nvidiactl", "nvidia-uvm", *(f"nvidia{number}" for number in range(len(gpus)))]
     assert [name for name in names if not host.file(f"/dev/{name}").exists] == []
 

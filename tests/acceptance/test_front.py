@@ -1,4 +1,4 @@
-"""What the proxy lets through: bodies by sender, clients that never finish, floods, and what pages tell strangers."""
+"""What the proxy accepts: bodies by sender, clients that never finish, floods, and what pages show to strangers."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ class Raw:
 
 
 def test_large_bodies_for_the_hub_are_rejected_before_they_are_read(hub_url: str) -> None:
-    """At the length that the head names: nothing of the body was sent when the answer comes."""
+    """By the length in the header: the answer comes before any of the body was sent."""
     length = {"Content-Length": str(90 << 20), "Content-Type": "application/x-www-form-urlencoded"}
     assert Raw(hub_url).ask("POST /hub/login", length) == 413
 
 
 def test_bodies_without_a_length_are_cut(hub_url: str) -> None:
-    """As soon as they are larger than they may be."""
+    """They are cut as soon as they exceed the limit."""
     body = b"10000\r\n" + b"x" * 65536 + b"\r\n" + b"10\r\n" + b"x" * 16 + b"\r\n"
     assert Raw(hub_url).ask("POST /hub/login", {"Transfer-Encoding": "chunked"}, body) == 413
 
@@ -98,7 +98,7 @@ def test_bodies_without_a_length_are_cut(hub_url: str) -> None:
 def test_strangers_bodies_do_not_reach_servers(
     hub_user: HubUser, headers: dict[str, str], framing: dict[str, str]
 ) -> None:
-    """Neither without a login nor with one that is not known; the answer comes before the body."""
+    """Without a login or with an unknown one; the answer comes before the body."""
     path = f"/user/{hub_user.name}/api/contents/verify-front"
     for query in ("", "?token=of-nobody"):
         assert Raw(hub_user.base).ask(f"PUT {path}{query}", {**headers, **framing}) == 403
@@ -106,7 +106,7 @@ def test_strangers_bodies_do_not_reach_servers(
 
 @pytest.fixture
 def saved(hub_user: HubUser) -> Iterator[str]:
-    """Give the address of a file in the user's home, which is removed at the end."""
+    """Return the address of a file in the user's home, which is removed at the end."""
     url = f"{hub_user.base}/user/{hub_user.name}/api/contents/verify-front.txt"
     yield url
     hub_user.web.delete(url, headers=server_headers(hub_user), timeout=60)
@@ -130,7 +130,7 @@ def test_users_save_large_files_in_their_browser(hub_user: HubUser, saved: str) 
 
 
 def test_users_upload_by_chunks_as_jupyterlab_does(hub_user: HubUser, saved: str) -> None:
-    """Larger files come in pieces, each a request of its own."""
+    """Larger files are sent in pieces, one request each."""
     for chunk in (1, 2, -1):
         answer = hub_user.web.put(
             saved, json={**content(1 << 20), "chunk": chunk}, headers=server_headers(hub_user), timeout=120
@@ -228,7 +228,7 @@ def test_slow_honest_bodies_arrive(second_proxy: Callable[[str], str]) -> None:
 
 
 def test_connections_of_one_address_are_limited(host: Any, second_proxy: Callable[[str], str]) -> None:
-    """Closed ones make room again; the host's own, which may be everybody's tunnels, do not count."""
+    """Closed connections free their place; the host's own, which may be SSH tunnels of many users, do not count."""
     address = host.check_output("hostname -I").split()[0]
     code = f"""
 head = b"HEAD /hub/health HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n"

@@ -62,7 +62,7 @@ def test_nothing_of_others_is_read(hub_user: HubUser, neighbour: HubUser) -> Non
     assert {path: status for path, status in answers.items() if status not in (401, 403, 404, 405)} == {}
 
 
-def test_nothing_of_others_is_changed(hub_user: HubUser, neighbour: HubUser) -> None:
+def test_other_users_cannot_be_changed(hub_user: HubUser, neighbour: HubUser) -> None:
     """Nor does a user get more power, a second server, or a share."""
     body = {"admin": True, "user": hub_user.name}
     answers = {}

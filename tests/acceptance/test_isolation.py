@@ -1,4 +1,4 @@
-"""A hostile user tries, in a notebook and over SSH, to reach what is somebody else's. Nothing of it may succeed."""
+"""A hostile user cannot reach what belongs to other users, in a notebook or over SSH."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.support.hub import HubUser, Kernel
 from tests.support.shell import Shell
 
 SECRET = "isolation-secret-4711"
-"""What the neighbour keeps in a file, on a command line, in an environment and in a running kernel."""
+"""The neighbour keeps it in a file, on a command line, in an environment and in a running kernel."""
 
-Door = Callable[[str], str]
-"""Runs a Python program as the hostile user and gives what it printed."""
+Runner = Callable[[str], str]
+"""Runs a Python program as the hostile user and returns what it printed."""
 
 CHANNELS = """
 import json, os
@@ -97,10 +97,10 @@ print("rejected", rejected > 0)
 
 
 @pytest.fixture(scope="module")
-def ambush(host: Any, login: tuple[str, str], expected: Expected) -> Iterator[str]:
-    """Put a server configuration into the hostile user's own home before the server starts; give what it would make."""
+def planted_configuration(host: Any, login: tuple[str, str], expected: Expected) -> Iterator[str]:
+    """Put a server configuration into the home before the server starts; return the file that it would create."""
     if not expected.disposable:
-        pytest.skip("this is a live host: nobody's files are changed on it")
+        pytest.skip("this is a live host: no files of users are changed on it")
     home, name = host.user(login[0]).home, login[0]
     mark = f"{home}/.server-read-my-configuration"
     text = f"open({mark!r}, 'w').close()\nc.KernelManager.transport = 'tcp'\nc.ServerApp.allow_origin = '*'\n"
@@ -111,8 +111,8 @@ def ambush(host: Any, login: tuple[str, str], expected: Expected) -> Iterator[st
 
 
 @pytest.fixture(scope="module")
-def prey(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, Any]]:
-    """Let the neighbour work: a kernel with a secret in every place that a kernel has; say where."""
+def victim(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, Any]]:
+    """Run a neighbour's kernel that keeps a secret in every place a kernel has; return the places."""
     with neighbour.kernel(expected.kernels["python"]) as kernel:
         kernel.run(KEEP)
         places = json.loads(kernel.run(CHANNELS))
@@ -133,8 +133,8 @@ def prey(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str
 
 
 @pytest.fixture(scope="module")
-def kernel(ambush: str, hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return the hostile user's kernel, in a server that started after the configuration was put there."""
+def kernel(planted_configuration: str, hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
+    """Return the hostile user's kernel, in a server that started after the configuration was planted."""
     hub_user.stop_server()
     hub_user.start_server()
     with hub_user.kernel(expected.kernels["python"]) as started:
@@ -142,8 +142,8 @@ def kernel(ambush: str, hub_user: HubUser, expected: Expected) -> Iterator[Kerne
 
 
 @pytest.fixture(scope="module", params=["notebook", "ssh"])
-def door(request: pytest.FixtureRequest) -> Door:
-    """Give a way in: every attack is tried through each."""
+def run_as_attacker(request: pytest.FixtureRequest) -> Runner:
+    """Return a function that runs a program of the hostile user: once in a notebook and once over SSH."""
     if request.param == "notebook":
         kernel: Kernel = request.getfixturevalue("kernel")
         return kernel.run
@@ -157,111 +157,120 @@ def door(request: pytest.FixtureRequest) -> Door:
     return run
 
 
-def test_neighbours_files_and_the_hubs_secrets_cannot_be_read(door: Door, prey: dict[str, Any]) -> None:
+def test_neighbours_files_and_the_hubs_secrets_cannot_be_read(run_as_attacker: Runner, victim: dict[str, Any]) -> None:
     """A world-readable file in another's home, the database, every token and key, what a server was started with."""
-    paths = [prey["file"], prey["connection"], prey["environment"], "/etc/shadow"]
+    paths = [victim["file"], victim["connection"], victim["environment"], "/etc/shadow"]
     paths += [f"/var/lib/gpulab/jupyterhub/{name}" for name in ("jupyterhub.sqlite", "cookie_secret", "users.token")]
     paths += [
         "/etc/gpulab/jupyterhub/proxy_token",
         "/etc/gpulab/jupyterhub/jupyterhub_config.py",
         "/etc/gpulab/tls/key.pem",
     ]
-    answers = door(READ.format(paths=paths)).splitlines()
+    answers = run_as_attacker(READ.format(paths=paths)).splitlines()
     assert len(answers) == len(paths)
     assert [line for line in answers if not line.startswith(("PermissionError", "FileNotFoundError"))] == []
 
 
-def test_these_files_are_there(host: Any, prey: dict[str, Any]) -> None:
-    """What could not be read is there to be read: the test before would pass in an empty house too."""
-    for path in (prey["file"], prey["environment"]):
+def test_protected_files_exist(host: Any, victim: dict[str, Any]) -> None:
+    """The test before would also pass if the files did not exist."""
+    for path in (victim["file"], victim["environment"]):
         assert host.file(path).exists, path
-    # The connection file lies in memory that only the neighbour's unit sees.
-    assert prey["kernel"].run(READ.format(paths=[prey["connection"]])).split()[0] == "READ"
-    assert not host.file(prey["connection"]).exists
+    # The connection file is in memory that only the neighbour's unit sees.
+    assert victim["kernel"].run(READ.format(paths=[victim["connection"]])).split()[0] == "READ"
+    assert not host.file(victim["connection"]).exists
 
 
-def test_neighbours_processes_do_not_show(door: Door, prey: dict[str, Any], host: Any) -> None:
-    """No command line and no environment of anybody else's; one's own are there."""
+def test_processes_of_a_neighbour_are_invisible(run_as_attacker: Runner, victim: dict[str, Any], host: Any) -> None:
+    """Neither command lines nor environments of other users are readable; one's own are."""
     assert SECRET in host.check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
-    assert door(PROCESSES).strip() == "own True foreign 0"
+    assert run_as_attacker(PROCESSES).strip() == "own True foreign 0"
 
 
-def test_running_code_cannot_be_read_along(door: Door, prey: dict[str, Any]) -> None:
-    """No channel of another's kernel lets anybody connect."""
-    answers = door(CONNECT.format(sockets=prey["sockets"])).splitlines()
+def test_kernel_channels_of_a_neighbour_reject_connections(run_as_attacker: Runner, victim: dict[str, Any]) -> None:
+    """No channel of another user's kernel accepts a connection."""
+    answers = run_as_attacker(CONNECT.format(sockets=victim["sockets"])).splitlines()
     assert len(answers) == 5
     assert [line for line in answers if not line.startswith(("PermissionError", "FileNotFoundError"))] == []
 
 
-def test_temporary_files_are_ones_own(door: Door, prey: dict[str, Any], host: Any) -> None:
-    """What a neighbour, or the host, keeps in /tmp is not in one's own."""
+def test_temporary_files_are_private(run_as_attacker: Runner, victim: dict[str, Any], host: Any) -> None:
+    """Files of a neighbour or of the host in /tmp do not exist in a user's own /tmp."""
     host.check_output("touch /tmp/isolation-of-host && chmod 644 /tmp/isolation-of-host")
     try:
-        answers = door(READ.format(paths=[f"/tmp/isolation-of-{whose}" for whose in ("notebook", "host")])).splitlines()
+        answers = run_as_attacker(
+            READ.format(paths=[f"/tmp/isolation-of-{whose}" for whose in ("notebook", "host")])
+        ).splitlines()
     finally:
         host.check_output("rm /tmp/isolation-of-host")
     assert [line.split()[0] for line in answers] == ["FileNotFoundError"] * 2
 
 
-def test_socket_of_the_hub_requires_a_login(door: Door, prey: dict[str, Any]) -> None:
-    """Users' servers connect to it, so users can: it gives nothing away."""
-    paths = ["/hub/api/users", f"/hub/api/users/{prey['name']}", "/hub/api/proxy", "/hub/admin", "/hub/api/services"]
-    answers = door(ASK.format(paths=paths)).splitlines()
+def test_socket_of_the_hub_requires_a_login(run_as_attacker: Runner, victim: dict[str, Any]) -> None:
+    """Users' servers connect to it, so users can too: without a login it answers nothing."""
+    paths = ["/hub/api/users", f"/hub/api/users/{victim['name']}", "/hub/api/proxy", "/hub/admin", "/hub/api/services"]
+    answers = run_as_attacker(ASK.format(paths=paths)).splitlines()
     assert len(answers) == len(paths)
     assert [line for line in answers if not line.startswith(("302", "403", "401"))] == []
 
 
-def test_ones_own_server_is_no_bridge_into_anothers(hub_user: HubUser, kernel: Kernel, prey: dict[str, Any]) -> None:
+def test_own_server_gives_no_access_to_another_users_server(
+    hub_user: HubUser, kernel: Kernel, victim: dict[str, Any]
+) -> None:
     """jupyter-server-proxy reaches another's port, and that port does not take one's own login for the other's."""
-    port = prey["server"].rpartition(":")[2].partition("/")[0]
+    port = victim["server"].rpartition(":")[2].partition("/")[0]
     for path in ("api/contents", "api/kernels", "api/sessions"):
-        url = f"{hub_user.base}/user/{hub_user.name}/proxy/{port}/user/{prey['name']}/{path}"
+        url = f"{hub_user.base}/user/{hub_user.name}/proxy/{port}/user/{victim['name']}/{path}"
         assert hub_user.web.get(url, timeout=60, allow_redirects=False).status_code in (302, 403, 404, 503)
 
 
-def test_pages_of_others_are_closed(hub_user: HubUser, prey: dict[str, Any]) -> None:
-    """A login of one's own opens no server and no account of anybody else's."""
-    for path in (f"user/{prey['name']}/api/contents", f"hub/api/users/{prey['name']}", "hub/api/users", "hub/admin"):
+def test_pages_of_others_are_closed(hub_user: HubUser, victim: dict[str, Any]) -> None:
+    """A user's login opens neither a server nor an account of another user."""
+    for path in (
+        f"user/{victim['name']}/api/contents",
+        f"hub/api/users/{victim['name']}",
+        "hub/api/users",
+        "hub/admin",
+    ):
         answer = hub_user.web.get(f"{hub_user.base}/{path}", timeout=60, allow_redirects=False)
         assert answer.status_code in (302, 403, 404), path
         assert SECRET not in answer.text
 
 
-def test_no_way_to_become_root(kernel: Kernel, ssh: Shell) -> None:
-    """In a notebook no program can give privileges; over SSH sudo does not know the user."""
+def test_user_cannot_become_root(kernel: Kernel, ssh: Shell) -> None:
+    """In a notebook no program can give privileges; over SSH, sudo rejects the user."""
     assert "NoNewPrivs:\t1" in kernel.run("print(open('/proc/self/status').read())")
     assert ssh.run("sudo -n true").returncode != 0
     assert ssh.run("systemctl stop gpulab-hub </dev/null").returncode != 0
 
 
-def test_own_files_do_not_configure_the_server(kernel: Kernel, ambush: str, host: Any) -> None:
+def test_own_files_do_not_configure_the_server(kernel: Kernel, planted_configuration: str, host: Any) -> None:
     """The server was started with a configuration in its user's home, and did not read it."""
-    assert not host.file(ambush).exists
+    assert not host.file(planted_configuration).exists
     assert "ipc" in kernel.run("from ipykernel.kernelapp import IPKernelApp as A; print(A.instance().transport)")
 
 
-def test_server_environment_is_read_only(door: Door) -> None:
-    """Nobody changes what everybody's server runs."""
+def test_server_environment_is_read_only(run_as_attacker: Runner) -> None:
+    """No user can change the programs that all servers run."""
     paths = ["/opt/gpulab/server/current/x", "/opt/gpulab/hub/current/x", "/usr/local/bin/x", "/etc/profile.d/x.sh"]
     code = READ.replace('"rb"', '"wb"').replace("opened.read(1)", "pass")
-    answers = door(code.format(paths=paths)).splitlines()
+    answers = run_as_attacker(code.format(paths=paths)).splitlines()
     assert len(answers) == len(paths)
     assert [line for line in answers if not line.startswith(("PermissionError", "OSError"))] == []
 
 
 @pytest.mark.parametrize("name", ["protected_symlinks", "protected_hardlinks", "protected_fifos", "protected_regular"])
-def test_kernel_follows_no_strangers_links(host: Any, name: str) -> None:
-    """In directories that many may write, root and others follow nobody else's links."""
+def test_kernel_does_not_follow_links_of_other_users(host: Any, name: str) -> None:
+    """In world-writable directories, links of other users are not followed."""
     assert int(host.file(f"/proc/sys/fs/{name}").content_string) >= 1
 
 
 def test_fork_bomb_leaves_the_neighbour_working(
-    ssh: Shell, prey: dict[str, Any], host: Any, small: Any, slice_name: str
+    ssh: Shell, victim: dict[str, Any], host: Any, lower_limit: Any, slice_name: str
 ) -> None:
     """While a bomb is rejected at the limit of one user, another's kernel answers."""
     tasks = int(host.check_output("systemctl show --property TasksCurrent --value %s", slice_name))
-    small(f"TasksMax={tasks + 150}")
+    lower_limit(f"TasksMax={tasks + 150}")
     with ssh.start(f"exec /usr/bin/python3 -c '{BOMB}'") as bomb:
-        assert prey["kernel"].run("print(6 * 7)").strip() == "42"
+        assert victim["kernel"].run("print(6 * 7)").strip() == "42"
         assert host.run("true").rc == 0
         assert bomb.communicate(timeout=60)[0].strip().endswith("rejected True")

@@ -1,4 +1,4 @@
-"""The kernel keeps the limits that systemd accepts. In a container they can be set and silently ignored."""
+"""The kernel enforces the limits that systemd accepts. In a container they can be set and silently ignored."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def node(host: Any, expected: Expected) -> Iterator[str]:
     host.check_output("rm %s", NODE)
 
 
-def test_device_wall_holds(host: Any, node: str) -> None:
+def test_device_policy_is_enforced(host: Any, node: str) -> None:
     """Behind a closed policy a node opens only when it is named; the kernel then looks for its driver."""
-    look = f"open({node!r})"
-    assert "Operation not permitted" in transient(host, ["DevicePolicy=closed"], look).stderr
+    read = f"open({node!r})"
+    assert "Operation not permitted" in transient(host, ["DevicePolicy=closed"], read).stderr
     named = ["DevicePolicy=closed", f"'DeviceAllow={node} rw'"]
-    assert "No such device or address" in transient(host, named, look).stderr
+    assert "No such device or address" in transient(host, named, read).stderr

@@ -1,4 +1,4 @@
-"""One click must not hand over a login: a neighbour listens on ports and makes links, a logged-in user follows them."""
+"""A click on a link does not hand over a login: a neighbour listens on ports, a logged-in user follows links."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.support.hub import HubUser, Kernel
 
 LISTEN = """
 import http.server, json, socket, threading
-seen = []
+requests_seen = []
 class Note(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        seen.append([self.path, dict(self.headers)])
+        requests_seen.append([self.path, dict(self.headers)])
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"harmless marker")
@@ -32,13 +32,13 @@ listener = Server(("::", 0), Note)
 threading.Thread(target=listener.serve_forever, daemon=True).start()
 print(listener.server_address[1])
 """
-"""Listens on every address, IPv4 included, and notes what it gets."""
-ASK = """
+"""Listens on every address, IPv4 included, and records the requests."""
+FETCH = """
 import urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
 print(opener.open({url!r}, timeout=20).read().decode())
 """
-SEEN = "print(json.dumps(seen)); seen.clear()"
+RECORDED = "print(json.dumps(requests_seen)); requests_seen.clear()"
 FOREIGN = [
     *("proxy/{port}/x", "proxy/absolute/{port}/x", "proxy/localhost:{port}/x", "proxy/127.0.0.1:{port}/x"),
     *(
@@ -77,59 +77,65 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def trap(neighbour: HubUser, expected: Expected) -> Iterator[tuple[int, Kernel]]:
-    """Let the neighbour listen; give the port, and the kernel that knows what came."""
+def foreign_listener(neighbour: HubUser, expected: Expected) -> Iterator[tuple[int, Kernel]]:
+    """Let the neighbour listen; return the port and the kernel that records the requests."""
     with neighbour.kernel(expected.kernels["python"]) as kernel:
         yield int(kernel.run(LISTEN)), kernel
 
 
 @pytest.fixture(scope="module")
-def program(hub_user: HubUser, expected: Expected) -> Iterator[tuple[int, Kernel]]:
-    """Let the user listen, too."""
+def own_listener(hub_user: HubUser, expected: Expected) -> Iterator[tuple[int, Kernel]]:
+    """Let the user listen; return the port and the kernel."""
     with hub_user.kernel(expected.kernels["python"]) as kernel:
         yield int(kernel.run(LISTEN)), kernel
 
 
 def below(hub_user: HubUser, path: str) -> str:
-    """Give the address of a page of the user's server."""
+    """Return the address of a page of the user's server."""
     return f"{hub_user.base}/user/{hub_user.name}/{path}"
 
 
-def test_trap_is_set(host: Any, trap: tuple[int, Kernel]) -> None:
-    """It answers every connection: the tests below would pass without a listener, too."""
+def test_neighbours_listener_answers_other_clients(host: Any, foreign_listener: tuple[int, Kernel]) -> None:
+    """The tests below would also pass without a listener."""
     for address in ("127.0.0.1", "[::1]"):
-        answer = host.check_output("/usr/bin/python3 -c %s", ASK.format(url=f"http://{address}:{trap[0]}/"))
+        answer = host.check_output(
+            "/usr/bin/python3 -c %s", FETCH.format(url=f"http://{address}:{foreign_listener[0]}/")
+        )
         assert answer == "harmless marker"
-    trap[1].run(SEEN)
+    foreign_listener[1].run(RECORDED)
 
 
 @pytest.mark.parametrize("path", FOREIGN)
-def test_neighbours_port_gets_nothing(host: Any, hub_user: HubUser, trap: tuple[int, Kernel], path: str) -> None:
+def test_neighbours_port_gets_nothing(
+    host: Any, hub_user: HubUser, foreign_listener: tuple[int, Kernel], path: str
+) -> None:
     """No request and no cookie, however the port is spelled."""
     name = host.check_output("hostname")
     address = host.check_output("getent ahostsv4 %s | awk 'NR == 1 {print $1}'", name)
-    answer = hub_user.web.get(below(hub_user, path.format(port=trap[0], name=name, address=address)), timeout=60)
+    answer = hub_user.web.get(
+        below(hub_user, path.format(port=foreign_listener[0], name=name, address=address)), timeout=60
+    )
     assert answer.status_code == 403
     assert "harmless marker" not in answer.text
-    assert json.loads(trap[1].run(SEEN)) == []
+    assert json.loads(foreign_listener[1].run(RECORDED)) == []
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
 def test_neighbours_port_gets_nothing_by_other_methods(
-    hub_user: HubUser, trap: tuple[int, Kernel], method: str
+    hub_user: HubUser, foreign_listener: tuple[int, Kernel], method: str
 ) -> None:
     """Whatever a page can send."""
-    answer = hub_user.web.request(method, below(hub_user, f"proxy/{trap[0]}/x"), data=b"x", timeout=60)
+    answer = hub_user.web.request(method, below(hub_user, f"proxy/{foreign_listener[0]}/x"), data=b"x", timeout=60)
     assert answer.status_code == 403
-    assert json.loads(trap[1].run(SEEN)) == []
+    assert json.loads(foreign_listener[1].run(RECORDED)) == []
 
 
-def test_link_that_the_hub_forwards_gets_nothing(hub_user: HubUser, trap: tuple[int, Kernel]) -> None:
+def test_link_that_the_hub_forwards_gets_nothing(hub_user: HubUser, foreign_listener: tuple[int, Kernel]) -> None:
     """The link names the hub alone."""
-    answer = hub_user.web.get(f"{hub_user.base}/hub/user-redirect/proxy/{trap[0]}/x", timeout=60)
-    assert answer.url.endswith(f"/user/{hub_user.name}/proxy/{trap[0]}/x")
+    answer = hub_user.web.get(f"{hub_user.base}/hub/user-redirect/proxy/{foreign_listener[0]}/x", timeout=60)
+    assert answer.url.endswith(f"/user/{hub_user.name}/proxy/{foreign_listener[0]}/x")
     assert answer.status_code == 403
-    assert json.loads(trap[1].run(SEEN)) == []
+    assert json.loads(foreign_listener[1].run(RECORDED)) == []
 
 
 def dial(hub_user: HubUser, path: str) -> websocket.WebSocket:
@@ -141,30 +147,30 @@ def dial(hub_user: HubUser, path: str) -> websocket.WebSocket:
 
 
 @pytest.mark.parametrize("path", ["proxy/{port}/x", "proxy/absolute/{port}/x", "proxy/127.0.0.1:{port}/x"])
-def test_neighbours_port_gets_no_websocket(hub_user: HubUser, trap: tuple[int, Kernel], path: str) -> None:
+def test_neighbours_port_gets_no_websocket(hub_user: HubUser, foreign_listener: tuple[int, Kernel], path: str) -> None:
     """The handshake would carry the cookies, too."""
     with pytest.raises(websocket.WebSocketBadStatusException, match="403"):
-        dial(hub_user, path.format(port=trap[0]))
-    assert json.loads(trap[1].run(SEEN)) == []
+        dial(hub_user, path.format(port=foreign_listener[0]))
+    assert json.loads(foreign_listener[1].run(RECORDED)) == []
 
 
 @pytest.mark.parametrize("path", ["proxy/{port}/x?a=1", "proxy/absolute/{port}/x?a=1", "proxy/localhost:{port}/x?a=1"])
 def test_own_program_gets_the_request_without_the_login(
-    hub_user: HubUser, program: tuple[int, Kernel], path: str
+    hub_user: HubUser, own_listener: tuple[int, Kernel], path: str
 ) -> None:
     """It is reached as before, with cookies of its own, and without those of the hub."""
     headers = {"Cookie": "; ".join([*(f"{each.name}={each.value}" for each in hub_user.web.cookies), "mine=1"])}
     assert "jupyterhub-" in headers["Cookie"]
-    answer = hub_user.web.get(below(hub_user, path.format(port=program[0])), headers=headers, timeout=60)
+    answer = hub_user.web.get(below(hub_user, path.format(port=own_listener[0])), headers=headers, timeout=60)
     assert (answer.status_code, answer.text) == (200, "harmless marker")
-    [[seen, received]] = json.loads(program[1].run(SEEN))
-    assert seen.endswith("x?a=1")
+    [[requests_seen, received]] = json.loads(own_listener[1].run(RECORDED))
+    assert requests_seen.endswith("x?a=1")
     assert "mine=1" in received["Cookie"]
     assert "jupyterhub-" not in received["Cookie"].lower()
 
 
-def test_token_that_was_the_login_stays_at_the_server(hub_user: HubUser, program: tuple[int, Kernel]) -> None:
-    """Scripts log in with a token; the program does not see it, in the query and the referring page neither."""
+def test_token_that_was_the_login_stays_at_the_server(hub_user: HubUser, own_listener: tuple[int, Kernel]) -> None:
+    """Scripts log in with a token; the own_listener does not see it, in the query and the referring page neither."""
     made = hub_user.web.post(
         f"{hub_user.base}/hub/api/users/{hub_user.name}/tokens",
         json={"note": "verify", "expires_in": 300},
@@ -172,7 +178,7 @@ def test_token_that_was_the_login_stays_at_the_server(hub_user: HubUser, program
         timeout=60,
     )
     token = made.json()["token"]
-    url = below(hub_user, f"proxy/{program[0]}/x?a=1&token={token}")
+    url = below(hub_user, f"proxy/{own_listener[0]}/x?a=1&token={token}")
     headers = {
         "Authorization": f"token {token}",
         "Referer": below(hub_user, f"lab?token={token}"),
@@ -182,13 +188,13 @@ def test_token_that_was_the_login_stays_at_the_server(hub_user: HubUser, program
         script.trust_env = False
         answer = script.get(url, headers=headers, verify=hub_user.verify, timeout=60)
     assert answer.text == "harmless marker"
-    [[seen, received]] = json.loads(program[1].run(SEEN))
-    assert seen == "/x?a=1"
+    [[requests_seen, received]] = json.loads(own_listener[1].run(RECORDED))
+    assert requests_seen == "/x?a=1"
     assert token not in json.dumps(received)
 
 
 def test_port_without_a_program_is_named(hub_user: HubUser) -> None:
-    """The message says what to do."""
+    """The message names the port."""
     answer = hub_user.web.get(below(hub_user, "proxy/1/x"), timeout=60)
     assert answer.status_code == 503
     assert "Nothing listens on port 1" in answer.text
@@ -212,11 +218,11 @@ LINK = {"repo": "https://repository.invalid/class/notes", "branch": "main"}
 def links(expected: Expected) -> None:
     """Skip where they are not enabled."""
     if not expected.hub["nbgitpuller"]:
-        pytest.skip("gpulab_nbgitpuller_enabled is not set for this host: nothing was proven about its links")
+        pytest.skip("gpulab_nbgitpuller_enabled is not set for this host: its links were not tested")
 
 
 def listing(host: Any, hub_user: HubUser) -> str:
-    """Give the names in the home of the user."""
+    """Return the names in the user's home."""
     return str(host.check_output("ls -A %s", host.user(hub_user.name).home))
 
 
@@ -259,7 +265,7 @@ def test_link_explains_itself_and_changes_nothing(host: Any, hub_user: HubUser) 
     ],
     ids=lambda change: "=".join(*change.items()),
 )
-def test_link_that_asks_for_more_is_rejected(host: Any, hub_user: HubUser, change: dict[str, str]) -> None:
+def test_link_with_other_options_is_rejected(host: Any, hub_user: HubUser, change: dict[str, str]) -> None:
     """Before anything is copied, in the page and behind its button; what is shown of it is escaped."""
     before = listing(host, hub_user)
     form = {**LINK, **change, "_xsrf": xsrf(hub_user)}
@@ -274,7 +280,7 @@ def test_link_that_asks_for_more_is_rejected(host: Any, hub_user: HubUser, chang
 
 @pytest.mark.usefixtures("links")
 def test_button_works_from_its_own_page_alone(host: Any, hub_user: HubUser) -> None:
-    """A page from elsewhere cannot press it; one that is pressed says what git says."""
+    """A page of another site cannot press it; when it is pressed, the error of git is shown."""
     before = listing(host, hub_user)
     assert hub_user.web.post(below(hub_user, "git-pull"), data=LINK, timeout=60).status_code == 403
     answer = hub_user.web.post(below(hub_user, "git-pull"), data={**LINK, "_xsrf": xsrf(hub_user)}, timeout=120)
@@ -284,7 +290,7 @@ def test_button_works_from_its_own_page_alone(host: Any, hub_user: HubUser) -> N
 
 
 def xsrf(hub_user: HubUser) -> str:
-    """Give the token that the forms of the user's server carry."""
+    """Return the token that the forms of the user's server carry."""
     return str(
         next(
             each.value

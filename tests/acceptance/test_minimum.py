@@ -1,4 +1,4 @@
-"""The host is large enough."""
+"""The host has the minimum size."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ print(json.dumps({
 @pytest.mark.parametrize("size", ["cores", "memory_gb", "disk_gb"])
 def test_host_has_the_least_size(host: Any, expected: Expected, size: str) -> None:
     """Cores, memory and disk are at least what is requested (25 GB, 2 cores and 7.5 GB unless lowered)."""
-    found = json.loads(host.check_output("python3 -c %s", READ))
-    assert found[size] >= expected.minimum[size]
+    sizes = json.loads(host.check_output("python3 -c %s", READ))
+    assert sizes[size] >= expected.minimum[size]

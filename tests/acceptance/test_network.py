@@ -1,4 +1,4 @@
-"""What a user's programs may connect to: not the cloud's metadata, and no more connections than a limit."""
+"""Users' programs cannot connect to the cloud's metadata, and have a limit of connections."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ print(len(kept), error, flush=True)
 def rules(host: Any, expected: Expected) -> str:
     """Return the loaded rules; skip where a site has switched them off."""
     if not expected.hub["network_rules"]:
-        pytest.skip("gpulab_network_rules_enabled is false for this host: nothing was proven about its network")
+        pytest.skip("gpulab_network_rules_enabled is false for this host: its network was not tested")
     return str(host.check_output("nft list table inet gpulab"))
 
 
@@ -159,7 +159,7 @@ def test_addresses_of_servers_are_closed_to_users(host: Any, expected: Expected)
 
 @pytest.mark.parametrize("action", ["restart", "reload", "stop"])
 def test_rules_stay_when_nftables_is_used_too(host: Any, expected: Expected, action: str) -> None:
-    """Its unit removes the tables of everyone; and ours leaves other tables alone."""
+    """Its unit removes all tables; ours does not touch other tables."""
     if not expected.disposable:
         pytest.skip("this is a live host: its firewall is not restarted")
     host.check_output("systemctl start nftables && nft add table inet verify-other")

@@ -66,7 +66,7 @@ def account(host: Any, expected: Expected, hub_url: str, certificate: str | bool
         "rm /etc/gpulab/users/%s.verify; systemctl kill --signal=KILL user-%s.slice; pkill -KILL -u %s", uid, uid, name
     )
     host.check_output("userdel --remove %s 2>/dev/null", name)
-    # The hub must not know the account either, or the next converge would change something.
+    # The account must also leave the hub's database, or the next converge would change something.
     token = host.file("/var/lib/gpulab/jupyterhub/users.token").content_string.strip()
     headers = {"Authorization": f"token {token}"}
     answer = requests.delete(f"{hub_url}/hub/api/users/{name}", headers=headers, verify=certificate, timeout=60)
@@ -115,7 +115,7 @@ def test_helper_has_few_powers(host: Any) -> None:
 
 
 def test_helper_has_no_capability_and_a_time_limit(host: Any) -> None:
-    """What the rating does not tell."""
+    """Properties that the rating does not cover."""
     names = "CapabilityBoundingSet,NoNewPrivileges,PrivateNetwork,ProtectSystem,RuntimeMaxUSec,LimitCORE"
     shown = host.check_output("systemctl show gpulab-password@verify.service --property=%s", names)
     values = dict(line.split("=", 1) for line in shown.splitlines())
@@ -129,7 +129,7 @@ def test_helper_has_no_capability_and_a_time_limit(host: Any) -> None:
     }
 
 
-def test_nobody_but_the_hub_reaches_the_helper(host: Any, expected: Expected, ssh: Shell) -> None:
+def test_only_the_hub_connects_to_the_helper(host: Any, expected: Expected, ssh: Shell) -> None:
     """The socket is the hub's account's alone; neither a user nor another system account connects."""
     file = host.file(SOCKET)
     assert (file.user, file.mode) == ("gpulab-hub", 0o600)
@@ -166,7 +166,7 @@ def test_password_of_every_kind_is_checked(
 
 
 def test_name_in_capitals_is_the_same_account(hub_url: str, certificate: str | bool, account: Account) -> None:
-    """The hub knows names in lower case: the password that is checked is that account's."""
+    """The hub converts names to lower case: the password is checked for that account."""
     assert HubUser(hub_url, account.name.upper(), account.word, certificate)
 
 
@@ -179,10 +179,10 @@ def test_name_in_capitals_is_the_same_account(hub_url: str, certificate: str | b
     ],
     ids=["must_change", "password_expired", "account_expired"],
 )
-def test_reason_is_told_after_a_right_password_alone(
+def test_reason_is_given_only_after_a_right_password(
     host: Any, hub_url: str, certificate: str | bool, account: Account, change: str, undo: str, words: str
 ) -> None:
-    """Who does not know the password learns nothing about the account."""
+    """Without the password, the answer reveals nothing about the account."""
     host.check_output(change, account.name)
     try:
         status, message, _ = attempt(hub_url, certificate, account.name, account.word)

@@ -53,14 +53,14 @@ CAP_SYS_RESOURCE = 24
 
 @pytest.fixture(scope="module")
 def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Give a kernel in the user's server."""
+    """Return a kernel in the user's server."""
     with hub_user.kernel(expected.kernels["python"]) as started:
         started.run("import subprocess")
         yield started
 
 
 def used(host: Any, slice_name: str) -> int:
-    """Give the memory that everything of the user holds, in bytes."""
+    """Return the memory of all processes of the user in bytes."""
     return int(host.check_output("systemctl show --property MemoryCurrent --value %s", slice_name))
 
 
@@ -103,7 +103,7 @@ def test_every_slice_has_the_requested_limits(host: Any, expected: Expected) -> 
         unit = f"user-{host.user(limit['name']).uid}.slice"
         lines = host.check_output("systemctl show %s", unit).splitlines()
         found = dict(line.partition("=")[::2] for line in lines)
-        for name, wanted in expected_values(limit["properties"], memory).items():
+        for name, wanted in expected_values(limit["slice"], memory).items():
             assert shown(found[name]) == pytest.approx(wanted, rel=0.01), (limit, name)
 
 
@@ -134,24 +134,28 @@ def victim(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
         yield started
 
 
-def test_memory_limit_kills_in_a_notebook(victim: Kernel, host: Any, small: Any, slice_name: str) -> None:
+def test_memory_limit_kills_in_a_notebook(victim: Kernel, host: Any, lower_limit: Any, slice_name: str) -> None:
     """A cell that takes what the limit has left is fine; one that takes more loses its kernel."""
-    small(f"MemoryMax={used(host, slice_name) + 300 * MEGABYTE}")
+    lower_limit(f"MemoryMax={used(host, slice_name) + 300 * MEGABYTE}")
     assert victim.run(EAT.format(150)).strip() == str(150 * MEGABYTE)
     with pytest.raises(KernelDied):
         victim.run(EAT.format(800))
 
 
-def test_memory_limit_kills_over_ssh(ssh: Shell, host: Any, hub_user: HubUser, small: Any, slice_name: str) -> None:
-    """The same over SSH, where no spawner has a say."""
-    small(f"MemoryMax={used(host, slice_name) + 300 * MEGABYTE}")
+def test_memory_limit_kills_over_ssh(
+    ssh: Shell, host: Any, hub_user: HubUser, lower_limit: Any, slice_name: str
+) -> None:
+    """The same over SSH, where no spawner is involved."""
+    lower_limit(f"MemoryMax={used(host, slice_name) + 300 * MEGABYTE}")
     assert ssh.python(EAT.format(100)).stdout.strip() == str(100 * MEGABYTE)
     assert ssh.python(EAT.format(800)).returncode in KILLED
 
 
-def test_memory_limit_counts_both_together(victim: Kernel, ssh: Shell, host: Any, small: Any, slice_name: str) -> None:
+def test_memory_limit_counts_both_together(
+    victim: Kernel, ssh: Shell, host: Any, lower_limit: Any, slice_name: str
+) -> None:
     """What a notebook holds is missing over SSH: each alone fits, both together do not."""
-    small(f"MemoryMax={used(host, slice_name) + 500 * MEGABYTE}")
+    lower_limit(f"MemoryMax={used(host, slice_name) + 500 * MEGABYTE}")
     assert ssh.python(EAT.format(350)).returncode == 0
     victim.run(EAT.format(350))
     over_ssh = ssh.python(EAT.format(350)).returncode
@@ -163,11 +167,13 @@ def test_memory_limit_counts_both_together(victim: Kernel, ssh: Shell, host: Any
     assert over_ssh in KILLED or not survived
 
 
-def test_task_limit_rejects_everywhere(kernel: Kernel, ssh: Shell, host: Any, small: Any, slice_name: str) -> None:
+def test_task_limit_rejects_everywhere(
+    kernel: Kernel, ssh: Shell, host: Any, lower_limit: Any, slice_name: str
+) -> None:
     """A fork bomb is rejected in a notebook, over SSH, and where both have a share; the host has tasks left."""
     assert kernel.run(FORK.format(60)).strip() == "all"
     tasks = int(host.check_output("systemctl show --property TasksCurrent --value %s", slice_name))
-    small(f"TasksMax={tasks + 40}")
+    lower_limit(f"TasksMax={tasks + 40}")
     assert kernel.run(FORK.format(60)).startswith("BlockingIOError")
     alone = ssh.python(FORK.format(20))
     assert alone.stdout.strip() == "all", alone
@@ -179,14 +185,16 @@ def test_task_limit_rejects_everywhere(kernel: Kernel, ssh: Shell, host: Any, sm
 
 
 def throttled(host: Any, slice_name: str) -> int:
-    """Give how often the kernel made the user's processes wait for the next period."""
+    """Return how often the kernel throttled the user's processes."""
     found = host.check_output("find -L /sys/fs/cgroup -maxdepth 4 -path '*/%s/cpu.stat' -exec cat {} +" % slice_name)  # noqa: UP031
     return max(int(line.split()[1]) for line in found.splitlines() if line.startswith("nr_throttled"))
 
 
-def test_cpu_limit_throttles_both_together(kernel: Kernel, ssh: Shell, host: Any, small: Any, slice_name: str) -> None:
+def test_cpu_limit_throttles_both_together(
+    kernel: Kernel, ssh: Shell, host: Any, lower_limit: Any, slice_name: str
+) -> None:
     """A fifth of a core is that much, in a notebook, over SSH, and for both at once together: the kernel throttles."""
-    small("CPUQuota=20%")
+    lower_limit("CPUQuota=20%")
     before = throttled(host, slice_name)
     rates = [float(kernel.run(SPIN)), float(ssh.python(SPIN).stdout)]
     with ThreadPoolExecutor() as pool:
@@ -200,7 +208,7 @@ def test_hub_and_proxy_are_the_last_to_be_killed(host: Any, service: str) -> Non
     """The kernel's out-of-memory killer comes to hub and proxy last."""
     pid = host.check_output("systemctl show --property MainPID --value %s", service)
     if not int(host.check_output("awk '/^CapEff/ {print $2}' /proc/1/status"), 16) >> CAP_SYS_RESOURCE & 1:
-        pytest.skip("the host is a container that may not lower its processes' OOM score: nothing was proven about it")
+        pytest.skip("the host is a container that may not lower its processes' OOM score: it was not tested")
     assert host.file(f"/proc/{pid}/oom_score_adj").content_string.strip() == "-900"
 
 

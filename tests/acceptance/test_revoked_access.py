@@ -1,4 +1,4 @@
-"""What the role remembers of memberships is root's, and passwd takes no short password."""
+"""The role's record of memberships is readable to root only, and passwd rejects short passwords."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_record_of_memberships_is_roots(host: Any, expected: Expected) -> None:
 
 
 def test_groups_of_the_role_have_the_requested_members_alone(host: Any, expected: Expected) -> None:
-    """Nobody else is in a group that the role made."""
+    """A group that the role made has no other members."""
     record = json.loads(host.file(f"{RECORDS}/{expected.users_group}.json").content_string)
     for group in record["made"]:
         entry = host.run("getent group %s", group).stdout.strip()

@@ -44,7 +44,7 @@ class Studio:
         self.page = f"{hub_user.base}/user/{hub_user.name}/rstudio/"
         self.opened = hub_user.web.get(self.page, timeout=120)
 
-    def ask(self, method: str, *params: Any) -> Any:
+    def call(self, method: str, *params: Any) -> Any:
         """Send what the page sends, with the token that shows that it comes from there."""
         tokens = [str(cookie.value) for cookie in self.hub_user.web.cookies if cookie.name == "rs-csrf-token"]
         headers = {"X-RS-CSRF-Token": tokens[-1]} if tokens else {}
@@ -56,46 +56,46 @@ class Studio:
 
 @pytest.fixture(scope="module")
 def installed(host: Any, expected: Expected) -> None:
-    """Skip where RStudio Server was left out; where it is requested, it must be there."""
-    there = host.file(SESSION).exists
-    assert there or expected.rstudio != "true"
+    """Skip where RStudio Server is not installed; fail where it is requested and missing."""
+    is_installed = host.file(SESSION).exists
+    assert is_installed or expected.rstudio != "true"
     if expected.rstudio == "false":
-        assert not there
-    if not there:
-        pytest.skip("RStudio Server is not on this host: nothing was proven about it (docs/rstudio.md)")
+        assert not is_installed
+    if not is_installed:
+        pytest.skip("RStudio Server is not on this host: it was not tested (docs/rstudio.md)")
 
 
 @pytest.fixture(scope="module")
 def tcp_before(host: Any, installed: None, hub_user: HubUser) -> set[str]:
-    """Read on which ports the user's programs listen before RStudio is opened."""
+    """Return the ports on which the user's programs listen before RStudio is opened."""
     return listening(host, hub_user)
 
 
 @pytest.fixture(scope="module")
 def studio(tcp_before: set[str], hub_user: HubUser, host: Any) -> Iterator[Studio]:
-    """Open it with the login of the hub, and start a session; end both at the end."""
-    found = Studio(hub_user)
-    assert found.opened.status_code == 200, found.opened.text[:2000]
-    started = found.ask("client_init", "", "{}")
+    """Open RStudio with the login of the hub and start a session; both end with the module."""
+    opened = Studio(hub_user)
+    assert opened.opened.status_code == 200, opened.opened.text[:2000]
+    started = opened.call("client_init", "", "{}")
     assert "error" not in started, started
-    yield found
+    yield opened
     host.run("pkill -u %s -x rserver", hub_user.name)
 
 
 def listening(host: Any, hub_user: HubUser) -> set[str]:
-    """Give the TCP ports that a user's programs listen on."""
+    """Return the TCP ports on which a user's programs listen."""
     uid = str(host.user(hub_user.name).uid)
     lines = (line.split() for line in host.check_output("cat /proc/net/tcp /proc/net/tcp6").splitlines())
     return {fields[1] for fields in lines if fields[3] == LISTENING and fields[7] == uid}
 
 
 def process(host: Any, hub_user: HubUser, program: str) -> int:
-    """Give the number of the user's one process of a program."""
+    """Return the process id of a program of which the user runs one."""
     return int(host.check_output("pgrep -u %s -x %s", hub_user.name, program))
 
 
-def test_no_server_for_everybody_runs(host: Any, installed: None) -> None:
-    """The vendor's service is barred: no listener on its port, no key that keeps users' own servers from starting."""
+def test_rstudio_service_for_all_users_is_masked(host: Any, installed: None) -> None:
+    """Its port is free, and no key exists that would keep users' own servers from starting."""
     assert host.check_output("systemctl is-enabled rstudio-server.service || :") == "masked"
     assert host.check_output("systemctl is-active rstudio-server.service || :") == "inactive"
     assert not host.socket("tcp://8787").is_listening
@@ -108,8 +108,8 @@ def test_login_of_the_hub_is_enough(studio: Studio) -> None:
     assert studio.opened.url == studio.page
 
 
-def test_launcher_offers_it_once(studio: Studio) -> None:
-    """There is a tile."""
+def test_launcher_offers_rstudio_once(studio: Studio) -> None:
+    """It has one tile."""
     hub_user = studio.hub_user
     found = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/server-proxy/servers-info", timeout=60).json()
     entries = [each["launcher_entry"] for each in found["server_processes"]]
@@ -117,14 +117,14 @@ def test_launcher_offers_it_once(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("program", ["rserver", "rsession"])
-def test_it_runs_inside_the_persons_unit(host: Any, studio: Studio, program: str) -> None:
-    """So the user's one limit, the private /tmp and the walls hold for it, and it ends with the server."""
+def test_rstudio_runs_inside_the_users_unit(host: Any, studio: Studio, program: str) -> None:
+    """The user's limits, private /tmp and isolation apply to it, and it ends with the server."""
     group = host.file(f"/proc/{process(host, studio.hub_user, program)}/cgroup").content_string
     uid = host.user(studio.hub_user.name).uid
     assert re.search(rf"/user-{uid}\.slice/(\S+/)?{re.escape(server_unit(host, studio.hub_user.name))}", group)
 
 
-def test_it_is_a_child_of_the_persons_server(host: Any, studio: Studio) -> None:
+def test_rstudio_is_a_child_of_the_users_server(host: Any, studio: Studio) -> None:
     """The session belongs to rserver, and rserver to the server that the hub started."""
     rserver, rsession = (process(host, studio.hub_user, program) for program in ("rserver", "rsession"))
     main = host.check_output("systemctl show --property MainPID --value %s", server_unit(host, studio.hub_user.name))
@@ -132,16 +132,16 @@ def test_it_is_a_child_of_the_persons_server(host: Any, studio: Studio) -> None:
     assert host.check_output("ps -o ppid= -p %s", str(rserver)).strip() == main
 
 
-def test_it_listens_on_no_port(host: Any, studio: Studio, tcp_before: set[str]) -> None:
-    """On a port, everybody on the host would be in, without a login."""
+def test_rstudio_listens_on_no_port(host: Any, studio: Studio, tcp_before: set[str]) -> None:
+    """On a port, all users of the host could connect without a login."""
     arguments = host.file(f"/proc/{process(host, studio.hub_user, 'rserver')}/cmdline").content_string.split("\0")
     assert [word for word in arguments if word.startswith("--www-socket=/")]
     assert not [word for word in arguments if word.startswith("--www-port")]
     assert listening(host, studio.hub_user) == tcp_before
 
 
-def test_neighbour_does_not_reach_it(host: Any, studio: Studio, neighbour: HubUser, expected: Expected) -> None:
-    """Not on the socket, whichever name it is called by, and not through the hub."""
+def test_neighbour_cannot_connect_to_rstudio(host: Any, studio: Studio, neighbour: HubUser, expected: Expected) -> None:
+    """Neither on the socket, by any of its paths, nor through the hub."""
     number = process(host, studio.hub_user, "rserver")
     arguments = host.file(f"/proc/{number}/cmdline").content_string.split("\0")
     place = next(word.partition("=")[2] for word in arguments if word.startswith("--www-socket="))
@@ -163,8 +163,8 @@ def test_neighbour_does_not_reach_it(host: Any, studio: Studio, neighbour: HubUs
     assert page.status_code in (302, 403, 404)
 
 
-def test_secrets_are_the_persons_own(host: Any, studio: Studio) -> None:
-    """The key of its cookies and its database are in a directory that nobody else opens."""
+def test_secrets_of_rstudio_are_the_users_own(host: Any, studio: Studio) -> None:
+    """The key of its cookies and its database are in a directory that only the user can open."""
     number = process(host, studio.hub_user, "rserver")
     arguments = host.file(f"/proc/{number}/cmdline").content_string.split("\0")
     given = dict(word.removeprefix("--").partition("=")[::2] for word in arguments if word.startswith("--"))
@@ -175,7 +175,7 @@ def test_secrets_are_the_persons_own(host: Any, studio: Studio) -> None:
 
 
 def test_session_has_the_environment_of_notebooks(host: Any, studio: Studio, expected: Expected) -> None:
-    """It has what rserver does not hand on, and nothing of what speaks to the hub."""
+    """It has the variables that rserver does not pass on, and none for the hub's API."""
     path = f"/proc/{process(host, studio.hub_user, 'rsession')}/environ"
     found = dict(line.partition("=")[::2] for line in host.check_output("tr '\\0' '\\n' < %s", path).splitlines())
     with studio.hub_user.kernel(expected.kernels["python"]) as kernel:
@@ -186,9 +186,9 @@ def test_session_has_the_environment_of_notebooks(host: Any, studio: Studio, exp
 
 
 def test_r_in_the_session_uses_the_same_python(host: Any, studio: Studio, expected: Expected) -> None:
-    """The stand-in lets a real R answer; a browser alone can ask the real RStudio."""
+    """The stand-in runs a real R; the real RStudio can be tested only with a browser."""
     if "stand-in" not in studio.opened.text:
-        pytest.skip("this is the real RStudio Server: what R sees in it was not asked")
+        pytest.skip("this is the real RStudio Server: its R was not tested")
     code = "library(reticulate); matrix <- r_to_py(matrix(1:6, 2)); cat(py_config()$python, py_str(matrix$shape))"
     directory = host.check_output("readlink -f %s", expected.interpreter.removesuffix("/python"))
-    assert studio.ask("console_input", code)["result"] == f"{directory}/python (2, 3)"
+    assert studio.call("console_input", code)["result"] == f"{directory}/python (2, 3)"

@@ -1,4 +1,4 @@
-"""The hub and users' servers run as they should, seen on the running things."""
+"""The hub and users' servers run with the expected properties."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.hub import HubUser, server_unit
 
 @pytest.fixture(scope="module")
 def unit(host: Any, hub_user: HubUser) -> dict[str, str]:
-    """Give the properties of the user's running unit."""
+    """Return the properties of the user's running unit."""
     shown = host.check_output("systemctl show %s", server_unit(host, hub_user.name))
     return dict(line.partition("=")[::2] for line in shown.splitlines())
 
@@ -25,7 +25,7 @@ def test_service_runs_and_starts_at_boot(host: Any, service: str) -> None:
     assert host.service(service).is_enabled
 
 
-def test_nothing_failed(host: Any) -> None:
+def test_no_unit_has_failed(host: Any) -> None:
     """No unit of ours is in the state "failed"."""
     assert host.check_output("systemctl list-units --failed --plain --no-legend 'gpulab*'") == ""
 
@@ -50,13 +50,13 @@ def test_secrets_are_private(host: Any, path: str, user: str, mode: int) -> None
     assert (host.file(path).user, host.file(path).group, host.file(path).mode) == (user, "gpulab-hub", mode)
 
 
-def test_server_runs_as_the_person(unit: dict[str, str], hub_user: HubUser, host: Any) -> None:
+def test_server_runs_as_the_user(unit: dict[str, str], hub_user: HubUser, host: Any) -> None:
     """The unit belongs to the user's own account."""
     assert unit["ActiveState"] == "active"
     assert host.user(hub_user.name).uid == int(host.check_output("id -u %s", unit["User"] or unit["UID"]))
 
 
-def test_server_is_walled_in(unit: dict[str, str]) -> None:
+def test_server_is_isolated(unit: dict[str, str]) -> None:
     """A private /tmp, no new privileges, other users' processes invisible."""
     assert unit["PrivateTmp"] == "yes"
     assert unit["NoNewPrivileges"] == "yes"
@@ -64,7 +64,7 @@ def test_server_is_walled_in(unit: dict[str, str]) -> None:
 
 
 def test_server_outlives_a_kernel_that_took_too_much(unit: dict[str, str]) -> None:
-    """Where the kernel tells systemd of such an end (cgroup v2), systemd leaves the rest of the server alone."""
+    """Where the kernel reports such an end to systemd (cgroup v2), the rest of the server continues."""
     assert unit["OOMPolicy"] == "continue"
 
 
@@ -82,7 +82,7 @@ print(json.dumps({"transport": app.transport, "sockets": [f"{app.ip}-{p}" for p 
 
 
 def test_kernel_channels_are_out_of_others_reach(host: Any, hub_user: HubUser, expected: Expected) -> None:
-    """A kernel's channels are sockets that others cannot reach: over TCP, anybody on the host could read along."""
+    """A kernel's channels are sockets that others cannot reach: over TCP, all users of the host could read them."""
     with hub_user.kernel(expected.kernels["python"]) as kernel:
         channels = json.loads(kernel.run(CHANNELS))
         assert channels["transport"] == "ipc"

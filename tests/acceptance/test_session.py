@@ -26,7 +26,7 @@ RSCRIPT = f"Rscript - <<'END'\n{cells.R}\nEND"
 
 @pytest.fixture(scope="module")
 def offered(host: Any) -> dict[str, dict[str, Any]]:
-    """Give what the kernels of the role frameworks say about themselves, by name."""
+    """Return the metadata of the kernels of the role frameworks by name."""
     paths = host.check_output("grep --files-with-matches gpulab_profile %s/*/kernel.json", KERNELS).split()
     return {Path(path).parent.name: json.loads(host.file(path).content_string)["metadata"] for path in paths}
 
@@ -39,7 +39,7 @@ class Kernels:
         self.running: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
-        """Give a kernel in which the right answers are computed already."""
+        """Return a kernel in which the expected results are computed."""
         if name not in self.running:
             self.running[name] = self.stack.enter_context(self.hub_user.kernel(name))
             self.running[name].run(cells.PYTHON)
@@ -48,25 +48,26 @@ class Kernels:
 
 @pytest.fixture(scope="module")
 def kernels(hub_user: HubUser) -> Iterator[Kernels]:
-    """Give the kernels; end them with the module."""
+    """Return the kernels; they end with the module."""
     with ExitStack() as stack:
         yield Kernels(hub_user, stack)
 
 
 def compute(kernel: Kernel, cell: str, device: str) -> dict[str, Any]:
-    """Run one framework's cell on a device and give its report."""
+    """Run one framework's cell on a device and return its report."""
     printed = kernel.run(cell.replace("DEVICE", repr(device)))
     return dict(json.loads(printed.strip().splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
-    ("framework", "cell", "device"), [("tensorflow", cells.TENSORFLOW, "/CPU:0"), ("torch", cells.TORCH, "cpu")]
+    ("framework", "cell", "device"),
+    [("tensorflow", cells.TENSORFLOW, "/CPU:0"), pytest.param("torch", cells.TORCH, "cpu", marks=pytest.mark.smoke)],
 )
-def test_framework_computes_in_a_persons_session(
+def test_framework_computes_in_a_users_session(
     offered: dict[str, dict[str, Any]], kernels: Kernels, framework: str, cell: str, device: str
 ) -> None:
     """The framework lists a device, and its product and convolution agree with NumPy, in every kernel that has it."""
-    having = [name for name, said in offered.items() if framework in said["gpulab_on_gpu"] + said["gpulab_on_cpu"]]
+    having = [name for name, it in offered.items() if framework in it["gpulab_on_gpu"] + it["gpulab_on_cpu"]]
     assert having
     for name in having:
         report = compute(kernels[name], cell, device)
@@ -89,9 +90,9 @@ def test_framework_computes_on_the_gpu(
     """The framework lists every GPU, and what it computes on the first agrees with the CPU."""
     if expected.gpu == "none":
         pytest.skip('gpulab_gpu is "none": the GPU is not used')
-    having = [name for name, said in offered.items() if framework in said["gpulab_on_gpu"]]
+    having = [name for name, it in offered.items() if framework in it["gpulab_on_gpu"]]
     if not having:
-        pytest.skip(f"no kernel offers {framework} on the GPU of this host (docs/frameworks.md says which GPUs can)")
+        pytest.skip(f"no kernel offers {framework} on the GPU of this host (see docs/frameworks.md)")
     for name in having:
         report = compute(kernels[name], cell, device)
         listed = [device for device in report["devices"] if "CPU" not in device.upper()]
@@ -113,6 +114,7 @@ def check_r(host: Any, expected: Expected, printed: str) -> None:
     assert abs(report["weights"][1] - 1) < 0.05, report
 
 
+@pytest.mark.smoke
 def test_r_kernel_and_python_share_tensorflow(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """In the R kernel a matrix becomes a tensor and comes back, and a Keras model learns a line."""
     with hub_user.kernel(expected.kernels["r"]) as kernel:
@@ -120,14 +122,14 @@ def test_r_kernel_and_python_share_tensorflow(host: Any, hub_user: HubUser, expe
 
 
 @pytest.mark.parametrize("options", ["-l", ""], ids=["login shell", "command"])
-def test_rscript_of_a_person_does_the_same(host: Any, expected: Expected, options: str) -> None:
+def test_rscript_of_a_user_does_the_same(host: Any, expected: Expected, options: str) -> None:
     """In a user's login shell, and without one, as cron starts it."""
     user = expected.present[-1]
     check_r(host, expected, host.check_output(f"runuser {options} {user} -c %s", f"cd / && {RSCRIPT}"))
 
 
 def test_rscript_over_ssh_does_the_same(host: Any, ssh: Shell, expected: Expected) -> None:
-    """Through sshd and PAM, in the user's limit and behind their walls."""
+    """Through sshd and PAM, with the user's limits and isolation."""
     done = ssh.run(RSCRIPT, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     check_r(host, expected, done.stdout)

@@ -1,4 +1,4 @@
-"""Everybody has the same programs, whichever way they come in; environments stay apart; own kernels work."""
+"""All users have the same programs in notebooks and over SSH; environments are separate; own kernels work."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SHOW = "import os; print([os.environ.get(name) for name in {names!r}])"
 
 @pytest.fixture(scope="module")
 def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Give a kernel in the user's server."""
+    """Return a kernel in the user's server."""
     with hub_user.kernel(expected.kernels["python"]) as started:
         yield started
 
 
 def specs(hub_user: HubUser) -> dict[str, Any]:
-    """Ask the user's server which kernels it offers."""
+    """Return the kernels that the user's server offers."""
     answer = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/api/kernelspecs", timeout=60)
     answer.raise_for_status()
     return dict(answer.json())
@@ -46,19 +46,19 @@ def test_ssh_has_the_environment_of_notebooks(kernel: Kernel, ssh: Shell, expect
     assert "None" not in wanted
 
 
-def test_terminal_in_jupyter_has_it_too(hub_user: HubUser, kernel: Kernel) -> None:
-    """What a notebook starts as a shell sees the same PATH."""
+def test_terminal_in_jupyter_has_the_same_path(hub_user: HubUser, kernel: Kernel) -> None:
+    """A shell that a notebook starts has the same PATH."""
     assert kernel.run("import os; print(os.popen('echo $PATH').read().strip() == os.environ['PATH'])").strip() == "True"
 
 
-def test_python_is_the_environments(ssh: Shell, expected: Expected, host: Any) -> None:
-    """Who types python gets the one with the frameworks."""
+def test_python_is_the_one_of_the_environment(ssh: Shell, expected: Expected, host: Any) -> None:
+    """The command python is the one with the frameworks."""
     found = ssh.run("readlink -f $(command -v python)").stdout.strip()
     assert found == host.check_output("readlink -f %s", expected.interpreter)
     assert ssh.run("command -v python").stdout.strip() == expected.interpreter
 
 
-def test_servers_own_kernel_does_not_show(hub_user: HubUser, expected: Expected) -> None:
+def test_servers_own_kernel_is_not_offered(hub_user: HubUser, expected: Expected) -> None:
     """The launcher offers the host's kernels, and new notebooks begin with the one that has the frameworks."""
     found = specs(hub_user)
     assert found["default"] == expected.kernels["python"]
@@ -77,7 +77,7 @@ def test_hub_and_server_have_the_same_jupyterhub(host: Any) -> None:
 
 @pytest.mark.parametrize("name", ["hub", "server"])
 def test_environments_of_the_hub_are_roots(host: Any, name: str) -> None:
-    """Nothing in them can be written by anybody else."""
+    """Only root can write in them."""
     listed = host.check_output(
         "find -H /opt/gpulab/%s/current/ -not -user root -o -perm /022 -not -type l | head", name
     )
@@ -93,7 +93,7 @@ def own(ssh: Shell) -> Iterator[str]:
     ssh.run("gpulab kernel remove verify-own; rm -rf ~/verify-own")
 
 
-def test_person_adds_a_kernel_with_one_command(own: str, hub_user: HubUser) -> None:
+def test_user_adds_a_kernel_with_one_command(own: str, hub_user: HubUser) -> None:
     """The kernel runs the user's own environment, whose programs come first."""
     assert own in specs(hub_user)["kernelspecs"]
     with hub_user.kernel(own) as kernel:
@@ -103,16 +103,16 @@ def test_person_adds_a_kernel_with_one_command(own: str, hub_user: HubUser) -> N
     assert first == f"{prefix}/bin"
 
 
-def test_links_limits_and_people_are_told(ssh: Shell, host: Any) -> None:
-    """`gpulab info` says where the hub is, what the limit is and who is at work."""
-    told = json.loads(ssh.run("gpulab info --json").stdout)
-    assert told["links"]["JupyterHub"].startswith("http")
-    assert ssh.name in told["users"]
-    assert "tasks" in told["limit"]
+def test_gpulab_info_names_links_limits_and_users(ssh: Shell, host: Any) -> None:
+    """`gpulab info` reports the hub's address, the limits and the users at work."""
+    info = json.loads(ssh.run("gpulab info --json").stdout)
+    assert info["links"]["JupyterHub"].startswith("http")
+    assert ssh.name in info["users"]
+    assert "tasks" in info["limit"]
 
 
-def test_greeting_comes_at_an_interactive_login(ssh: Shell) -> None:
-    """A terminal is greeted; a command, whose output is somebody's input, is not."""
+def test_interactive_login_prints_a_greeting(ssh: Shell) -> None:
+    """A terminal gets it; a command, whose output may be another program's input, does not."""
     shell = Shell.__new__(Shell)
     shell.argv = [*ssh.argv[:-1], "-tt", ssh.argv[-1]]
     assert "Yours in all sessions together" in shell.run("bash --login -i -c exit").stdout

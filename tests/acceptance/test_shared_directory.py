@@ -35,7 +35,7 @@ class Place:
     mark: str
 
     def ran(self) -> str:
-        """Give what ran since the last call, and forget it."""
+        """Return what ran since the last call."""
         text = str(self.host.check_output("cat %s", self.mark))
         self.host.check_output(": > %s", self.mark)
         return text
@@ -49,7 +49,7 @@ def place(host: Any, expected: Expected, hub_user: HubUser, neighbour: HubUser) 
     groups = next(user.get("groups", []) for user in expected.users if user["name"] == hub_user.name)
     shared = [group for group in expected.shared["groups"] if group in groups]
     if not shared:
-        pytest.skip(f"{hub_user.name} has no shared directory: nothing was proven about them")
+        pytest.skip(f"{hub_user.name} has no shared directory: they were not tested")
     home, link = host.user(hub_user.name).home, "verify-shared"
     path = f"{expected.shared['path']}/{shared[0]}/verify-open"
     mark = f"{path}/MARK"
@@ -68,7 +68,7 @@ def place(host: Any, expected: Expected, hub_user: HubUser, neighbour: HubUser) 
 
 
 def test_marks_are_left_by_what_runs(host: Any, place: Place) -> None:
-    """The tests below would pass with broken files, too."""
+    """The tests below would also pass with broken files."""
     host.check_output("cd %s && /usr/bin/python3 -c 'import zmq'", place.path)
     assert place.ran() == "zmq "
 
@@ -160,7 +160,7 @@ def test_r_reads_the_files_of_own_projects(ssh: Shell, host: Any) -> None:
 def test_kernel_is_registered_from_there_without_running_foreign_code(
     ssh: Shell, place: Place, expected: Expected
 ) -> None:
-    """`gpulab kernel add` asks the environment for ipykernel; what it registers names a file."""
+    """`gpulab kernel add` queries the environment for ipykernel and registers a file name."""
     environment = expected.interpreter.removesuffix("/bin/python")
     try:
         done = ssh.run(f"cd {place.path} && gpulab kernel add {environment} --name verify-added")
@@ -189,7 +189,7 @@ def repository(host: Any, hub_user: HubUser, place: Place) -> Iterator[str]:
 
 
 def git_status(hub_user: HubUser, path: str) -> int:
-    """Request the status of a repository, as JupyterLab does for every opened directory; give the HTTP status."""
+    """Request the status of a repository, as JupyterLab does for every opened directory; return the HTTP status."""
     tokens = {cookie.path: str(cookie.value) for cookie in hub_user.web.cookies if cookie.name == "_xsrf"}
     headers = {"X-XSRFToken": tokens[f"/user/{hub_user.name}/"]}
     url = f"{hub_user.base}/user/{hub_user.name}/git/{path}/status"

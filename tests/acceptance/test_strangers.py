@@ -1,4 +1,4 @@
-"""Strangers at the hub: floods of wrong passwords, large requests, connections, and what answers tell."""
+"""Clients without an account: floods of wrong passwords, large requests, connections, and what answers reveal."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def other_work(host: Any) -> float:
 
 @pytest.fixture(scope="module")
 def port(expected: Expected) -> int:
-    """Give the hub's port, where it is open to all loopback addresses and the host may be thrown away."""
+    """Return the hub's port, where it is open to all loopback addresses and the host is disposable."""
     if not expected.disposable or expected.hub["address"] != "0.0.0.0" or expected.hub["tls"] == "none":
-        pytest.skip("needs a host that may be thrown away, whose hub listens on all addresses with TLS")
+        pytest.skip("needs a disposable host whose hub listens on all addresses with TLS")
     return int(expected.hub["port"])
 
 
@@ -91,7 +91,7 @@ def test_wrong_passwords_are_answered_with_the_time_to_wait(host: Any, port: int
 
 
 def test_class_behind_one_address_gets_in(host: Any, port: int, account: Account) -> None:  # noqa: F811
-    """Forty right logins within a second, from an address that nothing is known about; fewer on a busy host."""
+    """Forty right logins within a second, from an address without earlier logins; fewer on a busy host."""
     number = int(40 / other_work(host))
     logins = [["127.0.0.1", "127.6.0.1", account.name, account.word, place / 40] for place in range(number)]
     found = flood(host, port=port, logins=logins)["logins"]
@@ -127,7 +127,7 @@ print(json.dumps([answer.status, answer.headers["Retry-After"], text]))
 
 
 def test_headers_of_a_users_program_are_not_believed(host: Any, ssh: Shell) -> None:
-    """Only the proxy says whose request it passes on; a ban cannot be aimed at others."""
+    """Only the proxy names the address of a client; a ban cannot be aimed at others."""
     code = f"""{UNIX}
 hub = Hub("localhost")
 hub.request("GET", "/hub/login")
@@ -146,7 +146,7 @@ print(hub.getresponse().status)
 
 
 def test_connections_of_one_account_are_limited(host: Any, hub_url: str, certificate: str | bool, ssh: Shell) -> None:
-    """A user who holds as many as the system gives keeps nobody out, and takes none of the hub's files."""
+    """A user who opens as many as possible blocks no other user and uses up no files of the hub."""
     code = f"""{UNIX}
 import select, sys, time
 held = []
@@ -224,12 +224,12 @@ def test_large_requests_are_rejected_before_they_are_read(hub_url: str) -> None:
     assert answer.split()[1] in ("400", "413", "503"), answer
 
 
-# --- what answers tell
+# --- what answers reveal
 
 
 @pytest.mark.parametrize("page", ["login", "api/", "api/users", "static/css/style.min.css", "no-such-page", "logout"])
 def test_answers_have_safe_headers_and_no_version(hub_url: str, certificate: str | bool, page: str) -> None:
-    """Pages, errors and files alike; a version would tell which attack fits."""
+    """Pages, errors and files alike; a version would help an attacker."""
     answer = requests.get(f"{hub_url}/hub/{page}", verify=certificate, timeout=60, allow_redirects=False)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "same-origin"

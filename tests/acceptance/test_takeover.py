@@ -1,4 +1,4 @@
-"""A user tries to take over another user, the hub or root: the ways that once worked, and what is of their kind."""
+"""A user cannot take over another user, the hub or root: regression tests of earlier holes and similar attacks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ OWN_PLACES = (
     "/var/lib/gpulab/sessions",
     "/var/lib/gpulab/servers",
 )
-"""Where users may write next to their homes: bounded, their own, or sticky and read by no service."""
+"""Directories outside of their homes in which users may write: bounded, their own, or sticky and read by no service."""
 
 WATCH = """
 import glob, os, signal, time
@@ -177,8 +177,8 @@ def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
 
 
 @pytest.fixture(params=["notebook", "ssh"])
-def door(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Return how the hostile user runs a program: in a notebook and over SSH."""
+def run_as_attacker(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return a function that runs a program of the hostile user: once in a notebook and once over SSH."""
     if request.param == "notebook":
         run: Callable[[str], str] = request.getfixturevalue("kernel").run
         return run
@@ -237,7 +237,7 @@ def short_limits(host: Any, expected: Expected) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short_limits")
-def test_stopped_home_check_ends_and_holds_nobody_up(ssh: Shell, hub_user: HubUser, neighbour: HubUser) -> None:
+def test_stopped_home_check_ends_and_does_not_delay_others(ssh: Shell, hub_user: HubUser, neighbour: HubUser) -> None:
     """The user's own start fails at the unit's time limit; meanwhile a neighbour's server starts."""
     hub_user.stop_server()
     neighbour.stop_server()
@@ -262,13 +262,15 @@ def test_secrets_are_in_no_environment(host: Any) -> None:
         assert not [name for name in names.split() if "TOKEN" in name or "SECRET" in name]
 
 
-def test_users_can_write_nowhere_else(host: Any, door: Callable[[str], str], prey: str) -> None:
+def test_users_can_write_only_in_their_own_places(
+    host: Any, run_as_attacker: Callable[[str], str], victim: str
+) -> None:
     """No directory that a service reads, links into or fills up is a user's, also while servers run."""
-    assert door(WRITABLE.format(skip=OWN_PLACES)).split() == []
+    assert run_as_attacker(WRITABLE.format(skip=OWN_PLACES)).split() == []
 
 
 @pytest.fixture(scope="module")
-def prey(neighbour: HubUser) -> str:
+def victim(neighbour: HubUser) -> str:
     """Return the name of a neighbour whose server runs."""
     neighbour.start_server()
     return neighbour.name
@@ -290,7 +292,7 @@ def test_old_processes_are_gone_before_a_server_starts_again(host: Any, hub_user
 
 
 def test_hub_and_proxy_listen_on_no_port_of_their_own(host: Any, expected: Expected) -> None:
-    """What is not there cannot be taken: one public port, everything else is a unix socket."""
+    """There is one public port; everything else is a unix socket."""
     ports = set()
     for unit in ("gpulab-hub", "gpulab-proxy"):
         for pid in host.check_output(
@@ -330,18 +332,18 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(1)
 
 
-def test_sockets_of_helpers_are_the_hubs_alone(host: Any, door: Callable[[str], str]) -> None:
-    """A user cannot ask them for anything."""
+def test_sockets_of_helpers_are_the_hubs_alone(host: Any, run_as_attacker: Callable[[str], str]) -> None:
+    """A user cannot connect to them."""
     code = (
         "import socket\nfor path in {0!r}:\n    try:\n        socket.socket(socket.AF_UNIX).connect(path)\n"
         "        print('CONNECTED')\n    except OSError as error:\n        print(type(error).__name__)"
     )
     paths = ["/run/gpulab/launcher.sock", "/run/gpulab-proxy/api.sock"]
-    assert door(code.format(paths)).split() == ["PermissionError"] * 2
+    assert run_as_attacker(code.format(paths)).split() == ["PermissionError"] * 2
 
 
 def test_proxy_that_cannot_listen_ends_and_comes_back(host: Any, expected: Expected) -> None:
-    """While another program has its port it is not called active, and nobody has to restart it afterwards."""
+    """While another program has its port it is not reported as active, and it needs no restart by hand afterwards."""
     if not expected.disposable:
         pytest.skip("this is a live host: the proxy is not stopped on it")
     port = str(expected.hub["port"])
@@ -361,21 +363,21 @@ def test_proxy_that_cannot_listen_ends_and_comes_back(host: Any, expected: Expec
     wait_for(lambda: host.run("ss -Hltnp | grep -q ':%s .*MainThread\\|:%s .*node'", port, port).rc == 0, 30)
 
 
-def test_other_user_cannot_serve_a_users_route(host: Any, kernel: Kernel, neighbour: HubUser, prey: str) -> None:
-    """On the very address and port, with a genuine certificate of an own server: the proxy accepts it not."""
-    address, port = target(host, prey)
-    host.check_output("systemctl kill --kill-whom=all --signal=KILL %s", server_unit(host, prey))
+def test_other_user_cannot_serve_a_users_route(host: Any, kernel: Kernel, neighbour: HubUser, victim: str) -> None:
+    """Even on the same address and port, with a valid certificate of an own server, the proxy rejects it."""
+    address, port = target(host, victim)
+    host.check_output("systemctl kill --kill-whom=all --signal=KILL %s", server_unit(host, victim))
     assert kernel.run(SQUAT.format(address=address, port=port)).strip() == "listening"
     try:
-        answer = neighbour.web.get(f"{neighbour.base}/user/{prey}/api", timeout=60, allow_redirects=False)
+        answer = neighbour.web.get(f"{neighbour.base}/user/{victim}/api", timeout=60, allow_redirects=False)
         assert "SQUATTE" not in answer.text
         assert answer.status_code >= 300
     finally:
         kernel.run("squatter.close()")
-        wait_for(lambda: host.run("systemctl is-active %s", server_unit(host, prey)).rc != 0)
+        wait_for(lambda: host.run("systemctl is-active %s", server_unit(host, victim)).rc != 0)
         # The hub notices the lost server within half a minute; then its user starts another one.
         wait_for(
-            lambda: not neighbour.web.get(f"{neighbour.base}/hub/api/users/{prey}", timeout=20).json().get("servers"),
+            lambda: not neighbour.web.get(f"{neighbour.base}/hub/api/users/{victim}", timeout=20).json().get("servers"),
             90,
         )
         neighbour.start_server()
@@ -394,7 +396,7 @@ print(connection.getresponse().status)
 
 
 def test_pages_of_other_users_are_not_opened(host: Any, kernel: Kernel, hub_user: HubUser, neighbour: HubUser) -> None:
-    """A user's own program in the place of the server gets its own user's visits alone, whatever a link says."""
+    """A user's own program in the place of the server gets its own user's visits alone, whatever a link names."""
     address, port = target(host, hub_user.name)
     assert kernel.run(SQUAT.format(address=address, port=port + 1 if port < 60000 else port - 1)).strip() == "listening"
     page, url = f"/user/{hub_user.name}/own-page", f"https://{address}:{port + 1 if port < 60000 else port - 1}"
@@ -418,20 +420,20 @@ def test_pages_of_other_users_are_not_opened(host: Any, kernel: Kernel, hub_user
 
 
 @pytest.mark.parametrize("with_key", [False, True])
-def test_other_user_cannot_talk_to_a_users_server(host: Any, kernel: Kernel, prey: str, with_key: bool) -> None:
+def test_other_user_cannot_talk_to_a_users_server(host: Any, kernel: Kernel, victim: str, with_key: bool) -> None:
     """A server answers the hub and the proxy alone; an own server's certificate is not a client's."""
-    address, port = target(host, prey)
-    answers = kernel.run(VISIT.format(address=address, port=port, name=prey, certificate=with_key)).splitlines()
+    address, port = target(host, victim)
+    answers = kernel.run(VISIT.format(address=address, port=port, name=victim, certificate=with_key)).splitlines()
     assert len(answers) == 2
     assert not [line for line in answers if "HTTP" in line]
 
 
-def test_key_of_a_server_is_its_users_alone(host: Any, kernel: Kernel, prey: str) -> None:
-    """It lies in memory that only the unit sees."""
+def test_key_of_a_server_is_its_users_alone(host: Any, kernel: Kernel, victim: str) -> None:
+    """It is in memory that only the unit sees."""
     path = kernel.run("import os; key = os.environ['JUPYTERHUB_SSL_KEYFILE']; print(key, oct(os.stat(key).st_mode))")
     assert path.split()[1] == "0o100600"
     assert not host.file(path.split()[0]).exists
-    uid = str(host.user(prey).uid)
+    uid = str(host.user(victim).uid)
     assert host.run("setpriv --reuid=nobody --regid=nogroup --clear-groups cat /run/gpulab/servers/%s", uid).rc == 1
     environment = host.file(f"/run/gpulab/servers/{uid}")
     assert (environment.user, environment.mode) == ("root", 0o600)
@@ -473,9 +475,9 @@ def test_hub_can_start_servers_of_listed_users_only(host: Any, uid: int) -> None
         "ls {home}",
     ],
 )
-def test_hubs_account_has_no_power(host: Any, command: str, prey: str) -> None:
-    """What it needs it gets from the launcher."""
-    command = command.format(home=host.user(prey).home)
+def test_account_of_the_hub_has_no_privileges(host: Any, command: str, victim: str) -> None:
+    """It gets what it needs from the launcher."""
+    command = command.format(home=host.user(victim).home)
     assert host.run("setpriv --reuid=gpulab-hub --regid=gpulab-hub --init-groups sh -c %s </dev/null", command).rc != 0
 
 
@@ -501,7 +503,7 @@ def test_isolation_is_in_force(host: Any, unit: str) -> None:
 def test_renewed_certificates_end_running_servers(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """A server that trusts the authority before is stopped by the hub, and its user starts another one."""
     if not expected.disposable:
-        pytest.skip("this is a live host: nobody's server is ended on it")
+        pytest.skip("this is a live host: no server of a user is ended on it")
     hub_user.start_server()
     host.check_output("rm /var/lib/gpulab/jupyterhub/tls/authority.key && systemctl restart gpulab-proxy gpulab-hub")
     wait_for(lambda: host.file("/run/gpulab-hub/hub.sock").exists)

@@ -1,4 +1,4 @@
-"""What leaves is gone: cookies end with a logout; and the hub keeps only so much of what users write into it.
+"""Cookies end with a logout, and the hub bounds what users write into its database.
 
 molecule/users/tests/test_programs.py has the tests that take longer.
 """
@@ -40,7 +40,7 @@ def call(hub_user: HubUser, method: str, path: str, body: Any = None) -> request
 
 
 def copy_of(hub_user: HubUser) -> requests.Session:
-    """Return a browser with the same cookies, as somebody has it who has copied them."""
+    """Return a browser with copies of the cookies."""
     copied = requests.Session()
     copied.verify, copied.trust_env = hub_user.verify, False
     copied.headers["Connection"] = "close"
@@ -87,7 +87,7 @@ def test_tokens_are_few_and_notes_are_short(user: HubUser) -> None:
 
 
 def test_password_makes_no_token(hub_url: str, certificate: str | bool, account: Account) -> None:  # noqa: F811
-    """The login page is the one place where passwords are checked: it alone is limited and asks for a form's token."""
+    """Passwords are checked by the login page only: it is rate-limited and requires a form token."""
     body = {"auth": {"username": account.name, "password": account.word}}
     url = f"{hub_url}/hub/api/users/{account.name}/tokens"
     assert requests.post(url, json=body, verify=certificate, timeout=60).status_code == 403

@@ -1,4 +1,4 @@
-"""What users expect to find in a notebook server: each answers in the user's own, running server."""
+"""The tools of a notebook server answer in a user's running server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LISTENING = "0A"
 
 
 def get(hub_user: HubUser, path: str, **options: Any) -> Any:
-    """Ask the user's server."""
+    """Send a request to the user's server."""
     answer = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/{path}", timeout=150, **options)
     assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
     return answer
@@ -35,12 +35,12 @@ def test_resource_bar_shows_the_limits(host: Any, hub_user: HubUser) -> None:
     assert found["limits"]["memory"]["rss"] == int(limit)
 
 
-def test_language_server_is_there(hub_user: HubUser) -> None:
+def test_language_server_answers(hub_user: HubUser) -> None:
     """Completion and diagnostics for Python."""
     assert "pylsp" in str(get(hub_user, "lsp/status").json())
 
 
-def test_git_is_there(hub_user: HubUser) -> None:
+def test_git_extension_answers(hub_user: HubUser) -> None:
     """The side bar for git."""
     get(hub_user, "git/settings")
 
@@ -54,7 +54,7 @@ def directory(host: Any, hub_user: HubUser) -> Any:
     host.check_output("rm -rf %s/verify-pack %s/verify-unpack*", home, home)
 
 
-def test_folder_is_downloaded_as_an_archive(hub_user: HubUser, directory: str) -> None:
+def test_directory_is_downloaded_as_an_archive(hub_user: HubUser, directory: str) -> None:
     """A right click on a directory gives a zip file with what is in it."""
     answer = get(
         hub_user, f"directories/{directory}?archiveToken=1&archiveFormat=zip&followSymlinks=false&downloadHidden=false"
@@ -78,7 +78,7 @@ def rar(name: str, content: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", ["zip", "7z", "tar", "tar.gz", "rar"])
 def test_upload_is_unpacked_by_one_command(ssh: Shell, directory: str, kind: str) -> None:
-    """Whatever packed it."""
+    """All common formats are supported."""
     pack = f"bsdtar -c -a -f verify-unpack.{kind} {directory}"
     if kind == "rar":
         packed = base64.b64encode(rar(f"{directory}/x", b"packed\n")).decode()
@@ -96,7 +96,7 @@ def test_one_packed_file_is_unpacked_too(ssh: Shell, directory: str) -> None:
 
 
 def test_tensorboard_answers_on_no_port(host: Any, hub_user: HubUser) -> None:
-    """It comes through the user's own server, on a socket; nobody else on the host reaches it."""
+    """It is served through the user's own server, on a socket that no other user can reach."""
     uid = str(host.user(hub_user.name).uid)
     lines = host.check_output("cat /proc/net/tcp /proc/net/tcp6").splitlines()
     before = {line.split()[1] for line in lines if line.split()[3] == LISTENING and line.split()[7] == uid}

@@ -1,4 +1,4 @@
-"""Every requested user has an account, and nobody else may log in."""
+"""Every requested user has an account, and no other user can log in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRANGERS_WORD = "a-password-that-is-right"
 
 @pytest.fixture
 def stranger(host: Any, expected: Expected) -> Iterator[str]:
-    """Make an account that nobody requested, with a password; only where the host is there to be thrown away."""
+    """Make an account with a password that is not requested; on disposable hosts only."""
     if not expected.disposable:
         pytest.skip("this is a live host: no account is made on it to see it rejected")
     host.check_output("useradd --create-home %s && echo %s:%s | chpasswd", STRANGER, STRANGER, STRANGERS_WORD)
@@ -24,7 +24,7 @@ def stranger(host: Any, expected: Expected) -> Iterator[str]:
     host.check_output("userdel --remove %s 2>/dev/null", STRANGER)
 
 
-def test_every_requested_person_has_an_account(host: Any, expected: Expected) -> None:
+def test_every_requested_user_has_an_account(host: Any, expected: Expected) -> None:
     """Each name is an account with a login shell, in the group that may use the hub."""
     for name in expected.present:
         user = host.user(name)
@@ -34,14 +34,14 @@ def test_every_requested_person_has_an_account(host: Any, expected: Expected) ->
 
 
 def test_homes_are_private(host: Any, expected: Expected) -> None:
-    """Nobody reads another's home."""
+    """Only its owner can read a home."""
     for name in expected.present:
         home = host.file(host.user(name).home)
         assert (home.user, home.mode) == (name, 0o700)
 
 
-def test_only_requested_people_are_in_the_group(host: Any, expected: Expected) -> None:
-    """The group that opens the hub, and the one that administrates it, hold exactly who is requested."""
+def test_only_requested_users_are_in_the_group(host: Any, expected: Expected) -> None:
+    """The group that opens the hub, and the one that administrates it, have exactly the requested members."""
     for group, requested in ((expected.users_group, expected.present), (expected.admin_group, expected.admins)):
         assert sorted(host.group(group).members) == sorted(requested)
 
@@ -53,6 +53,6 @@ def test_wrong_password_is_rejected(hub_url: str, certificate: str | bool, login
 
 
 def test_stranger_with_the_right_password_is_rejected(hub_url: str, certificate: str | bool, stranger: str) -> None:
-    """An account that nobody requested stays out of the hub, although its password is right."""
+    """An account that was not requested cannot log in, although its password is right."""
     with pytest.raises(LoginRejected):
         HubUser(hub_url, stranger, STRANGERS_WORD, certificate)

@@ -1,4 +1,4 @@
-"""The cells that a user runs: small computations whose right answers are computed in another way next to them."""
+"""Cells that a user runs: small computations whose expected results are computed by NumPy next to them."""
 
 PYTHON = '''
 import json
@@ -12,11 +12,11 @@ def convolution(image, kernel):
 random = np.random.default_rng(7)
 a, b = random.standard_normal((64, 48), dtype="float32"), random.standard_normal((48, 32), dtype="float32")
 image, kernel = random.standard_normal((28, 28), dtype="float32"), random.standard_normal((5, 5), dtype="float32")
-wanted = {"matmul": a @ b, "convolution": convolution(image, kernel)}
+expected = {"matmul": a @ b, "convolution": convolution(image, kernel)}
 
-def report(devices, found):
-    """Say how far the answers are off, so that the judge is not the one who is judged."""
-    off = {name: float(np.abs(found[name] - wanted[name]).max()) for name in wanted}
+def report(devices, results):
+    """Print the largest difference of each result to the expected one."""
+    off = {name: float(np.abs(results[name] - expected[name]).max()) for name in expected}
     print(json.dumps({"devices": devices, "off": off}))
 '''
 
@@ -24,13 +24,13 @@ TENSORFLOW = """
 import tensorflow as tf
 
 with tf.device(DEVICE):
-    found = {
+    results = {
         "matmul": tf.linalg.matmul(tf.constant(a), tf.constant(b)).numpy(),
         "convolution": tf.nn.conv2d(
             tf.constant(image)[None, :, :, None], tf.constant(kernel)[:, :, None, None], strides=1, padding="VALID"
         ).numpy()[0, :, :, 0],
     }
-report([device.name for device in tf.config.list_physical_devices()], found)
+report([device.name for device in tf.config.list_physical_devices()], results)
 """
 
 TORCH = """
@@ -39,11 +39,11 @@ import torch
 def put(array):
     return torch.from_numpy(array).to(DEVICE)
 
-found = {
+results = {
     "matmul": (put(a) @ put(b)).cpu().numpy(),
     "convolution": torch.nn.functional.conv2d(put(image)[None, None], put(kernel)[None, None]).cpu().numpy()[0, 0],
 }
-report(["cpu"] + [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())], found)
+report(["cpu"] + [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())], results)
 """
 
 R = """

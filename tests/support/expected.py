@@ -1,4 +1,4 @@
-"""What is requested for a host, as playbooks/expected_state.yml writes it down."""
+"""The requested state of a host, as playbooks/site_variables.yml writes it."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class Expected:
 
     @property
     def present(self) -> list[str]:
-        """The users who are to have access."""
+        """The names of users with access."""
         return [user["name"] for user in self.users if user.get("state", "present") == "present"]
 
     @property
     def admins(self) -> list[str]:
-        """Those of them who administrate."""
+        """The names of the administrators among them."""
         return [user["name"] for user in self.users if user.get("admin") and user["name"] in self.present]
 
 
 def read(directory: Path) -> dict[str, Expected]:
     """Read the expected state of all hosts."""
-    found = (Expected(**json.loads(path.read_text(encoding="utf-8"))) for path in directory.glob("*.json"))
-    return {expected.host: expected for expected in found}
+    states = (Expected(**json.loads(path.read_text(encoding="utf-8"))) for path in directory.glob("*.json"))
+    return {expected.host: expected for expected in states}
 
 
 def password(directory: Path | None, user: str) -> str | None:
-    """Give a demo password: the first word of the file that is named like the user."""
+    """Return a demo password: the first word of the file with the user's name; None without such a file."""
     path = directory / user if directory else None
     return path.read_text(encoding="utf-8").split()[0] if path and path.is_file() else None

@@ -1,4 +1,4 @@
-"""A user at the hub, without the browser: the same pages and the same kernel channels over HTTP and WebSocket."""
+"""A user at the hub without a browser: the same pages and kernel channels, over HTTP and WebSocket."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.support.processes import started
 
 
 class LoginRejected(Exception):
-    """The hub did not let the user in."""
+    """The hub rejected the login."""
 
 
 class KernelDied(Exception):
-    """A cell's kernel was ended from outside."""
+    """The kernel died while a cell ran."""
 
 
 class CellFailed(Exception):
@@ -33,7 +33,7 @@ class CellFailed(Exception):
 
 
 def free_port() -> int:
-    """Give a TCP port of this machine that nobody uses."""
+    """Return a free TCP port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 @contextmanager
 def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]:
-    """Reach a port of the host through SSH, as a user behind a firewall does; give the local port."""
+    """Forward a port of the host through SSH, as a user behind a firewall does; return the local port."""
     local = free_port()
     argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", "-o", "ControlPath=none"]
     argv += [
@@ -64,7 +64,7 @@ def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]
 
 
 def answers(port: int) -> bool:
-    """Tell whether somebody accepts connections on a port of this machine."""
+    """Return whether a program accepts connections on a port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -76,14 +76,14 @@ def server_unit(host: Any, name: str) -> str:
 
 
 class HubUser:
-    """Somebody who is logged in. `base` is the hub's address, `verify` what its certificate is checked against."""
+    """A user who is logged in. `base` is the hub's address, `verify` the CA file for its certificate, or False."""
 
     def __init__(self, base: str, name: str, password: str, verify: str | bool) -> None:
         self.base, self.name, self.verify = base, name, verify
         self.web = requests.Session()
         self.web.verify = verify
         self.web.trust_env = False
-        # The proxy closes connections that were idle for some seconds, perhaps just when the next question is sent.
+        # The proxy closes connections that were idle for some seconds, perhaps just when the next request is sent.
         self.web.headers["Connection"] = "close"
         self._log_in(password)
 
@@ -101,7 +101,7 @@ class HubUser:
         return self.web.get(f"{self.base}/hub/api/user", headers=self._xsrf(), timeout=60).status_code == 200
 
     def _xsrf(self) -> dict[str, str]:
-        """Give the header that proves that a request comes from the hub's own pages."""
+        """Return the header that proves that a request comes from the hub's own pages."""
         tokens = [cookie.value for cookie in self.web.cookies if cookie.name == "_xsrf" and cookie.value]
         paths = {cookie.path: cookie.value for cookie in self.web.cookies if cookie.name == "_xsrf"}
         return {"X-XSRFToken": str(paths.get("/hub/") or tokens[-1])}
@@ -110,10 +110,10 @@ class HubUser:
         """Start the user's server and wait until it answers; raise TimeoutError when it does not."""
         until = time.monotonic() + timeout
         url = f"{self.base}/hub/api/users/{self.name}/server"
-        # The one before is still being stopped: users wait for that, too.
+        # The previous server may still be stopping: a browser waits for that, too.
         while "pending stop" in (answer := self.web.post(url, headers=self._xsrf(), timeout=120)).text:
             if time.monotonic() > until:
-                raise TimeoutError(f"{self.name}: the server before was not stopped after {timeout:.0f} s")
+                raise TimeoutError(f"{self.name}: the previous server was not stopped after {timeout:.0f} s")
             time.sleep(1)
         if answer.status_code not in (201, 202, 400):  # 400: it runs already
             raise RuntimeError(
@@ -161,7 +161,7 @@ class Kernel:
         )
 
     def __enter__(self) -> Kernel:
-        """Give itself."""
+        """Return the kernel."""
         return self
 
     def __exit__(
@@ -171,15 +171,15 @@ class Kernel:
         self.socket.close()
         self.hub_user.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)
 
-    def message(self, code: str, number: str = "nobody-waits") -> str:
-        """Write the message that runs a cell."""
+    def message(self, code: str, number: str = "no-answer") -> str:
+        """Return the message that runs a cell."""
         header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"}
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
         return json.dumps(message)
 
     def run(self, code: str) -> str:
-        """Run a cell and give what it printed; raise CellFailed with its error, KernelDied where the kernel is lost."""
+        """Run a cell and return its output; raise CellFailed with its error, KernelDied when the kernel is lost."""
         number = uuid.uuid4().hex
         self.socket.send(self.message(code, number))
         printed = ""

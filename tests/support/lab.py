@@ -1,4 +1,4 @@
-"""A converged host that may be thrown away, and ways to try it."""
+"""Disposable local hosts: make, converge and inspect them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        """Everything that it printed, with blanks for line breaks."""
+        """All output, with blanks for line breaks."""
         return " ".join(self.output.split())
 
 
 class Lab:
-    """A converged host, and ways to look at it and to converge it again."""
+    """A local host, to converge and to inspect."""
 
     def __init__(self, inventory: str, host: str) -> None:
         self.inventory, self.host = inventory, host
@@ -43,13 +43,13 @@ class Lab:
     def ansible(self, program: str, *arguments: str, timeout: float = 2700) -> subprocess.CompletedProcess[str]:
         """Run one of Ansible's programs on the inventory; it has `timeout` seconds."""
         argv = [program, "--inventory", self.inventory, *arguments]
-        # Under molecule, colours are forced; what is printed is compared here.
+        # Molecule forces colours; the output is compared here.
         plain = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
         environment = {**os.environ, **plain, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         return run(argv, cwd=ROOT, env=environment, timeout=timeout)
 
     def play(self, playbook: str, *options: str, **variables: Any) -> Outcome:
-        """Run a playbook with these settings on top."""
+        """Run a playbook with extra variables."""
         requested = ["--extra-vars", json.dumps(variables)] if variables else []
         done = self.ansible("ansible-playbook", playbook, "--limit", self.host, *requested, *options)
         recap = next(
@@ -59,7 +59,7 @@ class Lab:
         return Outcome(done.returncode, done.stdout + done.stderr, changed)
 
     def converge(self, **variables: Any) -> Outcome:
-        """Run site.yml with these settings on top."""
+        """Run site.yml with extra variables."""
         return self.play("site.yml", **variables)
 
     def shell(self, command: str) -> str:
@@ -69,7 +69,7 @@ class Lab:
         return done.stdout
 
     def verify(self, *files: str) -> str:
-        """Run the verification suite, or some of its files, on the host; it must pass. Give its last line."""
+        """Run the acceptance suite, or some of its files, on the host; it must pass. Return its last line."""
         argv = [
             *(sys.executable, "-m", "pytest", *(files or ["tests/acceptance"]), "-q", "-p", "no:cacheprovider"),
             *(f"--hosts=ansible://{self.host}", f"--ansible-inventory={self.inventory}"),
@@ -93,7 +93,7 @@ SomeLab = TypeVar("SomeLab", bound=Lab)
 
 @contextmanager
 def bare_host(lab: SomeLab) -> Iterator[SomeLab]:
-    """Make a local host that nothing has touched; remove it at the end, unless GPULAB_KEEP asks for it."""
+    """Make a bare local host; remove it at the end, unless the environment variable GPULAB_KEEP is set."""
     for name in ("destroy", "create", "prepare"):
         done = lab.play(f"molecule/shared/{name}.yml")
         assert done.code == 0, done.output[-3000:]
@@ -106,11 +106,11 @@ def bare_host(lab: SomeLab) -> Iterator[SomeLab]:
 
 @contextmanager
 def converged_host(name: str, converged: str | None) -> Iterator[Lab]:
-    """Give a converged local host: `converged`, which is kept, or a bare one that is removed at the end."""
+    """Return a converged local host: `converged`, which is kept, or a new one that is removed at the end."""
     if converged:
         yield Lab(LOCAL, converged)
         return
-    with bare_host(Lab(LOCAL, name)) as made:
-        done = made.converge()
+    with bare_host(Lab(LOCAL, name)) as host:
+        done = host.converge()
         assert done.code == 0, done.output[-4000:]
-        yield made
+        yield host

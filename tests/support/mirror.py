@@ -1,7 +1,7 @@
-"""A local mirror of every package source, and the ways in which a mirror can fail.
+"""A local mirror of every package source, which can be made to fail.
 
-It fetches what it is asked for from where this machine gets its packages, so that a host without any other route can
-be converged from it. A test double: in a real closed network an administrator has devpi, aptly and Verdaccio, or one
+It passes requests on to the package sources of this machine, so that a host without any other route can be
+converged from it. A test double: in a real closed network an administrator has devpi, aptly and Verdaccio, or one
 product that serves all of them; the host sees the same protocols (apt repository, simple index, npm registry, a page of
 wheels).
 """
@@ -39,7 +39,7 @@ PASSED_ON = ("Content-Type", "Content-Range", "Accept-Ranges", "ETag", "Last-Mod
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where the mirror gets things: base addresses, and directories of wheels."""
+    """Where the mirror gets packages: base addresses, and directories of wheels."""
 
     apt: str
     apt_security: str
@@ -49,7 +49,7 @@ class Upstream:
 
     @classmethod
     def of_this_machine(cls, sources: dict[str, Any], apt_lists: str) -> Upstream:
-        """Read the settings of this machine and, where it has none, ask the clients for their defaults.
+        """Return the settings of this machine and, where it has none, the clients' defaults.
 
         `sources` is the lookup gpulab.core.controller_sources, `apt_lists` the text of a host's own lists of apt.
         """
@@ -66,19 +66,19 @@ class Upstream:
 
 
 def printed(argv: list[str]) -> str:
-    """Run a program and give the last line that it printed."""
+    """Run a program and return the last word that it printed."""
     return run(argv, check=True, timeout=120).stdout.split()[-1]
 
 
 @dataclass
 class Mirror:
-    """A running mirror: its address, what it was asked for, and how it fails."""
+    """A running mirror: its address, the requested paths, and how it fails."""
 
     address: str
     upstream: Upstream
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     broken: str = ""
-    """Part of the paths that fail; empty means that all is well."""
+    """Part of the paths that fail; empty means none."""
     how: str = "500"
     """500: the answer is an error; half: the body ends in the middle."""
 
@@ -98,14 +98,14 @@ class Mirror:
 
     @contextmanager
     def failing(self, part: str, how: str) -> Iterator[None]:
-        """Fail every request whose path has this part."""
+        """Fail every request whose path has this part, for the length of the block."""
         self.broken, self.how = part, how
         yield
         self.broken = ""
 
 
 def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
-    """Give the class that answers requests."""
+    """Return the class that answers requests."""
     session = requests.Session()
     session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=32))
     remote = {"apt": mirror.upstream.apt, "apt-security": mirror.upstream.apt_security}
@@ -119,8 +119,8 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             """Print nothing."""
 
         def do_GET(self) -> None:
-            """Answer with a page of our own, or with what the source says."""
-            mirror.asked.append(self.path)
+            """Answer with an own page, or with the source's answer."""
+            mirror.requested.append(self.path)
             fails = bool(mirror.broken) and mirror.broken in unquote(self.path)
             if fails and mirror.how == "500":
                 self.page(b"the mirror is out of order", "text/plain", 500)
@@ -154,10 +154,12 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body)
 
         def pass_on(self, url: str, half: bool = False) -> None:
-            """Send what the source sends; half of it where that is requested."""
-            wanted = {name: self.headers[name] for name in ("Range", "Accept", "If-None-Match") if name in self.headers}
+            """Send the source's answer, or the first half of it."""
+            headers = {
+                name: self.headers[name] for name in ("Range", "Accept", "If-None-Match") if name in self.headers
+            }
             answer = session.request(
-                self.command, url, headers={"Accept-Encoding": "identity", **wanted}, stream=True, timeout=120
+                self.command, url, headers={"Accept-Encoding": "identity", **headers}, stream=True, timeout=120
             )
             with answer:
                 self.send_response(answer.status_code)
@@ -176,7 +178,7 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             self.close_connection = half or not size
 
         def index(self, name: str) -> None:
-            """Send a page of the simple index, in the form that the source has, with files that lead back here."""
+            """Send a page of the simple index in the source's format, with files that point back to the mirror."""
             if not name:
                 self.page(b"<!DOCTYPE html>", "text/html")
                 return
@@ -193,7 +195,7 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             self.page(text.encode(), kind, answer.status_code)
 
         def packument(self, name: str) -> None:
-            """Send what the npm registry knows of a package, with archives that lead back here."""
+            """Send the npm registry's page of a package, with archives that point back to the mirror."""
             if not name:
                 self.page(b"{}", "application/json")
                 return
@@ -226,23 +228,23 @@ def handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
 
 
 class Server(ThreadingHTTPServer):
-    """A server that is not surprised when a client hangs up in the middle."""
+    """A server that prints no error when a client closes its connection early."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report everything else."""
+        """Report every other error."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 def here(url: str) -> str:
-    """Give the path at which the mirror passes a file on."""
-    found = urlsplit(url)
-    return f"/file/{found.scheme}/{found.netloc}{found.path}" + (f"#{found.fragment}" if found.fragment else "")
+    """Return the mirror's path of a file."""
+    parts = urlsplit(url)
+    return f"/file/{parts.scheme}/{parts.netloc}{parts.path}" + (f"#{parts.fragment}" if parts.fragment else "")
 
 
 @contextmanager
 def running(address: str, upstream: Upstream) -> Iterator[Mirror]:
-    """Run a mirror at an address of this machine that a host can reach, and give it."""
+    """Run a mirror at an address of this machine for the length of the block."""
     mirror = Mirror("", upstream)
     server = Server((address, 0), handler(mirror))
     mirror.address = f"http://{address}:{server.server_port}"
@@ -255,8 +257,8 @@ def running(address: str, upstream: Upstream) -> Iterator[Mirror]:
 
 
 @contextmanager
-def beside(lab: Lab) -> Iterator[Mirror]:
-    """Run a mirror at this machine's address on a local host's own network, where nobody else can reach it."""
+def mirror_for(lab: Lab) -> Iterator[Mirror]:
+    """Run a mirror at this machine's address on a local host's network, where only local hosts can reach it."""
     gateway = lab.within("ip", "route", "show", "default").split()[2]
     lists = lab.within("sh", "-c", "cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || :")
     with running(gateway, Upstream.of_this_machine(controller_sources(os.environ, Path.home()), lists)) as mirror:

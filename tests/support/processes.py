@@ -44,11 +44,11 @@ class Child(subprocess.Popen[str]):
             return True
         return False
 
-    def stop(self, grace: float = GRACE) -> int:
-        """Terminate the process, kill it when it is still there after `grace` seconds, and return its exit code."""
+    def stop(self) -> int:
+        """Terminate the process, kill it after the grace period, and return its exit code."""
         if self.poll() is None:
             self.send(signal.SIGTERM)
-            if not self.ended(grace):
+            if not self.ended(GRACE):
                 self.send(signal.SIGKILL)
         return self.wait(timeout=GRACE)
 

@@ -12,11 +12,11 @@ from typing import Any
 from tests.support.expected import Expected
 from tests.support.processes import Child, run
 
-FOLDER = "/etc/ssh/authorized_keys.d"
+KEYS = "/etc/ssh/authorized_keys.d"
 
 
 class Shell:
-    """Somebody who logs in over SSH with a key."""
+    """A user who logs in over SSH with a key."""
 
     def __init__(self, connection: dict[str, Any], name: str, key: Path) -> None:
         self.name = name
@@ -40,10 +40,10 @@ class Shell:
 
 @contextmanager
 def admitted(host: Any, expected: Expected, name: str, key: Path) -> Iterator[Shell]:
-    """Put a key next to the requested ones of a user, in a part of the file that belongs to nobody else."""
+    """Add a key to the requested ones of a user for the length of the block."""
     line = key.with_suffix(".pub").read_text(encoding="utf-8").strip()
-    path = f"{FOLDER}/{name}"
-    host.check_output("mkdir -p %s && printf '%%s\\n' '# begin verify' %s '# end verify' >> %s", FOLDER, line, path)
+    path = f"{KEYS}/{name}"
+    host.check_output("mkdir -p %s && printf '%%s\\n' '# begin verify' %s '# end verify' >> %s", KEYS, line, path)
     try:
         yield Shell(expected.connection, name, key)
     finally:

@@ -16,7 +16,7 @@ def home(tmp_path: Path) -> Path:
 def read(home: Path, **environ: str) -> dict[str, object]:
     """Read with this environment and no file outside the given home."""
     quiet = {"PIP_CONFIG_FILE": str(home / "pip.conf"), "NPM_CONFIG_GLOBALCONFIG": str(home / "none")}
-    return controller_sources({**quiet, **environ}, home, ca_folder=home / "ca")
+    return controller_sources({**quiet, **environ}, home, ca_directory=home / "ca")
 
 
 def test_nothing_set_gives_nothing(home: Path) -> None:

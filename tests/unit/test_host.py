@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import os
-import pwd
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleActionFail
 
-from ansible_collections.gpulab.core.plugins.action.host_preflight import Kept, together
 from ansible_collections.gpulab.core.plugins.module_utils import host_state
-from ansible_collections.gpulab.core.plugins.modules import account_preflight, distribution_packages
+from ansible_collections.gpulab.core.plugins.modules import distribution_packages
 from ansible_collections.gpulab.core.plugins.modules import host_preflight as preflight
 
 DEBIAN = {"os": "debian", "version": "12", "name": "Debian GNU/Linux 12", "cores": 2, "memory_gb": 8.2, "disk_gb": 30.0}
@@ -43,45 +40,6 @@ def test_lack_of_space_names_the_folder(tmp_path: Path) -> None:
     """A directory that does not exist yet counts as its nearest parent."""
     assert preflight.space_problems({str(tmp_path / "not" / "yet"): 0}) == []
     assert str(tmp_path) in preflight.space_problems({str(tmp_path): 1e9})[0]
-
-
-def test_what_several_roles_ask_is_asked_at_once() -> None:
-    """Lists and mappings are joined, space in one directory adds up, of plain values the last one counts."""
-    asks: list[dict[str, Any]] = [
-        {
-            "sources": [{"url": "a", "variable": "x"}],
-            "proxies": {"http": "p"},
-            "ca_certificates": "PEM",
-            "ask": "later",
-        },
-        {"files": [{"path": "/a", "mark": "m"}], "free_gb": {"/opt": 2}, "sources": [], "ca_certificates": ""},
-        {"free_gb": {"/opt": "1.5", "/var": 1}, "sources": [{"url": "b", "variable": "y"}], "ask": "all"},
-    ]
-    assert together(asks) == {
-        "sources": [{"url": "a", "variable": "x"}, {"url": "b", "variable": "y"}],
-        "proxies": {"http": "p"},
-        "ca_certificates": "PEM",
-        "files": [{"path": "/a", "mark": "m"}],
-        "free_gb": {"/opt": 3.5, "/var": 1},
-        "ask": "all",
-    }
-
-
-def test_what_is_asked_later_is_kept_in_private_and_once(tmp_path: Path) -> None:
-    """Each host has its own, which nobody else can read (addresses may hold passwords); what was asked is forgotten."""
-    kept, other = Kept("gpu[1]/a", str(tmp_path)), Kept("gpu2", str(tmp_path))
-    kept.add({"sources": [{"url": "https://user:secret@mirror/", "variable": "x"}]})
-    kept.add({"ports": [{"port": 443}]})
-    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600]
-    assert other.take() == []
-    assert [list(ask) for ask in kept.take()] == [["sources"], ["ports"]]
-    assert kept.take() == []
-
-
-def test_options_of_different_kinds_are_not_asked_together() -> None:
-    """A list and a word cannot be joined; nothing is dropped in silence."""
-    with pytest.raises(AnsibleActionFail, match="sources"):
-        together([{"sources": [{"url": "a"}]}, {"sources": "b"}])
 
 
 @pytest.fixture
@@ -166,7 +124,7 @@ def test_somebody_elses_file_is_never_overwritten(tmp_path: Path) -> None:
     kernel.write_text("{}")
     command.unlink()
     command.symlink_to("/usr/bin/true")
-    assert [problem.split(" is there")[0] for problem in preflight.file_problems(settings)] == [
+    assert [problem.split(" exists")[0] for problem in preflight.file_problems(settings)] == [
         str(kernel),
         str(command),
     ]
@@ -199,38 +157,3 @@ Status: hold ok installed
 def test_only_whole_packages_count_as_installed() -> None:
     """A package that an interrupted apt left half-configured must be looked at again."""
     assert distribution_packages.installed(STATUS) == {"git", "kept"}
-
-
-def account(name: str, uid: int) -> pwd.struct_passwd:
-    """Make an entry of /etc/passwd."""
-    return pwd.struct_passwd((name, "x", uid, uid, "", f"/home/{name}", "/bin/bash"))
-
-
-@pytest.mark.parametrize(
-    ("setting", "there", "words"),
-    [
-        ({"name": "ada", "uid": 2001}, [account("ada", 1500)], "exists with uid 1500, not 2001"),
-        ({"name": "ada", "uid": 2001}, [account("grace", 2001)], "belongs to grace"),
-        ({"name": "postgres"}, [account("postgres", 104)], "account of the host's system"),
-    ],
-)
-def test_account_that_would_be_overwritten_is_rejected(
-    tmp_path: Path, setting: dict[str, Any], there: list[pwd.struct_passwd], words: str
-) -> None:
-    """The message names the account and what is there."""
-    found = account_preflight.account_problems([setting], there, tmp_path)
-    assert len(found) == 1
-    assert words in found[0]
-
-
-def test_home_without_its_account_is_rejected(tmp_path: Path) -> None:
-    """Somebody's files are never handed to somebody else."""
-    (tmp_path / "ada").mkdir()
-    assert "move it away" in account_preflight.account_problems([{"name": "ada"}], [], tmp_path)[0]
-
-
-def test_account_that_fits_is_adopted(tmp_path: Path) -> None:
-    """The same number, or none requested, is no problem."""
-    there = [account("ada", 1500)]
-    assert account_preflight.account_problems([{"name": "ada", "uid": 1500}], there, tmp_path) == []
-    assert account_preflight.account_problems([{"name": "ada"}], there, tmp_path) == []

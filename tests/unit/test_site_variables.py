@@ -116,49 +116,6 @@ def test_migration_shows_and_makes_the_changes_of_an_inventory(tmp_path: Path) -
     assert "changed=0" in run()
 
 
-@pytest.mark.parametrize(
-    ("user", "words"),
-    [
-        ({"name": "Ada"}, "small letter"),
-        ({"name": "1ada"}, "small letter"),
-        ({"name": "a" * 32}, "at most 31"),
-        ({"name": "root"}, "account of the system"),
-        ({"name": "ada", "password": "hunter2"}, "plain-text"),
-        ({"name": "ada", "password_hash": "hunter2"}, "no crypt hash"),
-        ({"name": "ada", "password_hash": "$1$salt$weak"}, "no crypt hash"),
-        ({"name": "ada", "uid": 999}, "belongs to the system"),
-        ({"name": "ada", "ssh_keys": [KEY, "ssh-ed25519 AAAA"]}, "SSH key 2"),
-        ({"name": "ada", "ssh_keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "SSH key 1"),
-        ({"name": "ada", "expires": "31.3.2027"}, "2027-03-31"),
-        ({"name": "ada", "groups": ["Class 2026"]}, "not an acceptable name"),
-    ],
-)
-def test_unacceptable_user_is_rejected(user: dict[str, Any], words: str) -> None:
-    """Each fault gives exactly one sentence with these words in it."""
-    found = site_variables.user_problems([user])
-    assert len(found) == 1
-    assert words in found[0]
-
-
-def test_acceptable_user_passes() -> None:
-    """A user with everything set right is no problem."""
-    user = {"name": "ada", "uid": 2000, "password_hash": HASH, "ssh_keys": [KEY], "expires": "2027-03-31"}
-    assert site_variables.user_problems([user], ["class-2026"]) == []
-
-
-def test_duplicates_are_rejected() -> None:
-    """The same name or number twice is a mistake, whichever entry comes last."""
-    found = site_variables.user_problems([{"name": "ada", "uid": 2000}, {"name": "ada", "uid": 2000}])
-    assert found == ["user ada is named 2 times.", "uid 2000 is given to 2 users."]
-
-
-def test_secrets_are_never_repeated() -> None:
-    """A message goes to a terminal and a log; what was taken for a password must not."""
-    found = site_variables.user_problems([{"name": "ada", "password": "hunter2", "password_hash": "hunter3"}])
-    assert len(found) == 2
-    assert not any("hunter" in problem for problem in found)
-
-
 def test_reserved_variable_is_rejected_unless_it_asks_for_nothing() -> None:
     """The message names the variable, what it needs, and a value that is accepted."""
     values = {"gpulab_gpu_sharing": "mig", "gpulab_cuda_versions": ["12.8"], "gpulab_gpu": "auto"}

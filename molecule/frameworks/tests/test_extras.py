@@ -1,4 +1,4 @@
-"""Packages next to the frameworks: they are part of the release, and what does not fit is rejected."""
+"""Extra packages: they are part of the release, and packages that do not fit are rejected."""
 
 from __future__ import annotations
 
@@ -31,40 +31,39 @@ print(json.dumps({"gdal": rasterio.__gdal_version__, "sum": total, "top": corner
 
 
 def test_geo_reads_and_writes_maps(host: Any) -> None:
-    """GDAL and PROJ came with the wheels: a picture and a table go to disk and come back in the right place."""
-    said = json.loads(host.check_output(f"{ROOT}/bin/python -W ignore -c %s", MAP).splitlines()[-1])
-    assert said["gdal"].startswith("3.")
-    assert (said["sum"], said["top"], said["x"]) == (28, 5600000.0, 500000)
+    """The wheels contain GDAL and PROJ: a picture and a table are written and read with their coordinates."""
+    result = json.loads(host.check_output(f"{ROOT}/bin/python -W ignore -c %s", MAP).splitlines()[-1])
+    assert result["gdal"].startswith("3.")
+    assert (result["sum"], result["top"], result["x"]) == (28, 5600000.0, 500000)
     assert host.run("dpkg -l libgdal32 libgdal36").rc != 0
 
 
 def test_set_is_part_of_the_release(host: Any) -> None:
-    """What is recorded, and compared after the installation, holds both, so that a rollback takes both back."""
+    """The record of the release has both, so that a rollback switches both back."""
     versions = json.loads(host.file(f"{ROOT}/.gpulab-release.json").content_string)["versions"]
     assert {"torch", "rasterio", "geopandas"} <= set(versions)
 
 
-def refuse(lab: Lab, *requested: str) -> str:
-    """Converge with a setting that cannot be met; give what was said."""
+def rejection(lab: Lab, *requested: str) -> str:
+    """Converge with extra packages that cannot be installed and return the output."""
     outcome = lab.play("molecule/frameworks/extras.yml", requested_packages=requested)
-    said = outcome.text
-    assert outcome.code != 0, said[-2000:]
-    assert "changed=0" in said
-    assert "Traceback" not in said
-    return said
+    assert outcome.code != 0, outcome.text[-2000:]
+    assert "changed=0" in outcome.text
+    assert "Traceback" not in outcome.text
+    return str(outcome.text)
 
 
 @pytest.mark.parametrize(
     ("requested", "words"),
     [
-        ("maps", "there is no set maps; there are geo, nlp, vision"),
-        ("/nonexistent/own.txt", "/nonexistent/own.txt is not on the controller"),
+        ("maps", "unknown set maps; choose from geo, nlp, vision"),
+        ("/nonexistent/own.txt", "/nonexistent/own.txt does not exist on the controller"),
         (str(LOCKS / "unhashed.txt"), "unhashed.txt, line 5: idna==3.10 has no hash"),
     ],
 )
-def test_setting_that_cannot_be_met_is_rejected_before_anything_changes(lab: Lab, requested: str, words: str) -> None:
-    """One message that names the thing and the fix."""
-    assert words in refuse(lab, requested)
+def test_wrong_extra_packages_are_rejected_before_any_change(lab: Lab, requested: str, words: str) -> None:
+    """One message that names the entry and the fix."""
+    assert words in rejection(lab, requested)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +73,14 @@ def test_setting_that_cannot_be_met_is_rejected_before_anything_changes(lab: Lab
         ("needs", "The package `python-dateutil` requires `six>=1.5`, but it's not installed"),
     ],
 )
-def test_what_does_not_fit_the_lock_is_rejected_in_uvs_words(lab: Lab, extra: str, words: str) -> None:
-    """Another version of a package that is locked, and one whose needs nobody meets; nothing becomes current."""
+def test_packages_that_do_not_fit_the_lock_are_rejected_with_uvs_message(lab: Lab, extra: str, words: str) -> None:
+    """Another version of a locked package, and one with a missing requirement; no release becomes current."""
     path = "/opt/gpulab/envs/misfit"
     lock = LOCKS / ("first.txt" if extra == "second" else "other.txt")
     options = json.dumps({"path": path, "lock": str(lock), "extras": [str(LOCKS / f"{extra}.txt")]})
     done = lab.ansible("ansible", lab.host, "-m", "gpulab.core.locked_environment", "-a", options)
     assert done.returncode != 0
-    said = " ".join(done.stdout.replace("\\n", " ").split())
-    assert words in said, said
-    assert "do not fit the lock" in said
+    output = " ".join(done.stdout.replace("\\n", " ").split())
+    assert words in output, output
+    assert "do not fit the lock" in output
     assert "current" not in lab.shell(f"ls {path} && rm -r {path}")

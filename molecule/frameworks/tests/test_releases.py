@@ -1,4 +1,4 @@
-"""Releases of an environment: a full disk, a rollback, and a process that still uses the old one."""
+"""Releases of an environment: a full disk, a rollback, and a process that still uses the old release."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCKS = Path(__file__).parent / "locks"
 
 
 def install(lab: Lab, name: str, keep: int = 1) -> tuple[int, str]:
-    """Install a lock of the tests; give the exit code and what was said."""
+    """Install a lock of the tests and return the exit code and the output."""
     options = f"path={ROOT} lock={LOCKS / name}.txt keep={keep}"
     done = lab.ansible("ansible", lab.host, "-m", "gpulab.core.locked_environment", "-a", options)
     return done.returncode, done.stdout
@@ -22,7 +22,7 @@ def install(lab: Lab, name: str, keep: int = 1) -> tuple[int, str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def small(lab: Lab) -> Iterator[None]:
-    """Give the environment a file system of its own, with room for one release and not for a large one."""
+    """Give the environment a file system of its own, with space for one release and not for a large one."""
     lab.shell(f"mkdir -p {ROOT} && mount -t tmpfs -o size=30m tmpfs {ROOT}")
     yield
     lab.shell("systemctl stop small-user 2>/dev/null || :")
@@ -30,18 +30,18 @@ def small(lab: Lab) -> Iterator[None]:
 
 
 def version(lab: Lab, package: str) -> str:
-    """Ask the environment in use for the version of a package."""
+    """Return the version of a package in the current release."""
     code = f'from importlib.metadata import version; print(version(\\"{package}\\"))'
     return lab.shell(f'{ROOT}/current/bin/python -c "{code}"').strip().splitlines()[-1].rpartition("(stdout) ")[2]
 
 
 def test_full_disk_leaves_the_old_release_working_and_a_rerun_repairs(lab: Lab) -> None:
-    """The message says so; no half release takes the room; with more room the same run ends well."""
+    """The message says so; no incomplete release uses the space; with more space the same run succeeds."""
     assert install(lab, "first")[0] == 0
-    code, said = install(lab, "large")
+    code, output = install(lab, "large")
     assert code != 0
-    assert "The disk is full" in said
-    assert "Traceback" not in said
+    assert "The disk is full" in output
+    assert "Traceback" not in output
     assert version(lab, "six") == "1.16.0"
     assert lab.shell(f"ls {ROOT}/releases | wc -l").strip().endswith("1")
     lab.shell(f"mount -o remount,size=400m {ROOT}")
@@ -49,8 +49,8 @@ def test_full_disk_leaves_the_old_release_working_and_a_rerun_repairs(lab: Lab) 
     assert version(lab, "numpy") == "2.2.6"
 
 
-def test_one_download_serves_every_environment(lab: Lab) -> None:
-    """Without a network another environment is made from what the first one downloaded, and not from an empty cache."""
+def test_all_environments_share_the_download_cache(lab: Lab) -> None:
+    """Without a network another environment is installed from the first one's downloads, not with an empty cache."""
     path = "/opt/gpulab/envs/other"
     lab.shell("echo UV_OFFLINE=1 > /run/offline.env")
     options = f"path={path} lock={LOCKS / 'first.txt'} sources_file=/run/offline.env"
@@ -64,7 +64,7 @@ def test_one_download_serves_every_environment(lab: Lab) -> None:
 
 
 def test_rollback_is_one_command(lab: Lab) -> None:
-    """The release before is in use at once."""
+    """The previous release is current at once."""
     assert "Permission denied" in lab.shell("runuser -u nobody -- gpulab rollback small 2>&1 || :")
     lab.shell("gpulab rollback small")
     assert version(lab, "six") == "1.16.0"
@@ -72,8 +72,8 @@ def test_rollback_is_one_command(lab: Lab) -> None:
     assert version(lab, "numpy") == "2.2.6"
 
 
-def test_release_in_use_is_never_pulled_away(lab: Lab) -> None:
-    """With keep=0 an old release goes, but not while a process that started in it lives."""
+def test_release_in_use_is_not_removed(lab: Lab) -> None:
+    """With keep=0 an old release is removed, but not while a process that started in it runs."""
     lab.shell(
         f"systemd-run --quiet --collect --unit=small-user {ROOT}/current/bin/python -c 'import time; time.sleep(600)'"
     )

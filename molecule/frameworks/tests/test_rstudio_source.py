@@ -1,4 +1,4 @@
-"""Where RStudio Server's package comes from: a mirror, its digest, and what is somebody else's."""
+"""Sources of RStudio Server's package: a mirror, its digest, and a server that the role did not install."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MIRROR = "http://127.0.0.1:8999/server"
 
 
 def apply(lab: Lab, **options: Any) -> tuple[int, str]:
-    """Apply the role; give the exit code and what was printed."""
+    """Apply the role and return the exit code and the output."""
     outcome = lab.play("molecule/frameworks/rstudio.yml", rstudio_package="", rstudio_url=MIRROR, **options)
     return outcome.code, outcome.text
 
 
 @pytest.fixture(scope="module")
 def digest(lab: Lab) -> Iterator[str]:
-    """Serve the stand-in's package on the host as the vendor serves the real one; give its digest."""
+    """Serve the stand-in's package on the host as the vendor serves the real one, and return its digest."""
     directory = "/srv/mirror/server/jammy/amd64"
     package = ROOT / "build" / "rstudio-server.deb"
     lab.shell(f"mkdir -p {directory}")
@@ -35,52 +35,52 @@ def digest(lab: Lab) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("digest")
-def test_package_that_is_not_the_one_named_is_not_installed(lab: Lab, host: Any) -> None:
-    """The digest that the role knows is the real package's: what the mirror has here is something else."""
-    code, said = apply(lab, rstudio_sha256="")
+def test_package_with_another_digest_is_not_installed(lab: Lab, host: Any) -> None:
+    """The digest of the collection is the real package's: the mirror of this test has another file."""
+    code, output = apply(lab, rstudio_sha256="")
     assert code != 0
-    assert "168bc577ef2f68abab1ad2ed684e830da1d244618b25b69fd20448e60716c5ba" in said
+    assert "168bc577ef2f68abab1ad2ed684e830da1d244618b25b69fd20448e60716c5ba" in output
     assert not host.package("rstudio-server").is_installed
     assert not host.file(SESSION).exists
 
 
-def test_mirror_without_the_package_is_no_source(lab: Lab, host: Any, digest: str) -> None:
-    """Requested, it is a rejection; welcome, it is left out, and the reason is told."""
+def test_mirror_without_the_package_skips_or_rejects_the_installation(lab: Lab, host: Any, digest: str) -> None:
+    """With true it is a rejection; with auto it is not installed, and the reason is reported."""
     setting = {"rstudio_version": "2026.10.0+1", "rstudio_sha256": digest}
-    code, said = apply(lab, **setting, gpulab_rstudio="true")
-    assert (code != 0, "changed=0" in said) == (True, True)
-    assert "rstudio-server-2026.10.0-1-amd64.deb cannot be used from the host: it answers HTTP 404" in said
-    code, said = apply(lab, **setting, gpulab_rstudio="auto")
-    assert code == 0, said[-2000:]
-    assert "RStudio Server was left out, because gpulab_sources.rstudio" in said
+    code, output = apply(lab, **setting, gpulab_rstudio="true")
+    assert (code != 0, "changed=0" in output) == (True, True)
+    assert "rstudio-server-2026.10.0-1-amd64.deb cannot be used from the host: it answers HTTP 404" in output
+    code, output = apply(lab, **setting, gpulab_rstudio="auto")
+    assert code == 0, output[-2000:]
+    assert "RStudio Server is not installed, because rstudio_url (gpulab_sources.rstudio)" in output
     assert not host.package("rstudio-server").is_installed
 
 
-def test_somebody_elses_server_is_left_alone(lab: Lab, host: Any, digest: str) -> None:
-    """Its configuration is not gpulab's: auto leaves it as it is, true names it."""
+def test_server_of_another_installation_stays(lab: Lab, host: Any, digest: str) -> None:
+    """Its configuration is not gpulab's: auto keeps it as it is, true names it."""
     lab.shell(f"mkdir -p /etc/rstudio && echo www-port=80 > {CONFIG}")
     try:
-        code, said = apply(lab, rstudio_sha256=digest, gpulab_rstudio="true")
+        code, output = apply(lab, rstudio_sha256=digest, gpulab_rstudio="true")
         assert code != 0
-        assert f"an RStudio Server that is not gpulab's ({CONFIG})" in said
-        code, said = apply(lab, rstudio_sha256=digest, gpulab_rstudio="auto")
-        assert (code, "changed=0" in said) == (0, True), said[-2000:]
+        assert f"an RStudio Server that gpulab did not install ({CONFIG})" in output
+        code, output = apply(lab, rstudio_sha256=digest, gpulab_rstudio="auto")
+        assert (code, "changed=0" in output) == (0, True), output[-2000:]
         assert host.file(CONFIG).content_string == "www-port=80\n"
     finally:
         lab.shell(f"rm -rf {CONFIG}")
 
 
-def test_package_from_a_mirror_comes_and_goes(lab: Lab, host: Any, digest: str) -> None:
-    """It is installed without a service, once; what is requested away leaves nothing behind."""
-    code, said = apply(lab, rstudio_sha256=digest)
-    assert code == 0, said[-2000:]
+def test_package_from_a_mirror_is_installed_and_removed(lab: Lab, host: Any, digest: str) -> None:
+    """It is installed without a service, once; disabled, it is removed with all its files."""
+    code, output = apply(lab, rstudio_sha256=digest)
+    assert code == 0, output[-2000:]
     assert host.file(SESSION).contains(digest)
     assert host.check_output("systemctl is-enabled rstudio-server || :") == "masked"
     assert not host.socket("tcp://8787").is_listening
-    code, said = apply(lab, rstudio_sha256=digest)
-    assert (code, "changed=0" in said) == (0, True), said[-2000:]
-    code, said = apply(lab, rstudio_sha256=digest, gpulab_rstudio="false")
-    assert code == 0, said[-2000:]
+    code, output = apply(lab, rstudio_sha256=digest)
+    assert (code, "changed=0" in output) == (0, True), output[-2000:]
+    code, output = apply(lab, rstudio_sha256=digest, gpulab_rstudio="false")
+    assert code == 0, output[-2000:]
     assert not host.package("rstudio-server").is_installed
     for path in (SESSION, "/etc/rstudio", "/etc/systemd/system/rstudio-server.service"):
         assert not host.file(path).exists, path

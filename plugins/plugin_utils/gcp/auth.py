@@ -1,6 +1,7 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Sign in to Google Cloud with google-auth, and say who would sign in without asking anybody."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sign in to Google Cloud with google-auth, and return which identity would sign in without a request."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import AuthError, OptionError
-from .options import Auth
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import AuthError, OptionError
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import Auth
 
 if TYPE_CHECKING:
     import requests
@@ -24,7 +25,7 @@ COMPUTE_SCOPE = "https://www.googleapis.com/auth/compute.readonly"
 DISCOVERY_SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
 _IMPERSONATION_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
-# Seconds that looking for a metadata server may take off-cloud, all tries together.
+# Time limit in seconds of the search for a metadata server outside of Google Cloud, all tries together.
 _METADATA_PATIENCE = 1.2
 _HELP = (
     "no credentials found. Run 'gcloud auth application-default login', or set GOOGLE_APPLICATION_CREDENTIALS to a "
@@ -33,7 +34,7 @@ _HELP = (
 
 
 class Identity:
-    """Signed-in credentials: puts the token into request headers, from any thread, refreshed once when needed."""
+    """Signed-in credentials: provides the token as request headers in any thread, refreshed once when needed."""
 
     def __init__(self, credentials: Any, transport: Callable[..., Any], project: str | None, kind: str) -> None:
         self.project = project
@@ -51,13 +52,13 @@ class Identity:
             self._credentials.apply(headers)
         return headers
 
-    def renew(self, refused: Mapping[str, str]) -> bool:
-        """Fetch a new token after the service rejected these headers; False when there is none to be had."""
+    def renew(self, rejected: Mapping[str, str]) -> bool:
+        """Fetch a new token after the service rejected these headers; return False when no new one is available."""
         with self._lock:
             current: dict[str, str] = {}
             self._credentials.apply(current)
             # Another thread may have renewed it already.
-            if current.get("authorization") != refused.get("authorization"):
+            if current.get("authorization") != rejected.get("authorization"):
                 return True
             if self.kind == "accesstoken":
                 return False
@@ -77,7 +78,7 @@ def sign_in(auth: Auth, session: requests.Session, timeout: float, *, discovery:
     """Return an identity for these options; nothing is sent unless the kind of credentials needs it."""
     import google.auth.transport.requests
 
-    # Its warnings repeat, in other words, what the errors here say.
+    # Its warnings repeat the errors below.
     logging.getLogger("google.auth").setLevel(logging.ERROR)
     scopes = list(auth.scopes) or [COMPUTE_SCOPE, *([DISCOVERY_SCOPE] if discovery else [])]
     source_scopes = [_IMPERSONATION_SCOPE] if auth.impersonate else scopes
@@ -140,7 +141,7 @@ def _expand(path: str) -> Path:
 
 
 def _bounded(request: Callable[..., Any], timeout: float) -> Callable[..., Any]:
-    """Give every request of google-auth our time limit; its own default is two minutes."""
+    """Set our time limit on every request of google-auth, whose default is two minutes."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         wanted = kwargs.get("timeout")
@@ -176,7 +177,7 @@ def _refresh_problem(kind: str, error: Exception) -> str:
 
 
 def _first_sentence(error: Exception) -> str:
-    """Return the words of an error without the answer bodies that google-auth appends to it."""
+    """Return the message of an error without the response bodies that google-auth appends to it."""
     text = str(error.args[0]) if error.args else str(error)
     return " ".join(text.split())[:200]
 
@@ -242,7 +243,7 @@ def _application(auth: Auth, scopes: list[str], transport: Callable[..., Any]) -
         raise AuthError(
             f"GOOGLE_APPLICATION_CREDENTIALS names '{explicit}', which is not there; correct it or unset it"
         )
-    # google-auth would ask the metadata server three times, three seconds each, on a machine that has none.
+    # google-auth would query the metadata server three times, three seconds each, on a machine without one.
     if not explicit and not _well_known_file().is_file() and not _metadata_answers():
         raise AuthError(_HELP)
     try:
@@ -255,7 +256,7 @@ def _application(auth: Auth, scopes: list[str], transport: Callable[..., Any]) -
 
 
 def _metadata_answers() -> bool:
-    """Ask once, in the time of a heartbeat, whether a metadata server is here."""
+    """Return whether a metadata server answers one request within a short time limit."""
     import requests
 
     if os.environ.get("NO_GCE_CHECK", "").lower() == "true":
@@ -263,7 +264,7 @@ def _metadata_answers() -> bool:
     host = os.environ.get("GCE_METADATA_IP") or os.environ.get("GCE_METADATA_HOST") or "169.254.169.254"
     deadline = time.monotonic() + _METADATA_PATIENCE
     session = requests.Session()
-    # A proxy must never see, nor answer, a request for this machine's own metadata.
+    # A proxy must neither receive nor answer a request for this machine's own metadata.
     session.trust_env = False
     while (left := deadline - time.monotonic()) > 0.05:
         try:

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Turn raw instances into hosts: facts, names, connection, groups. Pure: nothing is sent, no inventory is touched."""
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...module_utils.gpu_models import by_google_accelerator
-from .errors import GcpError
-from .expressions import Expression, analyse, template_roots
-from .machine_types import BUNDLED
-from .options import HOST_SOURCES, Scope, Settings, Shape, is_expression
-from .rows import Needs, Row, Snapshot, is_true, resource_path
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import by_google_accelerator
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import GcpError
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.expressions import Expression, analyse, template_roots
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.machine_types import BUNDLED
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import (
+    HOST_SOURCES,
+    Scope,
+    Settings,
+    Shape,
+    is_expression,
+)
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.rows import Needs, Row, Snapshot, is_true, resource_path
 
-# The API's fields that host facts are made of; everything else is asked for only when somebody wants it.
+# The API's fields that host facts are made of; all others are requested only when an option needs them.
 _BASE_FIELDS = (
     "id", "name", "zone", "status", "machineType", "labels", "tags/items", "selfLink", "guestAccelerators", "hostname",
     "scheduling(preemptible,provisioningModel)",
@@ -87,7 +94,7 @@ _SAFE_WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
 @dataclass
 class Host:
-    """One host before it is in the inventory: what expressions see, what it gets, and where it belongs."""
+    """One host before it is in the inventory: the input of expressions, its variables, and its groups."""
 
     name: str
     facts: Row
@@ -100,7 +107,7 @@ Evaluate = Callable[[str, "Expression | None", Row], Any]
 
 
 def needs(settings: Settings, expressions: Iterable[str]) -> Needs:
-    """Work out which fields of an instance anybody will look at; all of them when that cannot be told."""
+    """Return the fields of an instance that options and expressions read; all fields when that is unknown."""
     shape = settings.shape
     os_login = shape.os_login_user is not None
     if shape.hostvars == "compute" or shape.raw:
@@ -137,7 +144,7 @@ def _roots(source: str) -> frozenset[str] | None:
 
 
 def hosts(snapshot: Snapshot, settings: Settings, evaluate: Evaluate) -> tuple[Iterator[Host], list[str]]:
-    """Return every wanted host in a stable order, and what the user has to be told, complete after the last host.
+    """Return every requested host in a stable order, and the warnings, complete after the last host.
 
     All that can fail has happened when this returns; hosts are made one by one, so that none waits in memory.
     """
@@ -164,7 +171,7 @@ class _Builder:
         self.warnings: list[str] = list(snapshot.warnings)
 
     def choose(self) -> list[_Named]:
-        """Select, shape and name."""
+        """Select instances, shape their facts and name the hosts."""
         named: list[_Named] = []
         nameless: list[str] = []
         for project, rows in self._snapshot.instances.items():
@@ -177,7 +184,7 @@ class _Builder:
                 raw = _copy(row) if self._shape.raw else None
                 flat = self._flat(row, project)
                 facts = self._facts(row, project)
-                # Both spellings are there for compose, groups and keyed_groups; gcp_* cannot meet an API field.
+                # compose, groups and keyed_groups have both spellings; gcp_* never equals the name of an API field.
                 facts.update(flat)
                 if not self._wanted_by_conditions(facts):
                     continue
@@ -198,7 +205,7 @@ class _Builder:
         return list(self._apart(named))
 
     def make(self, named: list[_Named]) -> Iterator[Host]:
-        """Make hosts, letting go of each row."""
+        """Build hosts and release each row afterwards."""
         without = []
         named.reverse()
         while named:
@@ -211,7 +218,7 @@ class _Builder:
                 f"{_few(without)}: no address for connect_with: {self._shape.connect_with}; ansible_host is not set"
             )
 
-    # --- which -------------------------------------------------------------------------------------------------------
+    # --- selection -------------------------------------------------------------------------------------------------
     def _wanted_by_scope(self, row: Row) -> bool:
         scope: Scope = self._scope
         zone = _last(row.get("zone"))
@@ -232,7 +239,7 @@ class _Builder:
 
     # --- facts -------------------------------------------------------------------------------------------------------
     def _facts(self, row: Row, project: str) -> Row:
-        """Shape a row, in place, as gcp_compute shows it: short zone and type, metadata as a dictionary."""
+        """Change a row in place to the form of gcp_compute: short zone and type, metadata as a dictionary."""
         row["zone_selflink"] = row["zone"]
         row["zone"] = _last(row["zone"])
         if "machineType" in row:
@@ -330,7 +337,7 @@ class _Builder:
         return str(name) if name else None
 
     def _apart(self, named: list[_Named]) -> Iterator[_Named]:
-        """Keep instances apart that would share a name; every one of them is renamed, so that order decides nothing."""
+        """Rename all instances that would share a name, so that the result does not depend on their order."""
         counts = Counter(name for name, *_rest in named)
         shared = [name for name, count in counts.items() if count > 1]
         if not shared:
@@ -393,7 +400,7 @@ class _Builder:
 
 
 def _tunnel(flat: Row) -> Row:
-    """Go through Identity-Aware Proxy; the words end up in a shell command, so nothing odd may be among them."""
+    """Connect through Identity-Aware Proxy; the values become part of a shell command, so only safe ones pass."""
     name, zone, project = (str(flat[key]) for key in ("gcp_name", "gcp_zone", "gcp_project"))
     if not all(_SAFE_WORD.fullmatch(word) for word in (name, zone, project, str(flat["gcp_id"]))):
         return {}
@@ -468,13 +475,13 @@ def addresses_of(row: Row) -> dict[str, str | None]:
 
 
 def instance_group_of(row: Row) -> str | None:
-    """Return the managed instance group that made an instance; the group writes itself into the metadata."""
+    """Return the managed instance group that made an instance, which the group writes into the metadata."""
     owner = str(_metadata(row).get("created-by") or "")
     return owner.rpartition("/")[2] if "/instanceGroupManagers/" in owner else None
 
 
 def project_of(row: Row, requested: str) -> str:
-    """Return the project's id from the instance's own URL: a project may be asked for by number."""
+    """Return the project's id from the instance's own URL, since a project may be requested by number."""
     parts = resource_path(str(row.get("selfLink", ""))).split("/")
     return parts[1] if len(parts) > 1 and parts[0] == "projects" else requested
 

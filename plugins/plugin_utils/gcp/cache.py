@@ -1,6 +1,7 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the cache holds: raw API answers as one text, under a key of everything that shaped them."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Content of the cache: raw API answers as one text, under a key of everything that affects them."""
 
 from __future__ import annotations
 
@@ -9,16 +10,16 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from .auth import fingerprint
-from .options import Settings
-from .rows import Needs, Snapshot
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.auth import fingerprint
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import Settings
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.rows import Needs, Snapshot
 
 # Raise it when Snapshot changes: an older entry is then fetched again instead of misread.
 _FORMAT = 1
 
 
 def cache_key(prefix: str, settings: Settings, needs: Needs) -> str:
-    """Return a key of the file, the options that shape the answer, and the identity that asks."""
+    """Return a key of the file, the options that shape the answer, and the identity of the requests."""
     scope = settings.scope
     shaping = {
         "projects": [scope.projects, scope.project_globs, scope.exclude_projects, sorted(scope.project_labels.items())],
@@ -38,7 +39,7 @@ def cache_key(prefix: str, settings: Settings, needs: Needs) -> str:
 
 
 def to_cache(snapshot: Snapshot) -> dict[str, Any]:
-    """Return a snapshot as a cache entry; one text, so that no cache plugin has to walk through it."""
+    """Return a snapshot as a cache entry; one text, so that no cache plugin has to traverse it."""
     return {"format": _FORMAT, "snapshot": json.dumps(asdict(snapshot), separators=(",", ":"))}
 
 

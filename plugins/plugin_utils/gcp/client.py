@@ -1,9 +1,10 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""GET JSON from a Google API: one session, bounded retries, and errors that say what to do.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""GET JSON from a Google API: one session, bounded retries, and errors that name the remedy.
 
 urllib3's Retry was considered: it cannot see that a 403 means "too fast" (that stands in the body), nor repeat a body
-that was cut off or is no JSON, nor keep one time budget over all tries. So the loop is here and urllib3 tries once.
+that was cut off or is no JSON, nor keep one time limit over all tries. So the loop is here and urllib3 tries once.
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ try:
     import requests
     import urllib3
     from requests.adapters import HTTPAdapter
-except ImportError as error:  # said by require(), when the plugin is really used
+except ImportError as error:  # reported by require(), when the plugin is really used
     MISSING: ImportError | None = error
 else:
     MISSING = None
 
-from .auth import Identity
-from .errors import ApiError, AuthError, BadParameterError, ErrorClass
-from .options import Service
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.auth import Identity
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import (
+    ApiError,
+    AuthError,
+    BadParameterError,
+    ErrorClass,
+)
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import Service
 
 _TOO_FAST = frozenset(
     {
@@ -50,7 +56,7 @@ _CHUNK = 1 << 16
 
 
 def require() -> None:
-    """Raise ImportError where the libraries that speak HTTP are not installed."""
+    """Raise ImportError where the HTTP libraries are not installed."""
     if MISSING:
         raise MISSING
 
@@ -67,7 +73,7 @@ def new_session(workers: int) -> requests.Session:
 
 @dataclass(frozen=True)
 class Problem:
-    """What an unusable answer says about itself, in whichever of Google's two error styles."""
+    """The error that an unusable answer reports, in either of Google's two styles."""
 
     status: int
     reasons: frozenset[str]
@@ -75,12 +81,12 @@ class Problem:
 
     @property
     def too_fast(self) -> bool:
-        """Tell a rate limit, which passes, from a rejection, which does not."""
+        """Return whether this is a rate limit, which is temporary, and not a rejection."""
         return self.status == 429 or (self.status == 403 and bool(self.reasons & _TOO_FAST))
 
     @property
     def error_class(self) -> ErrorClass:
-        """Return the class that the option on_error decides about."""
+        """Return the class of the error that the option on_error applies to."""
         if self.status == 404:
             return "not_found"
         if self.status != 403:
@@ -105,7 +111,7 @@ class _SignedRequest:
 
 
 class Client:
-    """Reads JSON objects, patiently but not for ever; safe to use from many threads."""
+    """Reads JSON objects with retries and a time limit; safe to use from many threads."""
 
     def __init__(
         self,
@@ -156,8 +162,8 @@ class Client:
             ) as response:
                 content = self._read(response, limit)
         except requests.exceptions.SSLError as error:
-            refused = "CERTIFICATE_VERIFY_FAILED" in str(error)
-            return Problem(_BAD_CERTIFICATE if refused else 0, frozenset(), f"TLS failed ({_words(error)})"), None, {}
+            untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            return Problem(_BAD_CERTIFICATE if untrusted else 0, frozenset(), f"TLS failed ({_words(error)})"), None, {}
         except requests.exceptions.ProxyError:
             return Problem(0, frozenset(), "the proxy rejected or dropped the connection"), None, {}
         except requests.exceptions.Timeout:
@@ -177,7 +183,7 @@ class Client:
 
     @staticmethod
     def _read(response: requests.Response, limit: float) -> bytes:
-        """Read a body within the limit too: a read timeout alone starts again with every drop that arrives."""
+        """Read a body within the time limit: a read timeout alone starts again with every byte that arrives."""
         deadline = time.monotonic() + max(limit, 5.0) * 2
         chunks = []
         for chunk in response.iter_content(_CHUNK):
@@ -201,7 +207,7 @@ class Client:
 
 
 def read_problem(status: int, content: bytes) -> Problem:
-    """Understand an error body of the older style, of the newer style, an HTML page, or nothing at all."""
+    """Parse an error body of the older style, of the newer style, an HTML page, or an empty one."""
     try:
         error = json.loads(content).get("error")
     except (ValueError, AttributeError):

@@ -1,6 +1,7 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Errors of the Google Cloud inventory; each message says what is wrong and the fix, and never holds a secret."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Errors of the Google Cloud inventory; each message names the problem and the remedy, and never holds a secret."""
 
 from __future__ import annotations
 
@@ -8,16 +9,16 @@ from typing import Literal
 
 ErrorClass = Literal["forbidden", "api_disabled", "perimeter", "not_found", "other"]
 
-# Classes that the option on_error decides about; everything else always fails.
+# Classes that the option on_error applies to; all other errors always fail.
 POLICY_CLASSES: tuple[ErrorClass, ...] = ("forbidden", "api_disabled", "perimeter", "not_found")
 
 
 class GcpError(Exception):
-    """Something that the user has to know; the message is complete."""
+    """A problem that the user must handle; the message is complete."""
 
 
 class OptionError(GcpError):
-    """An option that cannot be used as it is."""
+    """An option with an unusable value."""
 
     def __init__(self, option: str, problem: str) -> None:
         super().__init__(f"option '{option}': {problem}")
@@ -38,7 +39,7 @@ class ApiError(GcpError):
 
 
 class BadParameterError(ApiError):
-    """The service rejected the request itself (status 400); `cause` says which parameter."""
+    """The service rejected the request itself (status 400); `cause` names the parameter."""
 
     def __init__(self, what: str, cause: str, hint: str) -> None:
         super().__init__(what, cause, hint, "other", 400)

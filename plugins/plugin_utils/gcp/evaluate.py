@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Evaluate single expressions (include, exclude, hostnames) over many hosts, and report those that fail."""
 
 from __future__ import annotations
@@ -7,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import expressions
-from .errors import GcpError
-from .expressions import MISSING, UNSURE, Expression
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp import expressions
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import GcpError
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.expressions import MISSING, UNSURE, Expression
 
 _MEMORY = 4096
 
 
 class Evaluator:
-    """Calls Ansible once per distinct input; a failing expression counts as no value, which is told once."""
+    """Calls Ansible once per distinct input; a failing expression counts as no value, which is reported once."""
 
     def __init__(self, ansible: Callable[[str, Mapping[str, Any]], Any], *, strict: bool, shortcuts: bool) -> None:
         self._ansible = ansible
@@ -61,5 +62,5 @@ class Evaluator:
     def _ask(self, source: str, facts: Mapping[str, Any]) -> tuple[Any, str | None]:
         try:
             return self._ansible(source, facts), None
-        except Exception as error:  # noqa: BLE001 - whatever a filter of the user raises is a failed expression
+        except Exception as error:  # noqa: BLE001 - any error of a user's filter is a failed expression
             return None, " ".join(str(error).split())[:300]

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Find out what a Jinja expression depends on, so that Ansible evaluates it once per distinct input, not once per host.
 
 Nothing here replaces Ansible's evaluation of operators, filters or tests. It answers two questions: which paths into
@@ -22,14 +23,14 @@ Path = tuple["str | int", ...]
 
 
 class _Missing:
-    """No value: undefined in Jinja's words."""
+    """No value: undefined in Jinja's terms."""
 
     def __repr__(self) -> str:
         return "MISSING"
 
 
 class _Unsure:
-    """A value whose meaning only Ansible can tell."""
+    """A value that only Ansible can evaluate."""
 
     def __repr__(self) -> str:
         return "UNSURE"
@@ -187,7 +188,7 @@ _environment = Environment(autoescape=False)  # noqa: S701 - it only parses, not
 
 @dataclass(frozen=True)
 class Expression:
-    """What is known about an expression: every path it reads, and its tree when its value needs no Ansible."""
+    """Analysis of an expression: every path it reads, and its tree when its value needs no Ansible."""
 
     paths: tuple[Path, ...]
     direct: nodes.Expr | None
@@ -199,7 +200,7 @@ class Expression:
 
 
 def analyse(source: object) -> Expression | None:
-    """Return what is known about an expression, None when it has to be left to Ansible."""
+    """Return the analysis of an expression, None when only Ansible can evaluate it."""
     if not isinstance(source, str):
         return None
     try:
@@ -216,7 +217,7 @@ def analyse(source: object) -> Expression | None:
 
 
 def template_roots(source: str) -> frozenset[str] | None:
-    """Return the names a template with braces may read, None when that cannot be told."""
+    """Return the names that a template with braces may read, None when they are unknown."""
     from jinja2 import meta
 
     try:
@@ -258,7 +259,7 @@ def _collect(node: nodes.Node, paths: dict[Path, None]) -> bool:
     elif isinstance(node, nodes.Call):
         return _collect_call(node, paths)
     elif isinstance(node, nodes.Getitem):
-        # A computed key: the whole container counts as read. A constant one was rejected above for good reason.
+        # A computed key: the whole container counts as read. A constant one was rejected above.
         known = not isinstance(node.arg, nodes.Const)
     else:
         known = isinstance(node, _COMPOUND)
@@ -316,7 +317,7 @@ def resolve(path: Path, layers: Layers) -> Any:
 
 
 def direct_value(expression: Expression, layers: Layers) -> Any:
-    """Return the value of an expression without asking Ansible; MISSING or UNSURE when that is not possible."""
+    """Return the value of an expression without Ansible; MISSING or UNSURE when that is not possible."""
     if expression.direct is None:
         return UNSURE
     value = _evaluate(expression.direct, layers)
@@ -337,7 +338,7 @@ def _evaluate(node: nodes.Node, layers: Layers) -> Any:
 
 
 def is_inert(value: object) -> bool:
-    """Tell whether a value is plain data in which no template can hide; only such values are passed by Ansible."""
+    """Return whether a value is plain data that cannot contain a template; Ansible passes only such values."""
     if value is UNSURE:
         return False
     if isinstance(value, str):
@@ -372,7 +373,7 @@ def inputs(expression: Expression, layers: Layers) -> tuple[object, ...] | None:
 
 
 def _depth(path: Path, layers: Layers) -> tuple[str, int]:
-    """Say how far a path leads: Ansible tells an undefined name from an undefined key."""
+    """Return how far a path leads: Ansible distinguishes an undefined name from an undefined key."""
     for length in range(1, len(path)):
         if resolve(path[:length], layers) is MISSING:
             return "missing", length

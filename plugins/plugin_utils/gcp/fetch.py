@@ -1,6 +1,7 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Fetch the whole truth: which projects, and every wanted instance of them, before the first host is made."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fetch all requested projects and instances before the first host is made."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from .auth import sign_in
-from .client import Client, new_session
-from .errors import ApiError, BadParameterError, GcpError
-from .options import Scope, Service, Settings
-from .rows import Needs, Row, Snapshot, is_true, resource_path
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.auth import sign_in
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.client import Client, new_session
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import ApiError, BadParameterError, GcpError
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import Scope, Service, Settings
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.rows import Needs, Row, Snapshot, is_true, resource_path
 
 _T = TypeVar("_T")
 
@@ -27,7 +28,7 @@ def fetch(settings: Settings, wanted: Needs) -> Snapshot:
     service = settings.service
     with new_session(service.workers) as session:
         identity = sign_in(settings.auth, session, service.timeout, discovery=settings.scope.discovers)
-        # One token before many threads ask for it, and one message instead of many when there is none.
+        # One token before many threads need it, and one message instead of many when there is none.
         identity.headers()
         reader = _Reader(Client(session, identity, service), settings.scope, service, wanted)
         with ThreadPoolExecutor(service.workers) as pool:
@@ -68,11 +69,11 @@ class _Reader:
     def _note_empty(self, project: str, *, named: bool) -> None:
         narrowed = " of the wanted zones and filters" if self._scope.zones or self._scope.filters else ""
         message = f"project '{project}' has no instances{narrowed}"
-        # Among many projects that were found, empty ones are nothing to speak of.
+        # Among many listed projects, empty ones are normal.
         (self._snapshot.warnings if named else self._snapshot.notes).append(message)
 
     def _tolerated(self, error: GcpError, *, named: bool) -> bool:
-        """Apply on_error; a project that we found ourselves and that has no Compute Engine is no failure."""
+        """Apply on_error; a listed project that has no Compute Engine is not a failure."""
         if not isinstance(error, ApiError) or error.error_class == "other":
             return False
         default = "skip" if error.error_class == "api_disabled" and not named else "fail"
@@ -86,7 +87,7 @@ class _Reader:
 
     # --- projects ----------------------------------------------------------------------------------------------------
     def _projects(self, pool: ThreadPoolExecutor, default: str | None) -> dict[str, bool]:
-        """Return the wanted projects in a stable order, each with whether the user named it."""
+        """Return the requested projects in a stable order, each with whether the user named it."""
         scope = self._scope
         named = list(scope.projects)
         if not named and not scope.discovers:
@@ -143,7 +144,7 @@ class _Reader:
         )
 
     def _tree(self, pool: ThreadPoolExecutor, roots: list[str]) -> list[Row]:
-        """Walk the folders level by level, all folders of a level side by side."""
+        """Read the folders level by level, all folders of a level in parallel."""
         rows: list[Row] = []
         seen: set[str] = set()
         level = roots
@@ -167,7 +168,7 @@ class _Reader:
             yield from (row for row in body.get(key) or [] if isinstance(row, dict))
 
     def _follow(self, url: str, params: dict[str, str], what: str, permission: str) -> Iterator[Row]:
-        """Read all pages; a page token that comes twice would otherwise never end."""
+        """Read all pages, and stop at a page token that comes twice, which would never end."""
         params = {**params, "prettyPrint": "false"}
         tokens: set[str] = set()
         while True:
@@ -234,7 +235,7 @@ class _Reader:
             self._snapshot.warnings.append(message)
         self._snapshot.complete = False
 
-    # --- what is not in the list -------------------------------------------------------------------------------------
+    # --- data that the list lacks -------------------------------------------------------------------------------------
     def _extras(self, pool: ThreadPoolExecutor, projects: list[str]) -> None:
         if self._wanted.images:
             for found in pool.map(self._images, projects):
@@ -285,7 +286,7 @@ def _joined(failures: list[GcpError]) -> GcpError:
 
 
 def _first_seen(rows: list[Row], seen: set[object]) -> list[Row]:
-    """Drop what came before: a list that changed between two pages, a project given by id and by number."""
+    """Remove duplicates: a list that changed between two pages, a project given by id and by number."""
     fresh = []
     for row in rows:
         key = row.get("selfLink") or (row.get("id"), row.get("zone"), row.get("name"))

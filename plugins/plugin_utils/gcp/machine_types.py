@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """GPUs that come with a Google Cloud machine type, for instances whose answer does not list them.
 
 Source: Google's accelerator-optimised machine family documentation as repeated by Cluster Toolkit's hardware table. The
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BundledGpu:
-    """What a machine type brings along; slice_gb is the memory of a part of a card, None for whole cards."""
+    """GPUs of a machine type; slice_gb is the memory of a part of a card, None for whole cards."""
 
     accelerator: str
     count: int

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The options of the Google Cloud inventory as one checked, typed value."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import POLICY_CLASSES, OptionError
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.errors import POLICY_CLASSES, OptionError
 
 AUTH_KINDS = ("application", "serviceaccount", "machineaccount", "accesstoken")
 CONNECT_WITH = ("auto", "external_ip", "internal_ip", "external_ipv6", "internal_ipv6", "dns", "iap")
@@ -78,7 +79,7 @@ class Auth:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which instances are wanted. Everything but projects, zones and filters is decided here, on one snapshot."""
+    """Which instances are requested. Everything but projects, zones and filters is selected here, on one snapshot."""
 
     projects: tuple[str, ...] = ()
     project_globs: tuple[str, ...] = ()
@@ -98,13 +99,13 @@ class Scope:
 
     @property
     def discovers(self) -> bool:
-        """Tell whether Resource Manager has to be asked for projects."""
+        """Return whether Resource Manager must list projects."""
         return bool(self.project_globs or self.project_labels or self.folders or self.organization)
 
 
 @dataclass(frozen=True)
 class Service:
-    """Where the service is and how patient to be with it."""
+    """Addresses, time limits and retries of the service."""
 
     compute: str
     resource_manager: str
@@ -117,7 +118,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a host looks like in the inventory."""
+    """Names, variables and groups of a host in the inventory."""
 
     hostnames: tuple[str, ...]
     name_suffix: str
@@ -134,7 +135,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the plugin needs to know from the user, checked."""
+    """All options of the plugin, checked."""
 
     auth: Auth
     scope: Scope
@@ -143,7 +144,7 @@ class Settings:
 
 
 def reject_unknown(given: Iterable[str], known: Iterable[str]) -> None:
-    """Reject keys that are no option, with the nearest real name."""
+    """Reject unknown keys, and name the nearest option."""
     names = sorted(known)
     for key in given:
         if key in names:
@@ -156,7 +157,7 @@ def reject_unknown(given: Iterable[str], known: Iterable[str]) -> None:
 
 
 def settings_from(values: Mapping[str, Any], written: Mapping[str, Any] | None = None) -> Settings:
-    """Check the option values (as Ansible hands them over, and as they stand in the file) and return them typed."""
+    """Check the option values (as Ansible passes them, and as they are in the file) and return them typed."""
     read = _Reader(values, written or {})
     for name in (
         "strict",
@@ -186,7 +187,7 @@ class _Reader:
         value = self._values.get(name)
         if value is None or value == "":
             return None
-        # Ansible turns everything into a string; what stands in the file shows a slip.
+        # Ansible turns everything into a string; the value in the file shows a mistake.
         for seen in (self._written.get(name), value):
             if isinstance(seen, (bool, list, dict)):
                 raise OptionError(name, f"expected a string, got {_kind(seen)}")
@@ -200,7 +201,7 @@ class _Reader:
 
     def flag(self, name: str) -> bool:
         value = self._values.get(name)
-        # Ansible takes anything that is not a yes for a no; what stands in the file shows a slip.
+        # Ansible takes anything that is not a yes for a no; the value in the file shows a mistake.
         seen = self._written.get(name, value)
         if seen is not None and str(seen).lower() not in _YES_NO:
             raise OptionError(name, f"expected true or false, got {_kind(seen)}")
@@ -453,7 +454,7 @@ def _shape(read: _Reader) -> Shape:
 
 
 def is_expression(source: str) -> bool:
-    """Tell a Jinja expression or template from the name of a host name source."""
+    """Return whether a text is a Jinja expression or template, and not the name of a host name source."""
     if source in HOST_SOURCES or _LABEL_SOURCE.fullmatch(source):
         return False
     return source.startswith("gcp_") or not _IDENTIFIER.fullmatch(source)

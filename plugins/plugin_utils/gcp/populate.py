@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Put hosts into an inventory; Ansible evaluates every expression once per distinct input, not once per host.
 
 What Ansible does for one host (variables set, groups joined) is recorded and repeated for each host on which the
@@ -13,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from . import expressions
-from .build import Host
-from .expressions import MISSING, UNSURE, Expression
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp import expressions
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.build import Host
+from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.expressions import MISSING, UNSURE, Expression
 
-# Above this many distinct inputs, an expression is worth no memory.
+# Above this many distinct inputs, results of an expression are not kept.
 _MEMORY = 4096
-# So many strings make one generation of shared wrappers.
+# Number of strings in one generation of shared wrappers.
 _GENERATION = 4096
 
 
@@ -42,10 +43,10 @@ class Inventory(Protocol):
         """Set a variable of a host."""
 
     def remove_host(self, host: Any) -> None:
-        """Take a host out."""
+        """Remove a host."""
 
     def remove_group(self, group: Any) -> None:
-        """Take a group out."""
+        """Remove a group."""
 
 
 class Constructed(Protocol):
@@ -58,10 +59,10 @@ class Constructed(Protocol):
         """Evaluate one entry and return what Ansible would have written."""
 
     def group_name(self, name: str) -> str:
-        """Return the name as Ansible wants group names to be."""
+        """Return the name in the form that Ansible requires of group names."""
 
     def seen_by_groups(self, variables: Mapping[str, Any], host: str) -> Mapping[str, Any]:
-        """Return what expressions of groups and keyed_groups see: the host's variables over its facts."""
+        """Return the input of expressions of groups and keyed_groups: the host's variables over its facts."""
 
 
 Step = tuple[str, ...] | tuple[str, str, Any]
@@ -69,7 +70,7 @@ Step = tuple[str, ...] | tuple[str, str, Any]
 
 @dataclass
 class _Entry:
-    """One line of compose, groups or keyed_groups and what was learnt about it."""
+    """One entry of compose, groups or keyed_groups, its analysis and its known results."""
 
     kind: str
     definition: Any
@@ -108,7 +109,7 @@ def sources(found: Iterable[_Entry]) -> list[str]:
 
 
 def _condition(text: object) -> Expression | None:
-    # Braces around a condition are evaluated twice; only Ansible knows how.
+    # Braces around a condition are evaluated twice, which only Ansible does.
     return None if isinstance(text, str) and "{" in text else expressions.analyse(text)
 
 
@@ -123,8 +124,8 @@ def _key(item: object) -> Expression | None:
 class _Wrappers:
     """Lets equal strings share the wrapper in which Ansible keeps a value's origin; wrapping is half of set_variable.
 
-    A wrapper comes from Ansible: it is what stands in the inventory after a string was set. Strings that did not come
-    again within a generation are forgotten.
+    A wrapper comes from Ansible: it is the value in the inventory after a string was set. Strings that did not occur
+    again within a generation are dropped.
     """
 
     def __init__(self) -> None:
@@ -141,7 +142,7 @@ class _Wrappers:
         return wrapper
 
     def learn(self, value: str, wrapper: Any) -> None:
-        """Remember the wrapper of a string."""
+        """Keep the wrapper of a string."""
         if len(self._young) >= _GENERATION:
             self._old, self._young = self._young, {}
         self._young[value] = wrapper
@@ -168,7 +169,7 @@ class Populator:
         self._added: list[str] = []
 
     def add(self, host: Host) -> None:
-        """Add a host with its variables, then whatever the user composes from them."""
+        """Add a host with its variables, and then those that compose makes from them."""
         name = host.name
         # Variables that another source gave this host may hold templates of its own.
         foreign = name in self._hosts
@@ -190,7 +191,7 @@ class Populator:
                 self._long(entry, host, before if entry.kind == "groups" else None)
 
     def undo(self) -> None:
-        """Take the hosts and groups out again: after an error there is no inventory rather than half of one."""
+        """Remove the hosts and groups again: after an error there must be no inventory rather than half of one."""
         for name in self._added:
             self._inventory.remove_host(self._hosts[name])
         for group in [item for name, item in self._inventory.groups.items() if name not in self._groups_before]:
@@ -210,7 +211,7 @@ class Populator:
             wrappers.learn(value, self._hosts[name].vars[key])
 
     def _long(self, entry: _Entry, host: Host, variables: Mapping[str, Any] | None) -> None:
-        """Let Ansible do an entry for this host."""
+        """Let Ansible evaluate an entry for this host."""
         if variables is None:
             variables = self._seen(entry, host)
         self._constructed.apply(entry.kind, entry.definition, variables, host.name)
@@ -219,7 +220,7 @@ class Populator:
         return host.facts if entry.kind == "compose" else self._constructed.seen_by_groups(host.facts, host.name)
 
     def _short(self, entry: _Entry, host: Host) -> bool:
-        """Do an entry from memory, or learn it; False when it has to be done the long way."""
+        """Apply the known result of an entry, or record it; return False when Ansible must evaluate it."""
         known = entry.known
         if known is None:
             return False
@@ -264,7 +265,7 @@ class Populator:
 
 
 class Recorder:
-    """Stands in for an inventory and remembers what would have been written for one host."""
+    """Replaces an inventory and records what would have been written for one host."""
 
     def __init__(self, inventory: Inventory, host: str) -> None:
         self._inventory = inventory
@@ -272,22 +273,22 @@ class Recorder:
         self.steps: list[Step] = []
 
     def set_variable(self, _entity: str, varname: str, value: Any) -> None:
-        """Remember a variable."""
+        """Record a variable."""
         self.steps.append(("variable", varname, value))
 
     def add_group(self, group: str) -> str:
-        """Add the group for real: only the inventory knows its final name, and the host is about to join it."""
+        """Add the group to the real inventory: only that returns its final name, and the host will be added to it."""
         actual = self._inventory.add_group(group)
         self.steps.append(("group", actual))
         return actual
 
     def add_host(self, host: str, group: str | None = None) -> str:
-        """Remember a membership."""
+        """Record a membership."""
         if group:
             self.steps.append(("member", group))
         return host
 
     def add_child(self, group: str, child: str) -> bool:
-        """Remember a membership of the host, or a group inside a group."""
+        """Record a membership of the host, or a group inside a group."""
         self.steps.append(("member", group) if child == self._host else ("child", group, child))
         return True

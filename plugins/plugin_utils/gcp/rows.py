@@ -1,6 +1,7 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What passes between fetch, cache and build: raw API answers, and what to ask for."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Data between fetch, cache and build: raw API answers, and what to request."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Needs:
-    """What to ask the service for next to the plain list: fields is None for every field of an instance."""
+    """What to request from the service next to the plain list: fields is None for every field of an instance."""
 
     fields: tuple[str, ...] | None
     images: bool = False

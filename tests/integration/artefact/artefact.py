@@ -1,4 +1,4 @@
-"""Somebody else's Ansible project, outside the checkout."""
+"""An independent Ansible project outside the checkout."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PLAYBOOK = """
 
 
 def run(directory: Path, *argv: str) -> str:
-    """Run a program in a directory, without any of this session's Ansible settings; give what it printed."""
+    """Run a program in a directory, without any of this session's Ansible settings; return its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
     environment["ANSIBLE_NOCOLOR"] = "1"
     done = processes.run(argv, cwd=directory, env=environment, timeout=900)
@@ -41,7 +41,7 @@ def run(directory: Path, *argv: str) -> str:
 
 
 def connection() -> dict[str, Any]:
-    """Give the plain values that reach the host of the scenario `reuse`."""
+    """Return the connection variables of the host of the scenario `reuse`."""
     shown = run(ROOT, "ansible-inventory", "--inventory", "molecule/inventory", "--host", HOST)
     values = {name: value for name, value in json.loads(shown).items() if name.startswith("ansible_")}
     if "ansible_port" not in values:
@@ -62,7 +62,7 @@ class Project:
         (directory / "site.yml").write_text(PLAYBOOK)
 
     def install(self, artefact: Path) -> None:
-        """Install the artefact; the collections that it needs must be there already, nothing is downloaded."""
+        """Install the artefact; the collections that it needs must be installed already, nothing is downloaded."""
         self.ansible("ansible-galaxy", "collection", "install", str(artefact), "-p", str(self.collections), "--offline")
 
     def ansible(self, *argv: str) -> str:
@@ -70,7 +70,7 @@ class Project:
         return run(self.directory, *argv)
 
     def converge(self) -> str:
-        """Run the playbook on the host; give what it printed."""
+        """Run the playbook on the host; return its output."""
         hosts = {"campus": {"hosts": {HOST: connection()}}}
         (self.directory / "hosts.yml").write_text(yaml.safe_dump(hosts))
         return self.ansible("ansible-playbook", "-vvv", "site.yml")

@@ -1,4 +1,4 @@
-"""The artefact as somebody gets it who has no checkout."""
+"""The artefact as it is installed without a checkout."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def contents(artefact: Path) -> dict[str, bytes]:
-    """Give the files of the artefact by their path."""
+    """Return the files of the artefact by their path."""
     with tarfile.open(artefact) as opened:
         members = [member for member in opened.getmembers() if not member.isdir()]
-        assert all(member.isfile() for member in members), "a link in the artefact points to nowhere elsewhere"
+        assert all(member.isfile() for member in members), "the artefact holds a link, which would be broken elsewhere"
         return {member.name: opened.extractfile(member).read() for member in members}  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="session")
 def project(artefact: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Set up a project outside the checkout that installed the artefact."""
-    made = Project(tmp_path_factory.mktemp("project"))
-    made.install(artefact)
-    return made
+    installed = Project(tmp_path_factory.mktemp("project"))
+    installed.install(artefact)
+    return installed

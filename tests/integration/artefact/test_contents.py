@@ -1,4 +1,4 @@
-"""What the artefact holds: everything that a user needs, and nothing of the place where it was built."""
+"""The artefact holds everything that a user needs, and nothing of the place where it was built."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ TOP = {
     "LICENSE",
     "MANIFEST.json",
     "README.md",
+    "SECURITY.md",
     "changelogs",
     "docs",
     "inventory",
@@ -33,8 +34,8 @@ IMPORTED = re.compile(rb"\bansible_collections\.((?!gpulab\.)[a-z]+\.[a-z]+)\.")
 FOREIGN = re.compile(rb"\b((?:ansible\.(?!builtin\b)|community\.|containers\.|google\.)[a-z]+)\.[a-z_]{3,}\b")
 
 
-def test_nothing_but_the_known_is_inside(contents: dict[str, bytes]) -> None:
-    """A new directory of the checkout does not slip in: it is named here, or in build_ignore of galaxy.yml."""
+def test_top_directories_are_the_expected_ones(contents: dict[str, bytes]) -> None:
+    """A new directory of the checkout must be named here or in build_ignore of galaxy.yml."""
     assert {name.split("/")[0] for name in contents} == TOP
     assert {name.split("/")[1] for name in contents if name.startswith("inventory/")} == {"example", "gcp"}
 
@@ -45,7 +46,7 @@ def test_no_leftovers_are_inside(contents: dict[str, bytes]) -> None:
 
 
 def test_no_secrets_and_no_path_of_this_machine_are_inside(contents: dict[str, bytes]) -> None:
-    """Nobody learns a key, a password's hash or where this was built."""
+    """It reveals no key, password hash or build path."""
     assert [name for name, data in contents.items() if SECRET.search(data) or str(ROOT).encode() in data] == []
 
 
@@ -55,7 +56,7 @@ def test_artefact_is_small(artefact: Path) -> None:
 
 
 def test_every_role_plugin_and_playbook_is_inside(contents: dict[str, bytes]) -> None:
-    """What git knows below these directories is there, and nothing else is."""
+    """It holds exactly the tracked files of these directories."""
     directories = ("changelogs", "docs", "meta", "playbooks", "plugins", "roles")
     tracked = run(ROOT, "git", "ls-files", "--", *directories).split()
     assert sorted(
@@ -63,7 +64,7 @@ def test_every_role_plugin_and_playbook_is_inside(contents: dict[str, bytes]) ->
     ) == sorted(tracked)
 
 
-def test_dependencies_are_what_is_called(contents: dict[str, bytes]) -> None:
+def test_dependencies_are_the_called_collections(contents: dict[str, bytes]) -> None:
     """A collection that a role calls is installed along with this one, and no other one is."""
     # Roles and playbooks call by name, plugins import; a plugin's documentation may speak of other collections.
     patterns = {"roles": FOREIGN, "playbooks": FOREIGN, "plugins": IMPORTED}

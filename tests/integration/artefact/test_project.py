@@ -16,10 +16,10 @@ RECAP = re.compile(rf"^{HOST}\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s
 
 
 def recap(output: str) -> dict[str, int]:
-    """Give the numbers of the closing line."""
-    found = RECAP.search(output)
-    assert found, output[-2000:]
-    return dict(zip(("ok", "changed", "unreachable", "failed"), map(int, found.groups()), strict=True))
+    """Return the numbers of the recap."""
+    match = RECAP.search(output)
+    assert match, output[-2000:]
+    return dict(zip(("ok", "changed", "unreachable", "failed"), map(int, match.groups()), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def outputs(project: Project) -> list[str]:
 
 @pytest.fixture(scope="module")
 def host(project: Project, outputs: list[str]) -> Any:
-    """Give the host after both runs."""
+    """Return the host after both runs."""
     return testinfra.get_host(f"ansible://{HOST}?ansible_inventory={project.directory / 'hosts.yml'}")
 
 
@@ -42,32 +42,32 @@ def test_two_roles_run(outputs: list[str]) -> None:
     assert (second["failed"], second["unreachable"], second["changed"]) == (0, 0, 0)
 
 
-def test_people_are_there(host: Any) -> None:
-    """The role users did its work."""
+def test_users_of_the_playbook_exist(host: Any) -> None:
+    """The role users made the groups and their members."""
     assert set(host.group("mathematics").members) == {"sofia", "carl"}
     assert host.group("mathematics-admins").members == ["sofia"]
 
 
 def test_departments_of_another_playbook_stay(host: Any) -> None:
-    """What the scenario `reuse` made before is not undone by another project."""
+    """Another project does not undo what the scenario `reuse` made."""
     assert set(host.group("chemistry").members) == {"ada", "marie"}
     assert set(host.group("physics").members) == {"ada", "emmy"}
 
 
 def test_sources_are_written_where_the_project_wants(host: Any) -> None:
-    """The role sources did its work, in a file of the project's choice."""
+    """The role sources wrote the file that the project chose."""
     assert 'PIP_TRUSTED_HOST="wheels.campus.example"' in host.file("/etc/campus/sources.env").content_string
 
 
-def test_the_one_collection_is_the_installed_one(project: Project) -> None:
-    """Ansible knows gpulab.core once, in the project's directory."""
+def test_only_the_installed_collection_is_found(project: Project) -> None:
+    """Ansible finds gpulab.core once, in the project's directory."""
     listed = json.loads(project.ansible("ansible-galaxy", "collection", "list", "--format", "json"))
     where = [path for path, collections in listed.items() if "gpulab.core" in collections]
     assert where == [str(project.collections / "ansible_collections")]
 
 
 def test_documentation_comes_from_the_artefact(project: Project) -> None:
-    """A user who asks for a role or a module is answered from the installed files."""
+    """ansible-doc reads the installed files."""
     module = json.loads(project.ansible("ansible-doc", "--json", "gpulab.core.gpu_info"))
     assert Path(module["gpulab.core.gpu_info"]["doc"]["filename"]).is_relative_to(project.collections)
     role = json.loads(project.ansible("ansible-doc", "--type", "role", "--json", "gpulab.core.users"))
@@ -75,7 +75,7 @@ def test_documentation_comes_from_the_artefact(project: Project) -> None:
 
 
 def test_site_playbook_can_be_named(project: Project) -> None:
-    """The whole site is there as well: a playbook of the collection, with everything that it reads."""
+    """The whole site is installed as well: a playbook of the collection, with everything that it reads."""
     shown = project.ansible("ansible-playbook", "--inventory", "localhost,", "--list-tasks", "gpulab.core.site")
     assert "gpulab.core.jupyterhub : " in shown
 

@@ -1,4 +1,4 @@
-"""A headless Chromium that knows one hub and talks to nobody else."""
+"""A headless Chromium that can connect to one hub only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NoBrowser(Exception):
 
 
 def fingerprint(hub: str) -> str:
-    """Give the digest of the public key that the hub shows, as Chromium's pinning wants it."""
+    """Return the digest of the hub's public key in the format of Chromium's pinning."""
     address = urlsplit(hub)
     shown = ssl.get_server_certificate((str(address.hostname), address.port or 443), timeout=20)
     key = x509.load_pem_x509_certificate(shown.encode()).public_key()
@@ -46,18 +46,18 @@ def fingerprint(hub: str) -> str:
 
 
 def program(name: str) -> str:
-    """Find a program; selenium would download one otherwise."""
-    found = shutil.which(name)
-    if not found:
-        raise NoBrowser(f"there is no {name} on PATH; run: scripts/bootstrap --browser")
-    return found
+    """Return the path of a program; selenium would download one otherwise."""
+    path = shutil.which(name)
+    if not path:
+        raise NoBrowser(f"{name} is not on PATH; run: scripts/bootstrap --browser")
+    return path
 
 
 def options(hub: str, profile: Path) -> Options:
-    """Give the command line: checks of certificates stay on, and one key is known by its digest."""
+    """Return the command line: certificates are checked, and one key is accepted by its digest."""
     chosen = Options()
     chosen.binary_location = program("chromium")
-    # Names other than the hub's lead nowhere: no update, no page and no user behind the test asks anybody else.
+    # Only the hub's name resolves: updates and pages cannot connect to other servers.
     rules = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {urlsplit(hub).hostname}"
     for flag in [*FLAGS, rules, f"--user-data-dir={profile}"]:
         chosen.add_argument(flag)

@@ -1,4 +1,4 @@
-"""A real browser at a hub that runs: what is asserted is what the page shows to a user."""
+"""A real browser at a running hub: the assertions are about what the pages show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.browser.pages import Lab, Page
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say which hub, who logs in, and where the pictures go."""
+    """Add the options for the hub, the users and the directory of the pictures."""
     group = parser.getgroup("browser")
     group.addoption("--hub", help="address of the hub, such as https://127.0.0.1:18443")
     group.addoption(
@@ -23,23 +23,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("GPULAB_PASSWORDS"),
         help="directory with one file per user, the password its first word",
     )
-    group.addoption("--user", default="grace", help="somebody who may log in (default: grace)")
-    group.addoption("--administrator", default="ada", help="somebody who may administrate (default: ada)")
+    group.addoption("--user", default="grace", help="a user (default: grace)")
+    group.addoption("--administrator", default="ada", help="an administrator (default: ada)")
     group.addoption("--pictures", type=Path, help="directory for the pictures (default: a temporary one)")
 
 
 @pytest.fixture(scope="session")
 def hub(request: pytest.FixtureRequest) -> str:
-    """Give the hub's address."""
+    """Return the hub's address."""
     address = request.config.getoption("--hub")
     if not address:
-        raise pytest.UsageError("which hub? name it: --hub https://127.0.0.1:18443")
+        raise pytest.UsageError("name the hub: --hub https://127.0.0.1:18443")
     return str(address).rstrip("/")
 
 
 @pytest.fixture(scope="session")
 def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the directory for pictures."""
+    """Return the directory for pictures."""
     directory = request.config.getoption("--pictures") or tmp_path_factory.mktemp("pictures")
     directory.mkdir(parents=True, exist_ok=True)
     return Path(directory)
@@ -47,22 +47,22 @@ def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def passwords(request: pytest.FixtureRequest) -> Path:
-    """Give the directory with users' passwords."""
+    """Return the directory with users' passwords."""
     directory = request.config.getoption("--passwords")
     if not directory:
-        raise pytest.UsageError("whose password? name a directory: --passwords build/passwords/local (docs/verify.md)")
+        raise pytest.UsageError("name the directory with passwords: --passwords build/passwords/local (docs/verify.md)")
     return Path(directory)
 
 
 @contextmanager
 def browser(hub: str, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """Start a browser of its own: no two users share cookies."""
+    """Start a browser with its own profile: users do not share cookies."""
     with chromium(hub, tmp_path_factory.mktemp("profile")) as driver:
         yield Page(driver, hub, pictures)
 
 
 def word(directory: Path, name: str) -> str:
-    """Give a password: the first word of the file that is named like the user."""
+    """Return a password: the first word of the file with the user's name."""
     return (directory / name).read_text(encoding="utf-8").split()[0]
 
 
@@ -77,11 +77,11 @@ def lab(
         page.see("input[name=username]")
         page.picture("login")
         page.log_in(name, word(passwords, name))
-        found = Lab(page, name)
+        opened = Lab(page, name)
         try:
-            found.wait()
-            yield found
-            found.forget()
+            opened.wait_until_loaded()
+            yield opened
+            opened.remove_workspace()
         finally:
             page.stop_server()
 

@@ -1,4 +1,4 @@
-"""The pages as a user uses them: look, click, type, read. Everything waits for what it needs and for nothing else."""
+"""The pages as a user uses them. Every step waits until the page has what the step needs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NotSeen(Exception):
 
 
 class LoginRejected(Exception):
-    """The hub did not let the user in."""
+    """The hub rejected the login."""
 
 
 class Page:
@@ -49,7 +49,7 @@ class Page:
         self.driver.get(self.hub + path)
 
     def until(self, what: str, true: Callable[[], T | None]) -> T:
-        """Wait until something is true and give it; raise NotSeen with the page's text and a picture when it is not."""
+        """Wait for a true value and return it; raise NotSeen with the page's text after PATIENCE seconds."""
         wait = WebDriverWait(self.driver, PATIENCE, 0.2, [StaleElementReferenceException])
         try:
             return wait.until(lambda _: true() or False)
@@ -61,40 +61,40 @@ class Page:
             ) from None
 
     def all(self, selector: str) -> list[WebElement]:
-        """Give what is visible of the things that match."""
-        return [found for found in self.driver.find_elements(By.CSS_SELECTOR, selector) if found.is_displayed()]
+        """Return the visible elements that match."""
+        return [element for element in self.driver.find_elements(By.CSS_SELECTOR, selector) if element.is_displayed()]
 
     def see(self, selector: str) -> WebElement:
-        """Wait until something is visible and give it."""
+        """Wait until an element is visible and return it."""
         return self.until(selector, lambda: self.all(selector))[0]
 
     def text(self) -> str:
-        """Read the page."""
+        """Return the text of the page."""
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def call(self, path: str, method: str) -> tuple[int, str]:
-        """Ask the hub, from the page that is open, and give the status and the body."""
+        """Send a request from the open page; return the status and the body."""
         status, body = self.driver.execute_async_script(CALL, self.hub + path, method)
         return int(status), str(body)
 
     def picture(self, name: str) -> None:
-        """Take a picture of the page when it is drawn."""
+        """Take a picture of the page once it is drawn."""
         self.until("whole page", lambda: self.driver.execute_async_script(SETTLED) == "complete")
         self.driver.save_screenshot(str(self.pictures / f"{name}.png"))
 
     # --- the hub
 
     def log_in(self, name: str, password: str) -> None:
-        """Fill in the login form; raise LoginRejected when the hub says no."""
+        """Fill in the login form; raise LoginRejected when the hub rejects it."""
         self.see("input[name=username]").send_keys(name)
         self.see("input[name=password]").send_keys(password)
         self.see("form [type=submit]").click()
         self.until("answer to the login", lambda: self.all(".login_error") or not self.all("input[name=password]"))
-        if refused := self.all(".login_error"):
-            raise LoginRejected(f"{name}: {refused[0].text}")
+        if errors := self.all(".login_error"):
+            raise LoginRejected(f"{name}: {errors[0].text}")
 
     def stop_server(self) -> None:
-        """Stop the user's server as they would, and wait until the hub says that it is gone."""
+        """Stop the user's server on the home page, and wait until the hub shows that it has stopped."""
         self.open("/hub/home")
         self.see("#start")
         for button in self.all("#stop"):
@@ -108,14 +108,14 @@ class Page:
 
 
 class Lab:
-    """A user's JupyterLab, in a workspace of its own so that nobody's open tabs are touched."""
+    """A user's JupyterLab, in its own workspace so that the user's open tabs stay."""
 
     def __init__(self, page: Page, name: str) -> None:
         self.page, self.user, self.root = page, name, f"/user/{name}"
         self.workspace = "gpulab-browser-test"
 
-    def wait(self) -> None:
-        """Wait until JupyterLab is there, after the server has started."""
+    def wait_until_loaded(self) -> None:
+        """Wait until JupyterLab is loaded, after the server has started."""
         self.page.see("#jp-main-dock-panel")
 
     def open(self) -> None:
@@ -124,21 +124,21 @@ class Lab:
         self.page.see(".jp-Launcher")
 
     def notices(self) -> list[str]:
-        """Read the pop-ups that ask for attention."""
-        return [found.text for found in self.page.all(".Toastify__toast, .jp-Dialog")]
+        """Return the texts of pop-ups."""
+        return [element.text for element in self.page.all(".Toastify__toast, .jp-Dialog")]
 
     def picture(self, name: str) -> None:
-        """Take a picture; nothing may have popped up that a user has to wave away first."""
+        """Take a picture; fail when a pop-up covers the page."""
         self.page.picture(name)
         assert self.notices() == []
 
     def tiles(self) -> list[str]:
-        """Read which kernels the launcher offers for notebooks."""
+        """Return the kernels that the launcher offers for notebooks."""
         cards = self.page.all('.jp-Launcher .jp-LauncherCard[data-category="Notebook"]')
         return [str(card.get_attribute("title")) for card in cards]
 
-    def forget(self) -> None:
-        """Remove the workspace, so that nothing of this visit stays."""
+    def remove_workspace(self) -> None:
+        """Remove the workspace of the test."""
         self.open()
         self.page.call(f"{self.root}/lab/api/workspaces/{self.workspace}", "DELETE")
 
@@ -163,7 +163,7 @@ class Notebook:
         self.page, self.root = page, root
         address = page.until("notebook", lambda: re.search(r"/tree/([^?]+\.ipynb)", page.driver.current_url))
         self.path = address[1]
-        # The page says "idle" before it has reached the kernel, and loses what is run then: ask the server first.
+        # The page shows "idle" before it is connected to the kernel, and loses cells that run then: query the server.
         page.until("connected kernel", lambda: any(kernel["connections"] for kernel in self._kernels()))
         self.wait_for_kernel()
 
@@ -172,7 +172,7 @@ class Notebook:
         self.page.see(f'{self.PANEL} .jp-Notebook-ExecutionIndicator[data-status="idle"]')
 
     def run(self, code: str) -> str:
-        """Type code into the first cell, run it, and give what the page shows below it."""
+        """Type code into the first cell, run it, and return the output on the page."""
         cell = f"{self.PANEL} .jp-CodeCell"
         editor = self.page.see(f"{cell} .cm-content")
         editor.click()
@@ -180,7 +180,7 @@ class Notebook:
         typed = self.page.driver.execute_script(
             "return [...arguments[0].querySelectorAll('.cm-line')].map((line) => line.textContent).join('\\n')", editor
         )
-        assert typed == code, f"the editor made something else of what was typed:\n{typed}"
+        assert typed == code, f"the editor changed the typed text:\n{typed}"
         editor.send_keys(Keys.SHIFT, Keys.ENTER)
         first = f"{cell}:first-child"
         self.page.until("end of the cell", lambda: re.fullmatch(r"\[\d+\]:", self._prompt(first)))
@@ -195,7 +195,7 @@ class Notebook:
         for kernel in self._kernels():
             self.page.call(f"{self.root}/api/kernels/{kernel['id']}", "DELETE")
         status, answer = self.page.call(f"{self.root}/api/contents/{self.path}", "DELETE")
-        assert status in (204, 404), f"{self.path} is still there: HTTP {status} {answer}"
+        assert status in (204, 404), f"{self.path} was not deleted: HTTP {status} {answer}"
 
     def _kernels(self) -> list[dict[str, Any]]:
         status, answer = self.page.call(f"{self.root}/api/sessions", "GET")

@@ -1,4 +1,4 @@
-"""A user uses the lab with a browser, and an administrator looks after it."""
+"""A user works in the lab with a browser, and an administrator manages it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PYTHON_TILE = "Python (TensorFlow, PyTorch)"
 PYTHON = """\
 import numpy as np, tensorflow as tf, torch
 from IPython.display import clear_output
-clear_output()  # what TensorFlow says when it starts
+clear_output()  # TensorFlow's messages at its start
 m = np.array([[1.5, -3, 5], [2, 4, 6]])
 print("TensorFlow", tf.__version__, tf.linalg.matmul(m, m.T).numpy().tolist())
 print("PyTorch", torch.__version__, (torch.from_numpy(m) @ torch.from_numpy(m.T)).tolist())"""
@@ -26,7 +26,7 @@ back <- tensor$numpy()
 identical(back, m)"""
 
 
-def test_person_lands_in_jupyterlab_with_both_languages(lab: Lab) -> None:
+def test_login_opens_jupyterlab_with_both_languages(lab: Lab) -> None:
     """After the login page comes JupyterLab, with a tile for each kernel."""
     lab.open()
     assert {PYTHON_TILE, R_TILE} <= set(lab.tiles())
@@ -43,7 +43,7 @@ def test_python_cell_computes_with_both_frameworks(lab: Lab) -> None:
 
 
 def test_r_cell_sends_a_matrix_to_tensorflow_and_gets_it_back(lab: Lab) -> None:
-    """A cell in R shows the tensor, row by row, and that what comes back is the matrix."""
+    """A cell in R shows the tensor, row by row, and gets the same matrix back."""
     with lab.notebook(R_TILE) as notebook:
         shown = notebook.run(R)
         lab.picture("r")
@@ -52,7 +52,7 @@ def test_r_cell_sends_a_matrix_to_tensorflow_and_gets_it_back(lab: Lab) -> None:
     assert shown.splitlines()[-1] == "TRUE"
 
 
-def test_administrator_sees_who_is_there(administrator: Page, lab: Lab) -> None:
+def test_administrator_sees_running_servers(administrator: Page, lab: Lab) -> None:
     """The admin page lists the user who is logged in, with the server running."""
     administrator.see("tr.user-row")
     rows = [row.text for row in administrator.all("tr.user-row") if lab.user in row.text.split()]
@@ -61,8 +61,8 @@ def test_administrator_sees_who_is_there(administrator: Page, lab: Lab) -> None:
     administrator.picture("admin")
 
 
-def test_ordinary_person_has_no_admin_page(lab: Lab, administrator: Page) -> None:
-    """The hub's home page links to it for the administrator alone, and its address is refused to everybody else."""
+def test_ordinary_user_has_no_admin_page(lab: Lab, administrator: Page) -> None:
+    """The hub's home page links to it for administrators only, and its address is rejected for other users."""
     for page, links in ((administrator, 1), (lab.page, 0)):
         page.open("/hub/home")
         page.see("#start")

@@ -1,4 +1,4 @@
-"""An old lab server in a closed network: things of its own are on it, and it reaches nothing but a local mirror."""
+"""An old lab server in a closed network: it has files and services of its own, and reaches only a local mirror."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.lab import LOCAL, Lab, Outcome, bare_host
-from tests.support.mirror import Mirror, beside
+from tests.support.mirror import Mirror, mirror_for
 
-WAS_THERE = Path(__file__).parent / "old_server.sh"
+OLD_SERVER = Path(__file__).parent / "old_server.sh"
 
 
 def snapshot(lab: Lab) -> str:
@@ -20,24 +20,24 @@ def snapshot(lab: Lab) -> str:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Make the host and put on it what an old lab server has."""
-    with bare_host(Lab(LOCAL, "brownfield")) as found:
-        done = found.ansible("ansible", found.host, "-m", "ansible.builtin.script", "-a", str(WAS_THERE))
+    """Make the host with the files and services of an old lab server."""
+    with bare_host(Lab(LOCAL, "brownfield")) as host:
+        done = host.ansible("ansible", host.host, "-m", "ansible.builtin.script", "-a", str(OLD_SERVER))
         assert done.returncode == 0, done.stdout
-        yield found
+        yield host
 
 
 @pytest.fixture(scope="session")
 def mirror(lab: Lab) -> Iterator[Mirror]:
-    """Run the mirror, and then take every route away but the one to this machine."""
-    with beside(lab) as found:
+    """Run the mirror, and remove every route except the one to this machine."""
+    with mirror_for(lab) as running:
         lab.within("ip", "route", "del", "default")
-        yield found
+        yield running
 
 
 @pytest.fixture(scope="session")
 def before(lab: Lab) -> str:
-    """Give the state of everything that was there before the first converge."""
+    """Return the state of all old files before the first converge."""
     return snapshot(lab)
 
 

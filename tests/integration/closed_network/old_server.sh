@@ -1,17 +1,17 @@
 #!/bin/sh
-# What an old lab server has before gpulab comes. Every file that must stay as it is, is listed in /root/was-there.
+# Make what an old lab server has before gpulab is installed. Files that must not change are listed in /root/was-there.
 set -eu
 list=/root/was-there
 : >"$list"
 
-# keep PATH: take the file's content from standard input, and remember the file.
+# keep PATH: write standard input to a file, and list the file.
 keep() {
 	mkdir -p "$(dirname "$1")"
 	cat >"$1"
 	echo "$1" >>"$list"
 }
 
-# Accounts with other numbers than we would give, a file in a home, and somebody whom nobody settings.
+# Accounts with other uids than gpulab would choose, a file in a home, and an account that is not requested.
 groupadd --gid 1777 chemistry
 useradd --uid 1603 --gid chemistry --shell /bin/bash --create-home ada
 useradd --uid 1604 --shell /bin/bash --create-home lise
@@ -21,7 +21,7 @@ echo 'not for gpulab' | keep /home/lise/notes.txt
 chown ada:chemistry /home/ada/results.txt
 chown lise:lise /home/lise/notes.txt
 
-# A conda that puts itself first on everybody's PATH, with interpreters that answer to python3 and R and lead nowhere.
+# A conda that puts itself first on the PATH of all users, with interpreters python3 and R that do not work.
 # A stand-in: the real one comes from a channel. What matters is the directory, its place on PATH and its names.
 for name in conda python python3 R Rscript jupyter; do
 	printf '#!/bin/sh\necho "this is the %s of conda" >&2\nexit 97\n' "$name" | keep "/opt/conda/bin/$name"

@@ -1,4 +1,4 @@
-"""The site stands next to what was there, and from a local mirror alone. The tests run in order, on one host."""
+"""The site is installed on an old server from a local mirror only, and keeps what was there. The tests run in order."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tests.integration.closed_network.conftest import snapshot
 from tests.support.lab import Lab, Outcome
 from tests.support.mirror import Mirror
 
-ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).status)"
+FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).status)"
 
 
 def answers(lab: Lab, url: str) -> bool:
-    """Tell whether the host gets an answer from there."""
+    """Return whether the host gets an answer from an address."""
     try:
-        return "200" in lab.within("python3", "-c", ASK, url)
+        return "200" in lab.within("python3", "-c", FETCH, url)
     except subprocess.CalledProcessError:
         return False
 
 
 def test_host_reaches_nothing_but_the_mirror(lab: Lab, mirror: Mirror) -> None:
-    """What this machine gets packages from is out of the host's reach: otherwise nothing below would prove anything."""
+    """The host cannot connect to the package sources of this machine: otherwise the tests below would prove nothing."""
     assert answers(lab, f"{mirror.address}/wheels/")
     for url in (mirror.upstream.apt, mirror.upstream.apt_security, mirror.upstream.pip, mirror.upstream.npm):
         assert not answers(lab, url)
@@ -34,7 +34,7 @@ def test_host_reaches_nothing_but_the_mirror(lab: Lab, mirror: Mirror) -> None:
 def test_without_a_mirror_the_message_names_the_variable(
     lab: Lab, before: str, sources: dict[str, str], name: str
 ) -> None:
-    """A host that reaches no package source says so, and says where to name one."""
+    """Without a reachable package source, the message names the variable that sets one."""
     outcome = lab.converge(gpulab_sources=sources)
     assert outcome.code != 0
     assert name in outcome.text, outcome.output[-3000:]
@@ -42,7 +42,7 @@ def test_without_a_mirror_the_message_names_the_variable(
 
 
 def test_source_that_does_not_answer_is_named(lab: Lab, mirror: Mirror) -> None:
-    """Each source is asked before anything is changed; all that do not answer are named at once."""
+    """Each source is checked before any change; all that do not answer are named at once."""
     dead = json.loads(json.dumps(mirror.sources).replace(mirror.address, "http://127.0.0.1:9"))
     outcome = lab.converge(gpulab_sources={**dead, "torch": "http://127.0.0.1:9/torch"})
     assert (outcome.code != 0, outcome.changed) == (True, 0)
@@ -51,15 +51,15 @@ def test_source_that_does_not_answer_is_named(lab: Lab, mirror: Mirror) -> None:
 
 
 def test_converge_from_the_mirror_alone(converged: Outcome, mirror: Mirror) -> None:
-    """The whole site is made, and every kind of source was asked."""
+    """The whole site is installed, and every kind of source was used."""
     assert converged.code == 0, converged.output[-4000:]
-    kinds = {urlsplit(path).path.split("/")[1] for path in mirror.asked}
+    kinds = {urlsplit(path).path.split("/")[1] for path in mirror.requested}
     assert {"apt", "apt-security", "pip", "npm", "file"} <= kinds
     assert not mirror.upstream.wheels or "wheels" in kinds
 
 
-def test_people_compute_there(lab: Lab, converged: Outcome) -> None:
-    """Somebody logs in and computes in Python and in R, although conda's programs are first on a login's PATH."""
+def test_users_compute_on_it(lab: Lab, converged: Outcome) -> None:
+    """A user logs in and computes in Python and in R, although conda's programs are first on a login's PATH."""
     assert " passed" in lab.verify(
         *(f"tests/acceptance/test_{name}.py" for name in ("users", "server", "session", "session_environment"))
     )
@@ -78,17 +78,17 @@ def test_people_compute_there(lab: Lab, converged: Outcome) -> None:
         ("cat /etc/R/Renviron.site", "RETICULATE_PYTHON="),
     ],
 )
-def test_what_was_there_is_adopted(lab: Lab, converged: Outcome, command: str, expected: str) -> None:
+def test_old_accounts_and_services_are_adopted(lab: Lab, converged: Outcome, command: str, expected: str) -> None:
     """Accounts keep their numbers, groups and work; the old hub goes on; the site's settings of R stay next to ours."""
     assert expected in lab.within("sh", "-c", command)
 
 
-def test_nobody_else_is_let_in(lab: Lab, converged: Outcome) -> None:
-    """An account that nobody requested stays an account, and does not become a user of the hub."""
+def test_account_that_is_not_requested_gets_no_access(lab: Lab, converged: Outcome) -> None:
+    """An account that was not requested stays as it is, and is not a user of the hub."""
     assert "gpulab" not in lab.within("id", "-nG", "lise")
 
 
-def test_nothing_that_was_there_is_changed(lab: Lab, converged: Outcome, before: str) -> None:
+def test_old_files_are_unchanged(lab: Lab, converged: Outcome, before: str) -> None:
     """Owner, mode and content of every file are the same: of the conda, the old hub, the homes, the other kernel."""
     assert before.count("/opt/conda/") > 10
     assert snapshot(lab) == before

@@ -12,5 +12,5 @@ from tests.support.lab import LOCAL, Lab, bare_host
 @pytest.fixture(scope="session", params=["trixie"])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Make a bare host."""
-    with bare_host(Lab(LOCAL, request.param)) as found:
-        yield found
+    with bare_host(Lab(LOCAL, request.param)) as host:
+        yield host

@@ -1,4 +1,4 @@
-"""Hosts of their own for the driver's tests: made at the start, removed at the end."""
+"""Hosts of the driver tests: created at the start, removed at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.lab import LOCAL, Lab, Outcome, bare_host
 from tests.support.paths import ROOT
 
 PORT = 8099
-"""Where the vendor's repository is served, on the host itself."""
+"""Port of the mock of NVIDIA's repository, which the host itself serves."""
 
 
 class DriverHost(Lab):
@@ -35,55 +35,55 @@ class DriverHost(Lab):
         return self.play("tests/integration/driver/driver.yml", *arguments, **{**self.base, **options})
 
     def login(self) -> str:
-        """Log in as somebody would, and leave at once; give what the host says."""
+        """Log in, log out, and return the messages of the host."""
         return self.ssh("", "-tt", stdin="exit\n")
 
     @cached_property
     def variables(self) -> dict[str, Any]:
-        """How the host is reached; known once it was made."""
+        """The inventory variables of the host, which exist once it was created."""
         return dict(json.loads(self.ansible("ansible-inventory", "--host", self.host).stdout))
 
     def ssh(self, command: str, *options: str, stdin: str = "") -> str:
-        """Run a command on the host over SSH; give what it printed."""
-        reached = self.variables
-        argv = ["ssh", *options, "-p", str(reached["ansible_port"]), "-i", reached["ansible_ssh_private_key_file"]]
-        argv += [*shlex.split(reached["ansible_ssh_common_args"]), f"root@{reached['ansible_host']}"]
+        """Run a command on the host over SSH and return its output."""
+        variables = self.variables
+        argv = ["ssh", *options, "-p", str(variables["ansible_port"]), "-i", variables["ansible_ssh_private_key_file"]]
+        argv += [*shlex.split(variables["ansible_ssh_common_args"]), f"root@{variables['ansible_host']}"]
         argv += [command] if command else []
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=120)
         return done.stdout + (done.stderr if done.returncode else "")
 
     def facts(self) -> dict[str, Any]:
-        """Read what gpu_info says."""
+        """Return the facts of gpu_info."""
         arguments = json.dumps({"expected": self.base["nvidia_driver_expected_gpus"]})
         done = self.ansible("ansible", self.host, "-m", "gpulab.core.gpu_info", "-a", arguments)
         return dict(yaml.safe_load(done.stdout.partition("=>")[2]))
 
     def rebuilds(self) -> int:
-        """Count how often an initramfs was rebuilt."""
+        """Return how often an initramfs was rebuilt."""
         return len(self.ssh(f"touch {REBUILDS}; cat {REBUILDS}").splitlines())
 
-    def nouveau_is_out_of_the_initramfs(self) -> bool:
-        """Tell whether the initramfs of the kernel that would boot keeps nouveau from being loaded."""
+    def initramfs_blocks_nouveau(self) -> bool:
+        """Return whether the initramfs of the boot kernel blocks nouveau."""
         return "gpulab-nouveau.conf" in self.ssh(f"lsinitramfs /boot/initrd.img-{self.facts()['boot_kernel']}")
 
-    def left(self) -> set[str]:
-        """List what came since the host was made; useradd's numbers for containers do not count."""
+    def added(self) -> set[str]:
+        """Return the packages and files that were added; useradd's subordinate ids do not count."""
         return {line for line in set(self.state()) - set(self.before) if not line.startswith("/etc/sub")}
 
-    def began(self) -> str:
-        """Say when the host was started."""
+    def started_at(self) -> str:
+        """Return when the host was started."""
         return self.ssh("systemctl show --value --property=UserspaceTimestamp")
 
     @contextmanager
     def computing(self) -> Iterator[str]:
-        """Let somebody hold a GPU open; give the process."""
+        """Run a process of a user that holds a GPU open; yield its id."""
         self.ssh("touch /dev/nvidia0; id ada || useradd --create-home ada")
         self.ssh("systemd-run --uid=ada --unit=epoch tail -f /dev/nvidia0")
         yield self.ssh("systemctl show --value --property=MainPID epoch").strip()
         self.ssh("systemctl stop epoch; rm /dev/nvidia0")
 
     def state(self) -> list[str]:
-        """List packages and files, so that two moments can be compared."""
+        """Return packages and files, for comparisons."""
         directories = "/etc /usr /var/lib/dkms /var/lib/gpulab /lib/modules"
         noise = "-not -path '*/__pycache__*' -not -name '*-' -not -path '/etc/ssl/*' -not -name ld.so.cache"
         listed = "dpkg-query --show --showformat '${Package} ${Status}\\n'"
@@ -92,11 +92,11 @@ class DriverHost(Lab):
 
 
 REBUILDS = "/srv/initramfs.log"
-"""Where the host writes down each rebuild of an initramfs."""
+"""Log of the rebuilds of an initramfs on the host."""
 
 
-def with_kernel(host: DriverHost) -> None:
-    """Give a host a kernel that it could boot, with an initramfs whose rebuilds are counted."""
+def install_kernel(host: DriverHost) -> None:
+    """Install a kernel with an initramfs whose rebuilds are counted."""
     hook = "/etc/initramfs/post-update.d/count"
     host.ssh(
         "apt-get --quiet update && DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --no-install-recommends "
@@ -111,26 +111,26 @@ def with_kernel(host: DriverHost) -> None:
 
 @pytest.fixture(scope="session")
 def bookworm() -> Iterator[DriverHost]:
-    """Give a bare Debian 12 with a kernel of its own."""
-    with bare_host(DriverHost(LOCAL, "driver12")) as found:
-        with_kernel(found)
-        yield found
+    """Return a bare Debian 12 with a kernel of its own."""
+    with bare_host(DriverHost(LOCAL, "driver12")) as host:
+        install_kernel(host)
+        yield host
 
 
 @pytest.fixture(scope="session")
 def trixie() -> Iterator[DriverHost]:
-    """Give a bare Debian 13 with a kernel of its own."""
-    with bare_host(DriverHost(LOCAL, "driver13")) as found:
-        with_kernel(found)
-        yield found
+    """Return a bare Debian 13 with a kernel of its own."""
+    with bare_host(DriverHost(LOCAL, "driver13")) as host:
+        install_kernel(host)
+        yield host
 
 
 @pytest.fixture(scope="session")
-def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> DriverHost:
-    """Give a Debian 12 with the vendor's repository at hand."""
+def mirror(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> DriverHost:
+    """Return a Debian 12 that serves a mock of NVIDIA's repository."""
     repository = vendor.build(tmp_path_factory.mktemp("vendor"), "debian12")
     archive = subprocess.run(
-        ["tar", "-C", str(repository.directory), "-cf", "-", "."], check=True, capture_output=True
+        ["tar", "-C", str(repository.directory), "-cf", "-", "."], check=True, capture_output=True, timeout=120
     ).stdout
     target = Path(ROOT / "build" / "vendor.tar")
     target.write_bytes(archive)
@@ -141,7 +141,7 @@ def shop(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> Driv
     assert done.returncode == 0, done.stdout
     bookworm.ssh("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
     serve = f"python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory /srv/vendor {PORT}"
-    # A unit that is enabled: the host restarts in between.
+    # An enabled unit: the host restarts during the tests.
     unit = f"[Service]\\nExecStart={serve}\\nRestart=always\\n[Install]\\nWantedBy=multi-user.target\\n"
     bookworm.ssh(f"printf '{unit}' > /etc/systemd/system/vendor.service && systemctl enable --now vendor.service")
     bookworm.base |= {

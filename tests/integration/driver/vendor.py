@@ -1,7 +1,7 @@
-"""A small signed apt repository with the names and dependencies of NVIDIA's, and kernel modules that build in seconds.
+"""A signed apt repository with the package names and dependencies of NVIDIA's, whose kernel modules build in seconds.
 
-Its modules do nothing and its libraries are empty: what is tried with it is where packages come from, which versions
-are taken, and what happens when a module does not build. Nothing of NVIDIA's is inside.
+Its modules do nothing and its libraries are empty. It tests sources and versions of packages, and builds that fail. It
+contains nothing of NVIDIA's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GOOD, BETTER, BROKEN, EMPTY = "580.95.05", "580.126.09", "580.105.08", "615.36.01"
-"""Versions: two that build, one whose module does not, and one whose package holds no module at all."""
+"""Two versions that build, one whose module does not build, and one whose package has no module."""
 
 SOURCE = """#include <linux/module.h>
 {fault}
@@ -48,7 +48,7 @@ dkms remove -m nvidia -v {version} --all || true
 
 @dataclass(frozen=True)
 class Repository:
-    """Where it lies, and the checksum of its keyring."""
+    """Its directory, and the checksum of its keyring."""
 
     directory: Path
     sha256: str
@@ -57,7 +57,7 @@ class Repository:
 def package(
     pool: Path, name: str, version: str, depends: str = "", files: dict[str, str] | None = None, **fields: str
 ) -> None:
-    """Build a package; names of files that start with DEBIAN/ are its scripts."""
+    """Build a package; files below DEBIAN/ are its scripts."""
     tree = pool.parent / "build" / f"{name}_{version}"
     (tree / "DEBIAN").mkdir(parents=True)
     control = {
@@ -69,7 +69,7 @@ def package(
         "Priority": "optional",
         **({"Depends": depends} if depends else {}),
         **fields,
-        "Description": "a fixture of gpulab's tests (holds nothing of NVIDIA's)",
+        "Description": "a fixture of gpulab's tests (contains nothing of NVIDIA's)",
     }
     (tree / "DEBIAN" / "control").write_text("".join(f"{key}: {value}\n" for key, value in control.items()))
     for path, text in (files or {}).items():
@@ -84,7 +84,7 @@ def package(
 
 
 def driver(pool: Path, version: str) -> None:
-    """Build the packages of one version, as the vendor cuts them for Debian."""
+    """Build the packages of one version, divided as NVIDIA's for Debian."""
     full, branch = f"{version}-1", version.partition(".")[0]
     for flavour, stem, licence in (
         ("open", "nvidia-kernel-open-dkms", "Dual MIT/GPL"),
@@ -118,12 +118,12 @@ def driver(pool: Path, version: str) -> None:
     unit = "[Service]\nType=oneshot\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
     package(pool, "nvidia-persistenced", full, "", {"usr/lib/systemd/system/nvidia-persistenced.service": unit})
     package(pool, "nvidia-fabricmanager", full, "", {"usr/lib/systemd/system/nvidia-fabricmanager.service": unit})
-    # It installs, and brings no driver: what the vendor's own became.
+    # Installs without a driver, like NVIDIA's own.
     package(pool, "cuda-drivers", full)
 
 
 def keyring(pool: Path, home: Path) -> str:
-    """Make the key and the package with it; give the package's checksum."""
+    """Create the key and its package; return the checksum of the package."""
     environment = {**os.environ, "GNUPGHOME": str(home)}
     home.mkdir(mode=0o700)
     batch = ["gpg", "--batch", "--quiet", "--passphrase", ""]
@@ -138,7 +138,7 @@ def keyring(pool: Path, home: Path) -> str:
 
 
 def build(directory: Path, system: str) -> Repository:
-    """Build the whole repository for a system (debian12) below a directory."""
+    """Build the repository for a system (debian12) below a directory."""
     pool = directory / "repos" / system / "x86_64"
     pool.mkdir(parents=True)
     for version in (GOOD, BROKEN, BETTER, EMPTY):

@@ -1,4 +1,4 @@
-"""A host of its own that runs are cut off on: it is made at the start and removed at the end."""
+"""A host on which runs are interrupted: it is made at the start and removed at the end."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.lab import LOCAL, Lab, bare_host
-from tests.support.mirror import Mirror, beside
+from tests.support.mirror import Mirror, mirror_for
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Make a bare host."""
-    with bare_host(Lab(LOCAL, "interrupted")) as found:
-        yield found
+    with bare_host(Lab(LOCAL, "interrupted")) as host:
+        yield host
 
 
 @pytest.fixture(scope="session")
 def mirror(lab: Lab) -> Iterator[Mirror]:
     """Run a mirror that can be made to fail."""
-    with beside(lab) as found:
-        yield found
+    with mirror_for(lab) as running:
+        yield running

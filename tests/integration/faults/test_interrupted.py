@@ -1,4 +1,4 @@
-"""A converge that is cut off or fails in the middle ends well when it is run again.
+"""A converge that was interrupted or has failed succeeds when it is run again.
 
 The tests run in order, on one host: each run starts where the one before ended, and gets further.
 """
@@ -21,8 +21,8 @@ from tests.support.paths import ROOT
 from tests.support.processes import Child, started
 
 LIMIT = 1800.0
-"""Seconds after which a converge is killed that should have been cut off long before."""
-Cut = Callable[[Lab, Child], None]
+"""Seconds after which a converge is killed that should have been interrupted long before."""
+Interruption = Callable[[Lab, Child], None]
 
 
 def stop(lab: Lab, run: Child) -> None:
@@ -50,8 +50,8 @@ def restart(lab: Lab, run: Child) -> None:
     lab.ansible("ansible", lab.host, "-m", "ansible.builtin.shell", "-a", "systemctl reboot")
 
 
-def cut_off(lab: Lab, task: str, seconds: float, cut: Cut) -> tuple[int, str]:
-    """Start a converge, cut it off some seconds into a task; give its exit code and what it printed."""
+def interrupt(lab: Lab, task: str, seconds: float, cut: Interruption) -> tuple[int, str]:
+    """Start a converge and interrupt it some seconds into a task; return its exit code and output."""
     argv = ["ansible-playbook", "--inventory", lab.inventory, "site.yml", "--limit", lab.host]
     environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     printed = ""
@@ -100,7 +100,7 @@ def wait_for(lab: Lab) -> None:
     ],
 )
 def test_mirror_is_out_of_order(lab: Lab, mirror: Mirror, part: str, words: str, how: str) -> None:
-    """An error instead of a package, or half of one: the message says which source to look at."""
+    """An error instead of a package, or half of one: the message names the source."""
     if part == "configurable-http-proxy":
         # Downloads go on in the background when a run fails: an earlier one may have brought it already.
         wait = "timeout 600 sh -c 'while pgrep -f [a]sync_wrapper; do sleep 1; done'"
@@ -110,16 +110,16 @@ def test_mirror_is_out_of_order(lab: Lab, mirror: Mirror, part: str, words: str,
     assert outcome.code != 0
     assert words in outcome.text, outcome.output[-3000:]
     assert "Traceback" not in outcome.output
-    assert any(part in path for path in mirror.asked)
+    assert any(part in path for path in mirror.requested)
 
 
 def test_disk_is_full(lab: Lab) -> None:
-    """Lack of space is rejected before anything is changed; space that runs out in the middle is said in words."""
+    """Lack of space is rejected before any change; space that runs out in the middle is reported in one sentence."""
     lab.shell("mkdir -p /opt/gpulab/envs && mount -t tmpfs -o size=200m tmpfs /opt/gpulab/envs")
     try:
-        refused = lab.converge()
-        assert (refused.code != 0, refused.changed) == (True, 0), refused.output[-3000:]
-        assert "/opt/gpulab/envs has" in refused.text, refused.output[-3000:]
+        rejected = lab.converge()
+        assert (rejected.code != 0, rejected.changed) == (True, 0), rejected.output[-3000:]
+        assert "/opt/gpulab/envs has" in rejected.text, rejected.output[-3000:]
         failed = lab.converge(frameworks_free_gb=0.1)
         assert failed.code != 0
         assert "The disk is full: free some space and run again" in failed.text, failed.output[-3000:]
@@ -138,9 +138,11 @@ def test_disk_is_full(lab: Lab) -> None:
         pytest.param("Configure | Register the kernel", 0, kill, id="controller killed while files are written"),
     ],
 )
-def test_run_is_cut_off(lab: Lab, mirror: Mirror, task: str, seconds: float, cut: Cut) -> None:
-    """It ends with an error of one message, in bounded time."""
-    code, printed = cut_off(lab, task, seconds, cut)
+def test_interrupted_run_ends_with_one_message(
+    lab: Lab, mirror: Mirror, task: str, seconds: float, cut: Interruption
+) -> None:
+    """It ends with one error message, in bounded time."""
+    code, printed = interrupt(lab, task, seconds, cut)
     if cut is unplug:
         assert "UNREACHABLE" in printed, printed[-3000:]
         lab.within("ip", "link", "set", "eth0", "up")
@@ -152,9 +154,9 @@ def test_run_is_cut_off(lab: Lab, mirror: Mirror, task: str, seconds: float, cut
 
 
 def test_next_run_ends_well_although_dpkg_is_killed(lab: Lab) -> None:
-    """After all that, the package manager dies in this run: it is repaired, and the whole site stands."""
+    """The package manager is killed in this run too: it is repaired, and the whole site is installed."""
     lab.shell("DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes purge r-base-core")
-    code, printed = cut_off(lab, "Install | Install R", 0, kill_dpkg)
+    code, printed = interrupt(lab, "Install | Install R", 0, kill_dpkg)
     assert code == 0, printed[-4000:]
 
 
@@ -169,10 +171,10 @@ def test_nothing_half_installed_stays(lab: Lab) -> None:
     assert "gpulab" not in lab.shell("systemctl list-units --failed --plain --no-legend")
 
 
-def test_what_somebody_undid_by_hand_is_done_again(lab: Lab) -> None:
-    """Services that do not run, a secret that others may read, an account with a shell, a certificate that is gone."""
+def test_manual_drift_is_repaired(lab: Lab) -> None:
+    """Stopped services, a secret that others may read, an account with a shell, a missing certificate."""
     units = "gpulab-proxy gpulab-hub"
-    secret = "/etc/gpulab/jupyterhub/proxy.env"
+    secret = "/etc/gpulab/jupyterhub/proxy_token"
     before = lab.shell(f"sha256sum {secret}").split()[-2]
     lab.shell(
         f"systemctl disable --now {units}; chmod 0644 {secret}; usermod --shell /bin/sh gpulab-proxy; "
@@ -180,16 +182,16 @@ def test_what_somebody_undid_by_hand_is_done_again(lab: Lab) -> None:
     )
     done = lab.converge()
     assert done.code == 0, done.output[-4000:]
-    found = lab.shell(
+    state = lab.shell(
         f"systemctl is-active {units}; systemctl is-enabled {units}; stat --format mode=%a {secret}; "
         f"sha256sum {secret}; getent passwd gpulab-proxy; ls /etc/gpulab/tls"
     )
-    assert (found.count("active"), found.count("inactive"), found.count("enabled")) == (2, 0, 2), found
-    for word in ("mode=600", before, ":/usr/sbin/nologin", "certificate.pem"):
-        assert word in found
+    assert (state.count("active"), state.count("inactive"), state.count("enabled")) == (2, 0, 2), state
+    for word in ("mode=640", before, ":/usr/sbin/nologin", "certificate.pem"):
+        assert word in state
 
 
 def test_run_after_that_changes_nothing(lab: Lab) -> None:
-    """It is as if nobody had ever been cut off."""
+    """The host is as after one undisturbed run."""
     done = lab.converge()
     assert (done.code, done.changed) == (0, 0), done.output[-4000:]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures of the Google Cloud tests: a fake cloud per test, and a clean environment."""
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _SIGN_IN = ("GOOGLE_", "GCP_", "GCE_", "GCLOUD_", "CLOUDSDK_", "HTTP_PROXY", "HT
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Take away whatever would sign this machine in for real, or send a request further than loopback."""
+    """Remove everything that would sign this machine in, or send a request further than loopback."""
     for name in list(os.environ):
         if name.startswith(_SIGN_IN):
             monkeypatch.delenv(name)
@@ -35,7 +36,7 @@ def world() -> World:
 
 @pytest.fixture
 def cloud(world: World) -> Iterator[FakeCloud]:
-    """Serve the world; whatever left it must have passed the schema gate."""
+    """Serve the world; every answer must have passed the schema gate."""
     with FakeCloud(world) as served:
         yield served
     assert served.gate_errors == []
@@ -60,5 +61,5 @@ def tls_cloud(world: World, tls_files: tuple[object, Path], monkeypatch: pytest.
 
 @pytest.fixture
 def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inventory:
-    """Return what writes inventory files and loads them with Ansible's own inventory manager."""
+    """Return a writer of inventory files that loads them with Ansible's own inventory manager."""
     return Inventory(tmp_path, monkeypatch)

@@ -1,4 +1,5 @@
-"""Load an inventory file as Ansible does, in this process, and look at the outcome."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Load an inventory file as Ansible does, in this process, and return the outcome."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Loaded:
 
     @property
     def outcome(self) -> tuple[object, ...]:
-        """Return what a user can see, in order."""
+        """Return everything that a user can use, in order."""
         return self.hosts, self.groups, self.members, self.children
 
     def facts(self, name: str, *keys: str) -> list[Any]:
@@ -44,8 +45,8 @@ class Loaded:
 class Inventory:
     """Writes and loads inventory files."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.directory = directory
         self.warnings: list[str] = []
         monkeypatch.setattr(constants, "INVENTORY_ENABLED", ["auto"])
         monkeypatch.setattr(constants, "INVENTORY_ANY_UNPARSED_IS_FAILED", True)
@@ -58,13 +59,13 @@ class Inventory:
 
     def write(self, options: Mapping[str, Any], name: str = "gcp.yml", plugin: str = OURS) -> Path:
         """Write an inventory file."""
-        path = self.folder / name
+        path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump({"plugin": plugin, **options}), encoding="utf-8")
         return path
 
     def load(self, options: Mapping[str, Any] | Path, plugin: str = OURS, *, cache: bool = True) -> Loaded:
-        """Load a file (or options, written to one) and insist on success."""
+        """Load a file (or options, written to one) and fail unless that succeeds."""
         loaded = self.attempt(options, plugin, cache=cache)
         assert not loaded.error, loaded.error
         return loaded
@@ -98,6 +99,6 @@ class Inventory:
         assert loaded.error, "there was no error"
         assert loaded.hosts == {}
         assert "Traceback" not in loaded.error
-        path = options if isinstance(options, Path) else self.folder / "gcp.yml"
+        path = options if isinstance(options, Path) else self.directory / "gcp.yml"
         assert loaded.error.startswith(f"{path}: "), loaded.error
         return loaded.error.removeprefix(f"{path}: ")

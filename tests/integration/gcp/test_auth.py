@@ -1,4 +1,5 @@
-"""Every way to sign in, what it costs in requests, and what is said when it does not work."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every way to sign in, its number of requests, and its error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ ACCOUNT = "inventory@lab-00.iam.gserviceaccount.com"
 
 @pytest.fixture(scope="session")
 def private_key() -> str:
-    """Return an RSA key that signs for nobody real."""
+    """Return an RSA key of no real account."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -43,8 +44,8 @@ def _endpoints(cloud: FakeCloud, **more: Any) -> dict[str, Any]:
     return {**options, **more}
 
 
-def _file(folder: Path, content: object) -> str:
-    path = folder / "credentials.json"
+def _file(directory: Path, content: object) -> str:
+    path = directory / "credentials.json"
     path.write_text(json.dumps(content))
     return str(path)
 
@@ -92,7 +93,7 @@ def test_key_from_the_environment(
     assert "jwt-bearer" in assertion
 
 
-def test_least_scope_is_asked_for(cloud: FakeCloud, inventory: Inventory, private_key: str, tmp_path: Path) -> None:
+def test_least_scope_is_requested(cloud: FakeCloud, inventory: Inventory, private_key: str, tmp_path: Path) -> None:
     path = _file(tmp_path, _key(cloud, private_key))
     inventory.load(_endpoints(cloud, service_account_file=path))
     inventory.load(_endpoints(cloud, service_account_file=path, projects=["lab-*"]))
@@ -227,14 +228,14 @@ def test_token_that_runs_out_in_the_middle_is_renewed(
     assert cloud.paths().count("/token") == 2
 
 
-# --- what does not work -------------------------------------------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------------------------------------
 def test_expired_token(cloud: FakeCloud, inventory: Inventory) -> None:
     error = inventory.error(_endpoints(cloud, access_token="stale-secret-token", projects=["lab-00", "lab-01"]))
     assert error.startswith("option 'access_token': it is expired or not valid; 'gcloud auth print-access-token'")
     assert "stale-secret-token" not in error
 
 
-def test_no_credentials_off_cloud_is_said_within_two_seconds(
+def test_missing_credentials_off_cloud_are_reported_within_two_seconds(
     cloud: FakeCloud, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "false")
@@ -245,7 +246,7 @@ def test_no_credentials_off_cloud_is_said_within_two_seconds(
     assert "gcloud auth application-default login" in error
 
 
-def test_metadata_server_that_says_nothing_is_given_up_within_two_seconds(
+def test_silent_metadata_server_is_given_up_within_two_seconds(
     cloud: FakeCloud, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "false")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Bad input: one message that names the file, the option and the fix; never a traceback, never a host."""
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def test_bad_value(cloud: FakeCloud, inventory: Inventory, case: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "plugin: gpulab.core.gcp\n  bad: [", "- plugin: gpulab.core.gcp\n", "plugin: other.name.gcp\n"]
 )
-def test_file_that_is_no_inventory(inventory: Inventory, tmp_path: Path, text: str) -> None:
+def test_file_that_is_not_an_inventory(inventory: Inventory, tmp_path: Path, text: str) -> None:
     from ansible.errors import AnsibleError
     from ansible.inventory.data import InventoryData
     from ansible.parsing.dataloader import DataLoader

@@ -1,4 +1,5 @@
-"""The cache: no request when warm, fresh and rewritten after a flush, never somebody else's."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The cache: no request when warm, fresh and rewritten after a flush, never another identity's."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from tests.integration.gcp.harness import Inventory
 
 @pytest.fixture
 def options(cloud: FakeCloud, tmp_path: Path) -> dict[str, Any]:
-    """Return options with a cache in a folder."""
+    """Return options with a cache in a directory."""
     cache = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(tmp_path / "cache")}
     return {
         **cloud.options, **cache, "projects": ["lab-00", "lab-01"], "hostnames": ["name"],
@@ -80,7 +81,7 @@ def test_other_options_or_identity_never_get_the_old_answer(
 
 def test_other_token_is_another_identity(cloud: FakeCloud, inventory: Inventory, options: dict[str, Any]) -> None:
     inventory.load(options)
-    assert "access_token" in inventory.error({**options, "access_token": "somebody-else"})
+    assert "access_token" in inventory.error({**options, "access_token": "another-token"})
 
 
 def test_what_only_shapes_the_result_keeps_the_cache(
@@ -149,7 +150,7 @@ def test_key_file_in_another_place_with_the_same_key_is_the_same_identity(tmp_pa
     assert first == second != third
 
 
-def test_new_instance_is_seen_when_the_cache_is_off(
+def test_new_instance_is_listed_when_the_cache_is_off(
     cloud: FakeCloud, inventory: Inventory, options: dict[str, Any]
 ) -> None:
     plain = {**options, "cache": False}

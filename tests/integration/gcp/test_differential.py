@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """On healthy worlds, hostvars: compute gives the hosts, groups and variables of google.cloud.gcp_compute itself."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What gcp_compute gets wrong when the service misbehaves, each case of it, and what happens here instead."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults of the service that gcp_compute handles wrongly, and the outcome here."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ def _options(cloud: FakeCloud, **more: Any) -> dict[str, Any]:
 
 
 # --- projects that cannot be read ----------------------------------------------------------------------------------------
-REFUSALS = {
+REJECTIONS = {
     "forbidden, old style": (403, "forbidden", "Required 'compute.instances.list' permission for 'projects/lab-01'", "roles/compute.viewer"),
     "forbidden, new style": (403, "IAM_PERMISSION_DENIED", "Permission denied on resource project lab-01", "roles/compute.viewer"),
     "api disabled, old style": (403, "accessNotConfigured", "Compute Engine API has not been used in project 1001 before", "gcloud services enable"),
@@ -30,10 +31,10 @@ REFUSALS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFUSALS)
+@pytest.mark.parametrize("case", REJECTIONS)
 def test_one_unreadable_project_means_no_inventory_at_all(cloud: FakeCloud, inventory: Inventory, case: str) -> None:
-    status, reason, message, hint = REFUSALS[case]
-    cloud.refuse("lab-01", status, reason, message)
+    status, reason, message, hint = REJECTIONS[case]
+    cloud.reject("lab-01", status, reason, message)
     error = inventory.error(_options(cloud))
     assert "project 'lab-01'" in error
     assert message.split(" before")[0] in error
@@ -41,9 +42,9 @@ def test_one_unreadable_project_means_no_inventory_at_all(cloud: FakeCloud, inve
     assert "lab-00" not in error
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-def test_on_error_leaves_the_project_out_and_says_so(cloud: FakeCloud, inventory: Inventory, case: str) -> None:
-    cloud.refuse("lab-01", *REFUSALS[case][:3])
+@pytest.mark.parametrize("case", REJECTIONS)
+def test_on_error_leaves_the_project_out_with_a_warning(cloud: FakeCloud, inventory: Inventory, case: str) -> None:
+    cloud.reject("lab-01", *REJECTIONS[case][:3])
     loaded = inventory.load(_options(cloud, on_error="warn"))
     assert len(loaded.hosts) == 20
     assert any("lab-01" in warning for warning in loaded.warnings)
@@ -53,7 +54,7 @@ def test_on_error_leaves_the_project_out_and_says_so(cloud: FakeCloud, inventory
 
 
 def test_on_error_is_per_class(cloud: FakeCloud, inventory: Inventory) -> None:
-    cloud.refuse("lab-01", 403, "forbidden", "no")
+    cloud.reject("lab-01", 403, "forbidden", "no")
     assert "lab-01" in inventory.error(_options(cloud, on_error={"not_found": "warn", "perimeter": "skip"}))
     assert len(inventory.load(_options(cloud, on_error={"forbidden": "warn"})).hosts) == 20
 
@@ -110,7 +111,7 @@ def test_passing_trouble_is_retried(cloud: FakeCloud, inventory: Inventory, case
     assert len(cloud.seen) == 2
 
 
-def test_hanging_service_is_given_up_and_asked_again(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_hanging_service_is_given_up_and_queried_again(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.faults.append(Fault(LIST, "hang", seconds=4))
     start = time.monotonic()
     assert len(inventory.load(_options(cloud, projects=["lab-00"], timeout=1)).hosts) == 20
@@ -138,14 +139,14 @@ def test_lasting_trouble_is_named_after_bounded_tries(cloud: FakeCloud, inventor
     assert len(cloud.seen) == 2
 
 
-def test_budget_bounds_the_time(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_time_limit_bounds_all_tries(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.faults.append(Fault(LIST, "status", None))
     start = time.monotonic()
     inventory.error(_options(cloud, retries=100, retry_budget=1))
     assert time.monotonic() - start < 3
 
 
-def test_retry_after_beyond_the_budget_is_not_waited_for(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_retry_after_beyond_the_time_limit_ends_the_request(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.faults.append(Fault(LIST, "status", None, status=429, headers={"Retry-After": "3600"}))
     start = time.monotonic()
     assert "Too many requests" in inventory.error(_options(cloud))
@@ -160,7 +161,7 @@ def test_every_style_of_error_body_is_understood(cloud: FakeCloud, inventory: In
     assert "Check the options filters" in error
 
 
-def test_rejected_filter_shows_the_services_words(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_rejected_filter_shows_the_services_message(cloud: FakeCloud, inventory: Inventory) -> None:
     assert "'tags.items' cannot be filtered on" in inventory.error(_options(cloud, filters=["tags.items = gpu"]))
 
 
@@ -189,18 +190,18 @@ def test_unreachable_zone_warns_and_keeps_the_rest(
     assert any("asia-east1-a" in warning for warning in loaded.warnings) is (zones is None)
 
 
-def test_unreachable_zone_is_heard_of_from_the_list_alone(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_unreachable_zone_is_reported_by_the_list_alone(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.world.unreachable, cloud.zone_warnings = {"us-east1-b"}, False
     loaded = inventory.load(_options(cloud, projects=["lab-00"]))
     assert any("zone us-east1-b does not answer" in warning for warning in loaded.warnings)
 
 
-def test_service_without_partial_success_is_asked_without_it(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_service_without_partial_success_is_queried_without_it(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.reject_partial_success = True
     assert len(inventory.load(_options(cloud)).hosts) == 40
 
 
-def test_service_that_rejects_the_fields_mask_is_asked_without_it(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_service_that_rejects_the_fields_mask_is_queried_without_it(cloud: FakeCloud, inventory: Inventory) -> None:
     cloud.faults.append(Fault(LIST, "status", 1, 400, "old", "invalidParameter", "Invalid field selection hostname"))
     loaded = inventory.load(_options(cloud, projects=["lab-00"]))
     assert len(loaded.hosts) == 20
@@ -322,7 +323,7 @@ def test_regional_boot_disk_has_its_image(cloud: FakeCloud, inventory: Inventory
     assert loaded.facts("regional", "gcp_image") == ["golden"]
 
 
-def test_images_are_there_with_a_filter_and_with_folders(cloud: FakeCloud, inventory: Inventory) -> None:
+def test_images_are_set_with_a_filter_and_with_folders(cloud: FakeCloud, inventory: Inventory) -> None:
     loaded = inventory.load(_options(cloud, retrieve_image_info=True, filters=["status = RUNNING"]))
     assert all(variables["gcp_image"].startswith("debian-12") for variables in loaded.hosts.values())
     options = {**cloud.options, "folders": ["10"], "hostnames": ["name"], "retrieve_image_info": True}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Data of the cloud is data: template strings in it are never evaluated, wherever they end up."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What a host looks like: names, connection, variables, groups."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts: names, connection, variables, groups."""
 
 from __future__ import annotations
 
@@ -118,7 +119,7 @@ def test_prefix_raw_metadata_and_image(cloud: FakeCloud, lab: Project, inventory
     assert not {"gcp_raw", "gcp_metadata", "gcp_image"} & set(plain)
 
 
-def test_raw_beside_the_variables_of_gcp_compute(cloud: FakeCloud, lab: Project, inventory: Inventory) -> None:
+def test_raw_next_to_the_variables_of_gcp_compute(cloud: FakeCloud, lab: Project, inventory: Inventory) -> None:
     row = add_instance(lab, "box", "us-east1-b")
     variables = inventory.load(_options(cloud, hostvars="compute", raw=True, vars_prefix="x_")).hosts["box"]
     assert variables["gcp_raw"] == row
@@ -146,7 +147,7 @@ def test_managed_instance_group_regional_and_none(cloud: FakeCloud, lab: Project
     assert loaded.groups["instance_group_pool"] == ["a"]
 
 
-def test_metadata_travels_only_when_wanted(cloud: FakeCloud, lab: Project, inventory: Inventory) -> None:
+def test_metadata_is_sent_only_when_requested(cloud: FakeCloud, lab: Project, inventory: Inventory) -> None:
     add_instance(lab, "box", "us-east1-b")
     inventory.load(_options(cloud))
     inventory.load(_options(cloud, group_by=["instance_group"]))
@@ -218,7 +219,7 @@ def test_connect_with(cloud: FakeCloud, lab: Project, inventory: Inventory, how:
     assert inventory.load(_options(cloud, connect_with=how)).facts("box", "ansible_host") == [CONNECTIONS[how]]
 
 
-def test_auto_takes_what_there_is(cloud: FakeCloud, lab: Project, inventory: Inventory) -> None:
+def test_auto_takes_the_first_address(cloud: FakeCloud, lab: Project, inventory: Inventory) -> None:
     row = add_instance(lab, "inside", "us-east1-b")
     row["networkInterfaces"][0].pop("accessConfigs")
     add_instance(lab, "nowhere", "us-east1-b", networkInterfaces=None)
@@ -250,7 +251,7 @@ def test_identity_aware_proxy(cloud: FakeCloud, lab: Project, inventory: Invento
     assert words[3] == "HostKeyAlias=compute.123"
 
 
-def test_identity_aware_proxy_rejects_odd_words(world: Any, inventory: Inventory) -> None:
+def test_identity_aware_proxy_rejects_unsafe_values(world: Any, inventory: Inventory) -> None:
     world.projects.clear()
     project = world.add(Project("lab", "7"))
     add_instance(project, 'x"; touch owned; "', "us-east1-b")
@@ -265,7 +266,7 @@ OS_LOGIN = {
     "own yes": ("TRUE", None, True),
     "own no over project yes": ("false", "TRUE", False),
     "project yes": (None, "TRUE", True),
-    "nobody says": (None, None, False),
+    "not set": (None, None, False),
 }
 
 

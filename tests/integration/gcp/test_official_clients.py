@@ -1,4 +1,5 @@
-"""The fake is kept honest: by Google's own discovery document, both ways, and by Google's own clients."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fake agrees with Google's own discovery document, both ways, and with Google's own clients."""
 
 from __future__ import annotations
 
@@ -119,7 +120,7 @@ def test_fake_rejects_what_the_service_rejects(cloud: FakeCloud, query: str) -> 
 
 
 def test_discovery_document_is_the_one_the_facts_were_taken_from() -> None:
-    """Drift shows here first: then read what changed before the version of the judge is raised."""
+    """Fail first when the API changes: read the changes before the version of the client is raised."""
     found = document("compute.v1")
     assert int(found["revision"]) >= 20261106
     assert "readonly" in " ".join(method("compute.v1", "compute.instances.aggregatedList")["scopes"])
@@ -166,8 +167,8 @@ def test_google_cloud_compute_understands_the_errors(cloud: FakeCloud, client: c
 
     with pytest.raises(google.api_core.exceptions.NotFound, match="projects/nobody"):
         read("nobody")
-    cloud.refuse("lab-00", 403, "forbidden", "no such luck")
-    with pytest.raises(google.api_core.exceptions.Forbidden, match="no such luck"):
+    cloud.reject("lab-00", 403, "forbidden", "not allowed")
+    with pytest.raises(google.api_core.exceptions.Forbidden, match="not allowed"):
         read("lab-00")
     cloud.faults.append(Fault("aggregated", "status", 1, 429, "new", "RATE_LIMIT_EXCEEDED", "slow down"))
     with pytest.raises(google.api_core.exceptions.TooManyRequests, match="slow down"):

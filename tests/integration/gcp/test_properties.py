@@ -1,4 +1,5 @@
-"""Random worlds, random options, random expressions: what is done from memory equals what Ansible does by itself."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Random worlds, random options, random expressions: a kept result equals Ansible's own."""
 
 from __future__ import annotations
 
@@ -257,7 +258,7 @@ def test_conditions_and_names_equal_ansibles_own(
     _assert_same(*outcomes)
 
 
-def test_the_memory_is_really_used(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_results_are_really_used(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     plain = InventoryModule._compose
 
@@ -305,7 +306,7 @@ def test_host_known_from_another_source_is_left_to_ansible(inventory: Inventory,
 
 
 def test_conditions_of_groups_do_not_see_each_other(inventory: Inventory) -> None:
-    """Found by random search: group_names is the same for all of them."""
+    """A case of the random search: group_names is the same for all of them."""
     world = [{"zone": BASE + "us-east1-b"}]
     options = {
         "hostnames": ["name"],

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Which projects and which instances: every option that narrows or widens."""
 
 from __future__ import annotations
@@ -81,15 +82,15 @@ def test_no_project_is_an_error(many: FakeCloud, inventory: Inventory, case: str
     assert words in inventory.error({**many.options, **options})
 
 
-def test_found_project_without_compute_engine_is_skipped(many: FakeCloud, inventory: Inventory) -> None:
-    many.refuse("p-4", 403, "SERVICE_DISABLED", "Compute Engine API is disabled")
+def test_listed_project_without_compute_engine_is_skipped(many: FakeCloud, inventory: Inventory) -> None:
+    many.reject("p-4", 403, "SERVICE_DISABLED", "Compute Engine API is disabled")
     loaded = inventory.load({**many.options, "folders": ["40"], "hostnames": ["name"]})
     assert list(loaded.hosts) == ["vm-9"]
     assert "p-4" in inventory.error({**many.options, "folders": ["40"], "on_error": {"api_disabled": "fail"}})
     assert "p-4" in inventory.error({**many.options, "projects": ["p-4"]})
 
 
-def test_projects_are_read_side_by_side(many: FakeCloud, inventory: Inventory) -> None:
+def test_projects_are_read_in_parallel(many: FakeCloud, inventory: Inventory) -> None:
     many.latency = 0.1
     inventory.load({**many.options, "projects": [f"p-{number}" for number in range(10)], "hostnames": ["name"]})
     assert many.most_in_flight >= 8
@@ -174,7 +175,7 @@ def test_selection(mixed: FakeCloud, inventory: Inventory, case: str) -> None:
     assert loaded.warnings == []
 
 
-def test_condition_that_fails_counts_as_false_and_is_told_once(mixed: FakeCloud, inventory: Inventory) -> None:
+def test_condition_that_fails_counts_as_false_and_is_reported_once(mixed: FakeCloud, inventory: Inventory) -> None:
     options = {**mixed.options, "projects": ["lab"], "hostnames": ["name"]}
     loaded = inventory.load({**options, "exclude": ["labels.env == 'dev'"]})
     assert sorted(loaded.hosts) == ["l4", "t4", "tpu", "web"]

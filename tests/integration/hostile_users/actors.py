@@ -1,4 +1,4 @@
-"""The users at work: a victim who must not notice anything, and hostile users."""
+"""The users at work: a victim, who must not be affected, and hostile users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAILURES = (
     *(requests.RequestException, websocket.WebSocketException, subprocess.TimeoutExpired, OSError, ValueError),
     *(CellFailed, KernelDied, LoginRejected, RuntimeError),
 )
-"""How an action of a hostile user may fail: it is not to succeed."""
+"""The errors with which an action of a hostile user may fail."""
 RUN_PROGRAM = (
     "import subprocess\nargv = ['timeout', '{seconds}', '/usr/bin/python3', '-I', '-', {name!r}, {arguments!r}]\n"
     "done = subprocess.run(argv, input={source!r}, capture_output=True, text=True)\nprint(done.stdout + done.stderr)"
@@ -39,7 +39,7 @@ with tempfile.TemporaryFile() as file:
     file.write(bytes(2**20))
 print(1 + 1)
 """
-"""A cell of the victim's: what frameworks need to compute, and a sum."""
+"""A cell of the victim: it uses what frameworks need, and computes a sum."""
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ class Victim:
         self.kernel.socket.settimeout(LOGIN)
 
     def revive(self) -> None:
-        """Log in again where what went before has ended the session or the server."""
+        """Log in again where an earlier action has ended the session or the server."""
         try:
             self.work()
         except (AssertionError, *FAILURES):
@@ -108,7 +108,7 @@ class Victim:
 
 
 class Attacker:
-    """A hostile user. Actions return what the user got to see; empty when nothing could be done."""
+    """A hostile user. Actions return the output that the user sees; empty when they fail."""
 
     def __init__(self, world: World, name: str, server: str) -> None:
         self.world, self.name = world, name
@@ -117,12 +117,12 @@ class Attacker:
         self.user: HubUser | None = None
         self.kernel: Kernel | None = None
 
-    def run(self, door: str, primitive: str, **arguments: str) -> str:
+    def run(self, via: str, primitive: str, **arguments: str) -> str:
         """Run a primitive over SSH or in a notebook."""
         text = json.dumps({**self.names, **arguments})
         source = (HERE / "primitives.py").read_text(encoding="utf-8")
         try:
-            if door == "ssh":
+            if via == "ssh":
                 return self.over_ssh(primitive, text, source)
             with limited(3 * ACTION):  # a server may have to start first
                 code = RUN_PROGRAM.format(seconds=ACTION - 3, name=primitive, arguments=text, source=source)
@@ -136,7 +136,7 @@ class Attacker:
         program = f"timeout {ACTION - 3} /usr/bin/python3 -I - {primitive} {shlex.quote(text)}"
         argv = [*self.world.shell(self.name).argv, program]
         done = subprocess.run(argv, input=source, capture_output=True, text=True, timeout=ACTION, check=False)
-        # 255 is ssh's own: no login, and what it says is not the host's.
+        # 255 is an error of ssh itself: there was no login, and the output is not the host's.
         return "" if done.returncode == 255 else done.stdout + done.stderr
 
     def notebook(self) -> Kernel:

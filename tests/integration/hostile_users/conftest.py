@@ -1,4 +1,4 @@
-"""A host of its own, made at the start and removed at the end; or a converged one that is kept."""
+"""A host that is made at the start and removed at the end, or a converged one that is kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.users import connected
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add how much is tried, and on what."""
+    """Add the options for the size of the test and for its host."""
     group = parser.getgroup("hostile users")
     group.addoption("--examples", type=int, default=12, help="how many sequences of actions are tried")
     group.addoption("--steps", type=int, default=15, help="how many actions a sequence has at most")
@@ -34,7 +34,7 @@ def world(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
     """Put two hostile users and their victim on the host; give it its users back at the end."""
     inspect = [*SUDO, "podman", "inspect", "--format", "{{.State.Pid}}", f"gpulab-{lab.host}"]
     pid = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
-    with connected(World, lab, tmp_path_factory.mktemp("hostile"), pid=pid) as made:
-        made.prepare()
-        yield made
-        made.remove()
+    with connected(World, lab, tmp_path_factory.mktemp("hostile"), pid=pid) as host:
+        host.prepare()
+        yield host
+        host.remove()

@@ -1,4 +1,4 @@
-"""Two hostile users and an administrator as a state machine: what each can do, and what must hold after each action."""
+"""Two hostile users and an administrator as a state machine: their actions, and what must hold after each action."""
 
 from __future__ import annotations
 
@@ -19,14 +19,20 @@ from tests.support.paths import ROOT
 
 LOG = logging.getLogger("hostile")
 FAILED = ROOT / "build" / "hostile" / "failed.py"
-BY, DOOR = st.sampled_from(ATTACKERS), st.sampled_from(["ssh", "notebook"])
-JUNK = {"options": "x" * 2**20, "note": "y" * 60_000, "name": "../" * 20, "roles": ["admin"], "scopes": ["admin:users"]}
+BY, VIA = st.sampled_from(ATTACKERS), st.sampled_from(["ssh", "notebook"])
+BODIES = {
+    "options": "x" * 2**20,
+    "note": "y" * 60_000,
+    "name": "../" * 20,
+    "roles": ["admin"],
+    "scopes": ["admin:users"],
+}
 PATHS = [
     *("users/{victim}", "users/{victim}/server", "users/{victim}/tokens", "users/{name}/tokens", "users/{name}/server"),
     *("users", "groups/hostile/users", "services", "proxy", "shutdown", "info", "user", "users/{name}/activity"),
 ]
 OFTEN = 5
-"""Other users log in again after so many actions."""
+"""After this number of actions, other users log in again."""
 
 
 class Harm(BaseException):
@@ -49,8 +55,8 @@ def reported(check: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def written(action: Callable[..., None]) -> Callable[..., None]:
-    """Write down an action before it happens."""
+def recorded(action: Callable[..., None]) -> Callable[..., None]:
+    """Record an action before it happens."""
 
     @functools.wraps(action)
     def act(self: HostileUsers, **arguments: Any) -> None:
@@ -63,7 +69,7 @@ def written(action: Callable[..., None]) -> Callable[..., None]:
 
 
 class HostileUsers(RuleBasedStateMachine):
-    """What two hostile users, and the administrator meanwhile, can do."""
+    """The actions of two hostile users and of the administrator."""
 
     world: ClassVar[World]
     victim: ClassVar[Victim]
@@ -80,122 +86,122 @@ class HostileUsers(RuleBasedStateMachine):
         server = self.world.server_address()
         self.attackers = {name: Attacker(self.world, name, server) for name in ATTACKERS}
 
-    def do(self, by: str, door: str, primitive: str, **arguments: str) -> None:
+    def do(self, by: str, via: str, primitive: str, **arguments: str) -> None:
         """Let a hostile user run a primitive; check what it printed."""
-        self.judge(by, self.attackers[by].run(door, primitive, **arguments))
+        self.check_shown(by, self.attackers[by].run(via, primitive, **arguments))
 
-    def judge(self, by: str, output: str) -> None:
-        """Check that a hostile user got to see no secret, and nothing at all after leaving."""
+    def check_shown(self, by: str, output: str) -> None:
+        """Check that a hostile user saw no secret, and nothing at all after leaving."""
         LOG.info("  %s", output[:100].strip() or "nothing")
         read = [secret for secret in self.world.secrets if secret in output]
         assert not read, f"{by} has read {read}: {output[:2000]}"
         assert not (by in self.gone and output), f"{by} has left and still acts: {output[:500]}"
 
     @rule()
-    @written
+    @recorded
     def wait(self) -> None:
-        """Let time pass. Hypothesis begins with nothing but this, the rule without arguments."""
+        """Wait a second. Hypothesis begins with this, the only rule without arguments."""
         time.sleep(1)
 
     @rule(
         by=BY,
-        door=DOOR,
+        via=VIA,
         places=st.sampled_from(sorted(PLACES)),
         to=st.sampled_from(TARGETS),
         kind=st.sampled_from(["symbolic", "symbolic", "hard"]),
     )
-    @written
-    def link(self, by: str, door: str, places: str, to: str, kind: str) -> None:
-        """Put links in the way."""
+    @recorded
+    def link(self, by: str, via: str, places: str, to: str, kind: str) -> None:
+        """Replace files by links."""
         self.linked = True
-        self.do(by, door, "link", places=places, to=to, kind=kind)
+        self.do(by, via, "link", places=places, to=to, kind=kind)
 
-    @rule(by=BY, door=DOOR, where=st.sampled_from(SOCKETS))
-    @written
-    def bind(self, by: str, door: str, where: str) -> None:
+    @rule(by=BY, via=VIA, where=st.sampled_from(SOCKETS))
+    @recorded
+    def bind(self, by: str, via: str, where: str) -> None:
         """Take a service's address."""
-        self.do(by, door, "bind", where=where)
+        self.do(by, via, "bind", where=where)
 
     @rule(
         by=BY,
-        door=DOOR,
+        via=VIA,
         where=st.sampled_from(SOCKETS),
         send=st.sampled_from(["", "SSH-2.0-x\r\n", "POST / HTTP/1.1\r\nContent-Length: 90000000\r\n\r\nx"]),
     )
-    @written
-    def connect(self, by: str, door: str, where: str, send: str) -> None:
+    @recorded
+    def connect(self, by: str, via: str, where: str, send: str) -> None:
         """Hold many connections."""
-        self.do(by, door, "connect", where=where, send=send)
+        self.do(by, via, "connect", where=where, send=send)
 
-    @rule(by=BY, door=DOOR, place=st.sampled_from(DIRECTORIES), what=st.sampled_from(["bytes", "files"]))
-    @written
-    def fill(self, by: str, door: str, place: str, what: str) -> None:
+    @rule(by=BY, via=VIA, place=st.sampled_from(DIRECTORIES), what=st.sampled_from(["bytes", "files"]))
+    @recorded
+    def fill(self, by: str, via: str, place: str, what: str) -> None:
         """Fill a directory."""
-        self.do(by, door, "fill", place=place, what=what)
+        self.do(by, via, "fill", place=place, what=what)
 
-    @rule(by=BY, door=DOOR, number=st.sampled_from(["SIGSTOP", "SIGTERM", "SIGKILL", "SIGHUP", "SIGUSR1", "SIGSEGV"]))
-    @written
-    def kill(self, by: str, door: str, number: str) -> None:
+    @rule(by=BY, via=VIA, number=st.sampled_from(["SIGSTOP", "SIGTERM", "SIGKILL", "SIGHUP", "SIGUSR1", "SIGSEGV"]))
+    @recorded
+    def kill(self, by: str, via: str, number: str) -> None:
         """Send a signal to all processes."""
-        self.do(by, door, "kill", number=number)
+        self.do(by, via, "kill", number=number)
 
-    @rule(by=BY, door=DOOR)
-    @written
-    def stop(self, by: str, door: str) -> None:
-        """Stop what root starts in the user's name."""
-        self.do(by, door, "stop")
+    @rule(by=BY, via=VIA)
+    @recorded
+    def stop(self, by: str, via: str) -> None:
+        """Stop processes that root starts in the user's name."""
+        self.do(by, via, "stop")
 
-    @rule(by=BY, door=DOOR, how=st.sampled_from(["stubborn", "cron", "at", "unit", "scope", "session"]))
-    @written
-    def spawn(self, by: str, door: str, how: str) -> None:
-        """Start what outlives its parent."""
-        self.do(by, door, "spawn", how=how)
+    @rule(by=BY, via=VIA, how=st.sampled_from(["stubborn", "cron", "at", "unit", "scope", "session"]))
+    @recorded
+    def spawn(self, by: str, via: str, how: str) -> None:
+        """Start processes that outlive their parent."""
+        self.do(by, via, "spawn", how=how)
 
-    @rule(
-        by=BY, door=DOOR, what=st.sampled_from(["shmget", "semget", "msgget", "mqueue", "fifo", "directory", "setuid"])
-    )
-    @written
-    def leave_behind(self, by: str, door: str, what: str) -> None:
+    @rule(by=BY, via=VIA, what=st.sampled_from(["shmget", "semget", "msgget", "mqueue", "fifo", "directory", "setuid"]))
+    @recorded
+    def leave_behind(self, by: str, via: str, what: str) -> None:
         """Leave objects and files behind."""
-        self.do(by, door, "leave", what=what)
+        self.do(by, via, "leave", what=what)
 
-    @rule(by=BY, door=DOOR, what=st.sampled_from(sorted(CALLS)))
-    @written
-    def call(self, by: str, door: str, what: str) -> None:
+    @rule(by=BY, via=VIA, what=st.sampled_from(sorted(CALLS)))
+    @recorded
+    def call(self, by: str, via: str, what: str) -> None:
         """Call the system's services."""
-        self.do(by, door, "call", what=what)
+        self.do(by, via, "call", what=what)
 
-    @rule(by=BY, door=DOOR)
-    @written
-    def read(self, by: str, door: str) -> None:
+    @rule(by=BY, via=VIA)
+    @recorded
+    def read(self, by: str, via: str) -> None:
         """Read all that can be read."""
-        self.do(by, door, "read")
+        self.do(by, via, "read")
 
-    @rule(by=BY, door=DOOR)
-    @written
-    def guess(self, by: str, door: str) -> None:
+    @rule(by=BY, via=VIA)
+    @recorded
+    def guess(self, by: str, via: str) -> None:
         """Try wrong passwords."""
-        self.do(by, door, "guess")
+        self.do(by, via, "guess")
 
     @rule(
         by=BY,
         method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
         path=st.sampled_from(PATHS),
-        keys=st.sets(st.sampled_from(sorted(JUNK))),
+        keys=st.sets(st.sampled_from(sorted(BODIES))),
     )
-    @written
+    @recorded
     def request(self, by: str, method: str, path: str, keys: set[str]) -> None:
-        """Send junk to the hub with the own cookie."""
-        self.judge(by, self.attackers[by].request(method, f"api/{path}", {key: JUNK[key] for key in sorted(keys)}))
+        """Send malformed requests to the hub with the user's cookie."""
+        self.check_shown(
+            by, self.attackers[by].request(method, f"api/{path}", {key: BODIES[key] for key in sorted(keys)})
+        )
 
     @rule(by=BY, method=st.sampled_from(["POST", "DELETE"]))
-    @written
+    @recorded
     def restart(self, by: str, method: str) -> None:
         """Start or stop the own server, without waiting for it."""
-        self.judge(by, self.attackers[by].request(method, "api/users/{name}/server", None))
+        self.check_shown(by, self.attackers[by].request(method, "api/users/{name}/server", None))
 
     @rule(by=BY, event=st.sampled_from(["sync", "remove", "archive", "expire", "readmit", "hub", "proxy"]))
-    @written
+    @recorded
     def administrate(self, by: str, event: str) -> None:
         """Let the administrator run the playbook of users, or restart a service."""
         if event in ("hub", "proxy"):
@@ -231,7 +237,7 @@ class HostileUsers(RuleBasedStateMachine):
             assert not changed, f"{part} that have changed: {changed}"
         assert not now["outside"], f"processes of hostile users outside of their slices: {now['outside']}"
         assert not now["kept"], f"files of hostile users with secrets of others: {now['kept']}"
-        assert not now["leavers"], f"what has left still has: {now['leavers']}"
+        assert not now["leavers"], f"users who have left still have: {now['leavers']}"
         self.victim.work()
 
     @invariant()
@@ -247,12 +253,12 @@ class HostileUsers(RuleBasedStateMachine):
         self.world.root("systemctl", "daemon-reload", seconds=20)
         self.victim.log_in_again()
         for name in self.gone:
-            self.judge(name, Attacker(self.world, name, "").run("ssh", "read"))
+            self.check_shown(name, Attacker(self.world, name, "").run("ssh", "read"))
             with pytest.raises(FAILURES):
                 self.world.hub_user(name)
 
     def teardown(self) -> None:
-        """Check once more, and give the host back as it was."""
+        """Check once more, and restore the host."""
         try:
             if self.linked and not self.failed:
                 self.administrate(by=ATTACKERS[0], event="sync")

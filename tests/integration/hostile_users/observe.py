@@ -1,4 +1,4 @@
-"""What root sees of a host while hostile users are at work: it prints JSON, and the host's own Python runs it.
+"""Print the state of a host that hostile users must not change, as JSON; the host's own Python runs it as root.
 
 Called as `python3 -I -c FILE`, options as JSON on standard input; `users` maps names of hostile users to their uids.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 TREES = ["/etc", "/root", "/usr/local", "/var/lib/gpulab", "/var/spool/cron", "/srv/shared", "/home", "/run/gpulab"]
-"""Where nothing may change. Entries that bear the name or the uid of a hostile user are left out."""
+"""Directories in which nothing may change. Entries with the name or the uid of a hostile user are left out."""
 CHANGING = [
     "passwd",
     "shadow",
@@ -32,11 +32,11 @@ CHANGING = [
     "users.token",
     "gpulab-users.json",
 ]
-"""Files whose content changes as it should: owner and mode stay."""
+"""Files whose content may change: owner and mode stay."""
 LIVING = [".gpulab-leaving", ".local", ".ipython", ".cache", ".jupyter", ".ansible", ".config", "atjobs", "atspool"]
-"""Directories of homes and of at whose content changes as it should: owner and mode stay."""
+"""Directories of homes and of at whose content may change: owner and mode stay."""
 MADE = ["/var/lib/gpulab/homes", "/home/.gpulab-leaving"]
-"""Directories that the first archive of a home makes."""
+"""Directories that the first archive of a home creates."""
 UNITS = ["gpulab-hub", "gpulab-proxy", "gpulab-launcher.socket", "gpulab-password.socket", "ssh", "dbus"]
 UNITS += ["systemd-logind", "systemd-journald", "cron", "atd"]
 
@@ -65,12 +65,12 @@ def watched(users: dict[str, int]) -> Iterator[str]:
 
 
 def is_users(path: str) -> bool:
-    """Return whether a directory is one that its members may change as they like."""
+    """Return whether users may change the content of a directory."""
     return path == "/srv/shared/hostile"
 
 
 def files(users: dict[str, int]) -> dict[str, str]:
-    """Return what every watched file is like; one that goes meanwhile is left out."""
+    """Return the state of every watched file; files that vanish meanwhile are left out."""
     entries = {}
     for path in watched(users):
         try:
@@ -151,7 +151,7 @@ def units(names: list[str]) -> dict[str, str]:
 
 
 def main(users: dict[str, int], gone: list[str], services: list[str], secrets: list[str]) -> dict[str, Any]:
-    """Return all that is compared."""
+    """Return everything that is compared."""
     left = {name: users[name] for name in gone}
     return {
         "files": files(users),

@@ -1,7 +1,7 @@
-"""What a hostile user does on the host: harmless, bounded in size, and over after a time.
+"""The actions of a hostile user on the host: harmless, bounded in size and in time.
 
-The host's own Python runs this file as the user: `python3 -I - NAME JSON`, the file on standard input. It prints what
-the user got to see, which must never hold a secret of another user.
+The host's own Python runs this file as the user: `python3 -I - NAME JSON`, the file on standard input. It prints
+what the user sees, which must never hold a secret of another user. One file, so that it can be sent this way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 LIFE = 60
-"""Seconds after which what was left in the background ends by itself."""
+"""Seconds after which background processes end by themselves."""
 BYTES, FILES, CONNECTIONS, CHILDREN, OBJECTS, SHOWN = 200 * 2**20, 20_000, 400, 100, 5_000, 200_000
 """The most that one action fills, opens, starts, makes and prints."""
 STUBBORN = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -40,7 +40,7 @@ PLACES = {
     ],
     "shared": ["/tmp/node-compile-cache", "/tmp/.X11-unix", "/var/tmp/plain", f"{SHARED}/.ipynb_checkpoints"],
 }
-"""Where root, the hub or another user may come by, in groups that are taken at once."""
+"""Paths that root, the hub or another user may open, in groups that are replaced at once."""
 TARGETS = [
     *(
         "/root/hostile",
@@ -57,7 +57,7 @@ TARGETS = [
         "/proc/1",
     ),
 ]
-"""What is not the hostile user's: directories, files, and files that do not exist."""
+"""Paths that do not belong to the hostile user: directories, files, and files that do not exist."""
 SOCKETS = [
     *("127.0.0.1:22", "127.0.0.1:443", "127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8081", "{server}", "[::1]:443"),
     *(
@@ -81,7 +81,7 @@ CALLS = {
     "run as another": "systemd-run --no-ask-password --uid {victim} id; pkexec --disable-internal-agent id",
     "journal": "journalctl -n 200 --no-pager; last -n 50; ss -ltnxp",
 }
-"""Lines of shell that call the system's services."""
+"""Shell commands that call the system's services."""
 
 
 def expanded(text: str, names: dict[str, str]) -> Path:
@@ -90,7 +90,7 @@ def expanded(text: str, names: dict[str, str]) -> Path:
 
 
 def background(work: Callable[[], Any], seconds: int = LIFE) -> str:
-    """Let something go on without its parent, deaf to polite signals, until its time is over; return its number."""
+    """Run work without its parent for some seconds, ignoring signals that can be ignored; return the process id."""
     child = os.fork()
     if child:
         return f"{child} goes on"
@@ -107,7 +107,7 @@ def background(work: Callable[[], Any], seconds: int = LIFE) -> str:
 
 
 def link(places: str, to: str, kind: str, **names: str) -> str:
-    """Put links to something foreign in the way of others; what was there is moved aside."""
+    """Replace paths by links to another user's files; existing entries are renamed."""
     make, made = os.symlink if kind == "symbolic" else os.link, []
     for place in PLACES[places]:
         path = expanded(place, names)
@@ -130,7 +130,7 @@ def address(where: str, names: dict[str, str]) -> tuple[int, Any]:
 
 
 def bind(where: str, **names: str) -> str:
-    """Try to be a service for a while, and keep what its users send in the home."""
+    """Listen on a service's address for a while, and store what clients send in the home."""
     family, place = address(where, names)
 
     def serve() -> None:
@@ -149,7 +149,7 @@ def bind(where: str, **names: str) -> str:
 
 
 def connect(where: str, send: str, **names: str) -> str:
-    """Open many connections, send the beginning of something, and hold them."""
+    """Open many connections, send the beginning of a request, and hold them."""
     family, place = address(where, names)
 
     def hold() -> None:
@@ -167,7 +167,7 @@ def connect(where: str, send: str, **names: str) -> str:
 
 
 def guess(**names: str) -> str:
-    """Try wrong passwords for the victim, in the ways that a program on the host has."""
+    """Try wrong passwords for the victim with su."""
     command = f"for i in $(seq 20); do echo wrong | setsid su {names['victim']} -c true & done"
     subprocess.Popen(command, shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S602
     return "20 wrong passwords"
@@ -195,7 +195,7 @@ def stop(**names: str) -> str:
 
 
 def kill(number: str, **names: str) -> str:
-    """Send a signal to all numbers that processes have, save the own and its parents."""
+    """Send a signal to all process ids except the own one and its parents."""
     spared, parent = {os.getpid()}, os.getppid()
     parents = dict(owned())
     while parent in parents:
@@ -211,7 +211,7 @@ def kill(number: str, **names: str) -> str:
 
 
 def fill(place: str, what: str, **names: str) -> str:
-    """Fill a directory with bytes or with files until it takes no more, and not for long."""
+    """Fill a directory with bytes or files up to a limit of size and time."""
     directory = expanded(place, names) / f"filled-{uuid.uuid4().hex}"
     directory.mkdir(parents=True)
     end, count = time.monotonic() + 10, 0
@@ -226,7 +226,7 @@ def fill(place: str, what: str, **names: str) -> str:
 
 
 def spawn(how: str, **names: str) -> str:
-    """Start something that outlives its parent."""
+    """Start processes that outlive their parent."""
     if how == "stubborn":
         return " ".join(background(lambda: time.sleep(LIFE)) for _ in range(CHILDREN))
     program, units = Path("~/stubborn").expanduser(), Path("~/.config/systemd/user").expanduser()
@@ -245,7 +245,7 @@ def spawn(how: str, **names: str) -> str:
 
 
 def leave(what: str, **names: str) -> str:
-    """Leave something behind where others come by."""
+    """Create objects or files that outlive the user."""
     libc = ctypes.CDLL(None)
     if what in ("shmget", "semget", "msgget"):
         arguments = {"shmget": (4096, 0o1666), "semget": (1, 0o1666), "msgget": (0o1666,)}[what]
@@ -274,12 +274,12 @@ def shell(command: str, **names: str) -> str:
 
 
 def call(what: str, **names: str) -> str:
-    """Call the system's services for something that is not the user's."""
+    """Call the system's services for objects of other users."""
     return shell(CALLS[what], **names)
 
 
 def read(**names: str) -> str:
-    """Read whatever can be read of others: their processes and all targets, with the files in them."""
+    """Read what is readable of other users: their processes and all targets, with the files in them."""
     paths = [path for pid in Path("/proc").glob("[0-9]*") for path in (pid / "cmdline", pid / "environ")]
     paths = [path for path in paths if os.path.lexists(path) and path.stat().st_uid != os.getuid()]
     for place in (*TARGETS, *DIRECTORIES[1:], "/run/gpulab/servers/{victim_uid}", "/home/{victim}/.bashrc"):

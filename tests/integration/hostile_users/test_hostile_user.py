@@ -1,6 +1,6 @@
-"""Two hostile users do random things in random order, and no other user notices.
+"""Random actions of two hostile users in random order do not affect other users.
 
-What they can do is in primitives.py and machine.py. A sequence that fails is printed and written to
+The actions are in primitives.py and machine.py. A sequence that fails is printed and written to
 build/hostile/failed.py; `--replay` runs it again.
 """
 
@@ -19,7 +19,7 @@ from tests.integration.hostile_users.world import World
 
 @pytest.fixture(scope="module", autouse=True)
 def users(world: World) -> Iterator[None]:
-    """Let the victim work as long as the tests run."""
+    """Let the victim work while the tests run."""
     HostileUsers.world, HostileUsers.victim = world, Victim(world)
     yield
     HostileUsers.victim.close()
@@ -27,10 +27,10 @@ def users(world: World) -> Iterator[None]:
 
 @pytest.fixture
 def state() -> Iterator[HostileUsers]:
-    """Return hostile users who have not done anything yet."""
-    made = HostileUsers()
-    yield made
-    made.teardown()
+    """Return the state machine before any action."""
+    machine = HostileUsers()
+    yield machine
+    machine.teardown()
 
 
 NOTICED = {
@@ -44,11 +44,11 @@ NOTICED = {
     "systemctl stop gpulab-server@$(id -u victor)": "units that have changed",
     "cat > /home/mallory/received; chown mallory /home/mallory/received": "secrets of others",
 }
-"""What root does, and what the invariants say about it."""
+"""Commands of root, and the message of the invariant that notices them."""
 
 
 @pytest.mark.parametrize(("command", "message"), NOTICED.items())
-def test_invariants_notice_what_is_wrong(state: HostileUsers, world: World, command: str, message: str) -> None:
+def test_invariants_notice_harm(state: HostileUsers, world: World, command: str, message: str) -> None:
     """Each kind of harm, done by root, is noticed."""
     try:
         world.root("sh", "-c", command, text=world.secret)
@@ -60,12 +60,12 @@ def test_invariants_notice_what_is_wrong(state: HostileUsers, world: World, comm
 
 
 def test_secret_that_is_printed_is_noticed(state: HostileUsers, world: World) -> None:
-    """So are actions of a user who has left."""
+    """Actions of a user who has left are noticed too."""
     with pytest.raises(AssertionError, match="mallory has read"):
-        state.judge("mallory", f"... {world.secret} ...")
+        state.check_shown("mallory", f"... {world.secret} ...")
     state.gone = ["mallory"]
     with pytest.raises(AssertionError, match="has left and still acts"):
-        state.judge("mallory", "anything")
+        state.check_shown("mallory", "anything")
     state.gone = []
 
 

@@ -1,4 +1,4 @@
-"""A converged host with two hostile users and their victim, and what root and the users do on it."""
+"""A converged host with two hostile users and their victim, and root's actions on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.users import PASSWORD, TestHost
 HERE = Path(__file__).parent
 ATTACKERS, VICTIM, GROUP = ("mallory", "trudy"), "victor", "hostile"
 ACTION, LOGIN, SYNC = 15.0, 20.0, 180.0
-"""Seconds that one action of a hostile user, one login of anybody else, and one run of playbooks/users.yml may take."""
+"""Seconds that one action of a hostile user, one login of another user, and one run of playbooks/users.yml may take."""
 CANARIES = """
 mkdir -p /root/hostile /home/{victim}/canary
 for directory in /root/hostile /home/{victim}/canary; do
@@ -77,7 +77,7 @@ class World(TestHost):
         assert time.monotonic() - begun < SYNC, "playbooks/users.yml took too long"
 
     def prepare(self) -> None:
-        """Make users, canaries and what cron and at need; all of it is there already after the first time."""
+        """Make the users and install cron and at; a second call changes nothing."""
         packages = "apt-get -qq install -y --no-install-recommends cron at >/dev/null"
         self.root(
             "sh", "-c", f"dpkg -s cron at >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive {packages}", seconds=300
@@ -88,7 +88,7 @@ class World(TestHost):
         self.clean(readmit=False)
 
     def remove(self) -> None:
-        """Give the host back the users of its inventory."""
+        """Restore the users of the inventory."""
         self.clean(readmit=False)
         done = self.lab.play("playbooks/users.yml")
         assert done.code == 0, done.text[-3000:]
@@ -102,14 +102,14 @@ class World(TestHost):
         self.root("sh", "-es", text=CANARIES.format(victim=VICTIM, secret=self.secret))
 
     def clean(self, *, readmit: bool) -> None:
-        """End whatever hostile users run, remove whatever they have left, and give them their accounts back."""
+        """End the processes of hostile users, remove their files, and restore their accounts."""
         script = (HERE / "clean.sh").read_text(encoding="utf-8")
         self.root("sh", "-s", GROUP, *ATTACKERS, text=script, seconds=300)
         if readmit:
             self.sync()
 
     def collect_secrets(self) -> None:
-        """Keep what a hostile user may never print: canaries, passwords, secrets of the hub and of its servers."""
+        """Collect what a hostile user must never print: canaries, passwords, secrets of the hub and of its servers."""
         hub = "xxd -p -c 100 /var/lib/gpulab/jupyterhub/cookie_secret; cat /etc/gpulab/jupyterhub/proxy_token"
         server = f"sed -n 's/^[A-Z_]*TOKEN=//p' /run/gpulab/servers/{self.uids[VICTIM]}"
         words = self.root("sh", "-c", f"{hub}; {server}; true").replace('"', " ").split()

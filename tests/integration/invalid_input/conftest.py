@@ -1,4 +1,4 @@
-"""Bad input against a converged host: one message each, nothing changed."""
+"""Invalid input on a converged host gives one message each and changes nothing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tests.support.lab import Lab
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say which host is tried."""
+    """Add the options that name the host."""
     parser.addoption("--inventory", default="molecule/inventory")
     parser.addoption("--limit", default="default")
 
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Lab:
-    """Give the host that is tried."""
+    """Return the host."""
     return Lab(request.config.getoption("--inventory"), request.config.getoption("--limit"))

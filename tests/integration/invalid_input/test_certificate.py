@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.support.lab import Lab
 
 
-def test_certificate_that_ends_soon_is_made_anew(lab: Lab) -> None:
-    """With the same key and names, which browsers that pinned it keep; what does not end soon is left alone."""
+def test_certificate_that_expires_soon_is_renewed(lab: Lab) -> None:
+    """It keeps its key and names, which browsers may have pinned."""
     directory, end = "/etc/gpulab/tls", "openssl x509 -noout -checkend 2592000 -in /etc/gpulab/tls/certificate.pem || :"
     lab.shell(
         f"cd {directory} && sha256sum key.pem >/run/key && openssl x509 -req -in request.pem -signkey key.pem -days 3 "

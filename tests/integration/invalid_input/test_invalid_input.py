@@ -1,4 +1,4 @@
-"""Each bad input gives one clear message before anything is changed."""
+"""Each invalid input gives one clear message before any change."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LOCK = "/run/gpulab-converge.json"
 KEY_LESS = {"name": "ada", "password": "hunter2-in-plain-text"}
 
 
-def refused(outcome: Outcome, *words: str) -> None:
-    """Judge: it failed, changed nothing, said these words, and showed no traceback."""
+def assert_rejected(outcome: Outcome, *words: str) -> None:
+    """Check that it failed, changed nothing, printed these words, and no traceback."""
     assert outcome.code != 0, outcome.output[-3000:]
     assert outcome.changed == 0
     for word in words:
@@ -34,13 +34,21 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_user": []}, ["gpulab_user is not a variable", "gpulab_users"]),
         ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
         ({"gpulab_gpu_sharing": "exclusive"}, ["gpulab_gpu_sharing", "not implemented"]),
+        ({"users_leavers_home": "zip"}, ["users_leavers_home", "keep, archive"]),
+        ({"jupyterhub_port": "https"}, ["jupyterhub_port", "int"]),
+        ({"jupyterhub_idle": {"kernel_minuts": 5}}, ["kernel_minuts", "kernel_minutes"]),
+        ({"frameworks_profiles": "cpu,torch"}, ["frameworks_profiles"]),
+        ({"nvidia_driver_state": "latest"}, ["nvidia_driver_state", "present, absent"]),
+        ({"r_tensorflow_tarballs": [{"name": "x"}]}, ["r_tensorflow_tarballs", "sha256"]),
+        ({"sources_pip": {"index": "x"}}, ["sources_pip", "index_url"]),
+        ({"users_session_walls": True}, ["write users_session_isolation_enabled"]),
         ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
         ({"gpulab_users": [{"name": "Ada Lovelace"}]}, ["'Ada Lovelace'", "small letter"]),
         ({"gpulab_users": [KEY_LESS]}, ["plain-text passwords are not accepted", "openssl passwd -6"]),
         ({"gpulab_users": [{"name": "ada", "ssh_keys": ["no key"]}]}, ["user 'ada'", "SSH key 1 is not a public key"]),
         (
             {"gpulab_users": [{"name": "ada", "limits": {"memory": "lots"}}]},
-            ["limits.memory: 'lots' is no size", "16G"],
+            ["limits.memory: 'lots' is not a size", "16G"],
         ),
         (
             {"gpulab_groups": {"class-2026": {"limits": {"cpu": 0}}}},
@@ -49,14 +57,14 @@ def refused(outcome: Outcome, *words: str) -> None:
         ({"gpulab_groups": {"class-2027": {}}}, ["class-2026", "did you mean class-2027?"]),
         (
             {"gpulab_users": [{"name": "ada", "limits": {"disk": "1G"}}]},
-            ["limits.disk", "knows no quotas", "setting none"],
+            ["limits.disk", "has no quotas for users", "remove the limits"],
         ),
         (
             {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/integration/invalid_input/class.csv') }}"},
             ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
         ),
         ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
-        ({"gpulab_extra_packages": ["maps"]}, ["there is no set maps", "geo, nlp, vision"]),
+        ({"gpulab_extra_packages": ["maps"]}, ["unknown set maps", "geo, nlp, vision"]),
         ({"rstudio_sha256": "0" * 64}, ["rstudio-server.deb has the SHA-256", f"rstudio_sha256 is {'0' * 64}"]),
         (
             {"rstudio_package": "", "rstudio_sha256": "", "rstudio_url": "http://127.0.0.1:9/server"},
@@ -73,22 +81,23 @@ def refused(outcome: Outcome, *words: str) -> None:
         (
             {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
             [
-                "sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple cannot be used from the host"
+                "sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple",
+                "cannot be used from the host",
             ],
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_bad_setting_is_rejected_before_anything_changes(lab: Lab, setting: dict[str, Any], words: list[str]) -> None:
-    """The message names the thing and the fix."""
+    """The message names the setting and the fix."""
     outcome = lab.converge(**setting)
-    refused(outcome, *words)
+    assert_rejected(outcome, *words)
     assert "hunter2" not in outcome.output
 
 
 @pytest.fixture
 def fedora(lab: Lab) -> Iterator[None]:
-    """Let the host call itself by another name."""
+    """Make the host identify as another system."""
     lab.shell("printf 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME=\"Fedora Linux 42\"\n' > /run/os-release")
     lab.shell("mount --bind /run/os-release /usr/lib/os-release")
     yield
@@ -96,47 +105,47 @@ def fedora(lab: Lab) -> Iterator[None]:
 
 
 def test_unsupported_system_is_rejected_by_name(lab: Lab, fedora: None) -> None:
-    """The message names what the host runs and what would do."""
-    refused(lab.converge(), "Fedora Linux 42", "Supported: Debian 12, 13; Ubuntu 22.04, 24.04")
+    """The message names the host's system and the supported ones."""
+    assert_rejected(lab.converge(), "Fedora Linux 42", "Supported: Debian 12, 13; Ubuntu 22.04, 24.04")
 
 
 def test_uid_that_is_taken_is_rejected(lab: Lab) -> None:
-    """An account that is there is never renumbered."""
-    refused(lab.converge(gpulab_users=[{"name": "ada", "uid": 54321}]), "user ada exists with uid", "not 54321")
+    """The uid of an existing account is never changed."""
+    assert_rejected(lab.converge(gpulab_users=[{"name": "ada", "uid": 54321}]), "user ada exists with uid", "not 54321")
 
 
 @pytest.fixture
 def foreign_kernel(lab: Lab) -> Iterator[str]:
-    """Put a kernel of somebody else where ours would go; put ours back afterwards."""
+    """Put a foreign kernel in the place of gpulab's; restore gpulab's afterwards."""
     path = "/usr/local/share/jupyter/kernels/ir/kernel.json"
-    lab.shell(f"mv {path} {path}.ours && echo somebodys-own > {path}")
+    lab.shell(f"mv {path} {path}.ours && echo foreign > {path}")
     yield path
-    lab.shell(f"grep -q somebodys-own {path} && mv {path}.ours {path}")
+    lab.shell(f"grep -q foreign {path} && mv {path}.ours {path}")
 
 
-def test_somebody_elses_kernel_is_rejected_by_name(lab: Lab, foreign_kernel: str) -> None:
-    """A lab server often has an R kernel there already: it is not overwritten."""
-    refused(lab.converge(), f"{foreign_kernel} is there and is not gpulab's", "move it away")
+def test_foreign_kernel_is_rejected_by_name(lab: Lab, foreign_kernel: str) -> None:
+    """A lab server often has an R kernel already: it is not overwritten."""
+    assert_rejected(lab.converge(), f"{foreign_kernel} exists and was not written by gpulab", "move it away")
 
 
 @pytest.fixture
 def old_hub(lab: Lab) -> Iterator[None]:
-    """Let another program have the port that the hub is requested on."""
+    """Let another program use the requested port of the hub."""
     lab.shell("systemd-run --quiet --unit=old-hub python3 -m http.server 8000")
     yield
     lab.shell("systemctl stop old-hub")
 
 
 def test_old_hub_on_the_port_is_rejected_by_name(lab: Lab, old_hub: None) -> None:
-    """The message names the unit that has the port."""
-    refused(lab.converge(gpulab_hub_port=8000), "port 8000 is in use by", "old-hub.service", "gpulab_hub_port")
+    """The message names the unit that uses the port."""
+    assert_rejected(lab.converge(gpulab_hub_port=8000), "port 8000 is in use by", "old-hub.service", "gpulab_hub_port")
 
 
-def test_home_of_nobody_is_rejected_by_name(lab: Lab) -> None:
-    """A home without its account is somebody's work: it is not handed to a new account."""
+def test_home_without_an_account_is_rejected_by_name(lab: Lab) -> None:
+    """A home without an account may hold a user's work: it is not given to a new account."""
     lab.shell("mkdir /home/hopper && echo data > /home/hopper/work")
     try:
-        refused(lab.converge(gpulab_users=[{"name": "hopper"}]), "/home/hopper exists and user hopper does not")
+        assert_rejected(lab.converge(gpulab_users=[{"name": "hopper"}]), "/home/hopper exists and user hopper does not")
         assert "data" in lab.shell("cat /home/hopper/work")
     finally:
         lab.shell("rm -r /home/hopper")
@@ -152,7 +161,7 @@ def foreign_lock(lab: Lab, request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def now() -> str:
-    """Give the time as a lock holds it."""
+    """Return the time in the lock's format."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
@@ -160,16 +169,24 @@ def now() -> str:
     "foreign_lock", [{}, {"machine": "another-controller", "since": now()}], indirect=True, ids=["here", "elsewhere"]
 )
 def test_second_converge_is_rejected_while_the_first_runs(lab: Lab, foreign_lock: dict[str, Any]) -> None:
-    """The message says who is at work, since when, and what to do when that run has died."""
-    refused(lab.converge(), "another converge of this host runs", "eve on other", LOCK, "gpulab_lock_hours")
+    """The message names who runs it, since when, and how to take over the lock of a dead run."""
+    assert_rejected(lab.converge(), "another run holds the lock of this host", "eve on other", "gpulab_lock_hours=0")
+
+
+def test_failed_run_releases_the_lock(lab: Lab) -> None:
+    """The next run, of any controller, can start at once."""
+    outcome = lab.converge(tools_packages=["gpulab-no-such-package"])
+    assert outcome.code != 0
+    assert "gpulab-no-such-package could not be installed" in outcome.text
+    assert "gone" in lab.shell(f"test -e {LOCK} && cat {LOCK} || echo gone")
 
 
 @pytest.mark.parametrize(
     "foreign_lock", [{"started": "0"}, {"machine": "x", "since": "2020-01-01T00:00:00+00:00"}], indirect=True,
     ids=["dead", "old"],
 )  # fmt: skip
-def test_lock_that_was_left_behind_stops_nobody(lab: Lab, foreign_lock: dict[str, Any]) -> None:
-    """A run that was killed leaves its lock; the next one takes it over and gives it back at the end."""
+def test_lock_that_was_left_behind_is_taken_over(lab: Lab, foreign_lock: dict[str, Any]) -> None:
+    """A run that was killed leaves its lock; the next one takes it over and removes it at the end."""
     done = lab.ansible("ansible-playbook", "site.yml", "--limit", lab.host, "--tags", "tools")
     assert done.returncode == 0, done.stdout[-3000:]
     assert "gone" in lab.shell(f"test -e {LOCK} && cat {LOCK} || echo gone")
@@ -183,7 +200,7 @@ def test_lock_that_was_left_behind_stops_nobody(lab: Lab, foreign_lock: dict[str
     ],
 )
 def test_inventory_without_hosts_is_rejected(inventory: str, words: str) -> None:
-    """The first thing that somebody meets who has not written down any host yet."""
+    """The message of a first run without hosts."""
     done = run(["scripts/site", inventory], cwd=ROOT, timeout=120)
     assert done.returncode != 0
     assert re.search(words, " ".join((done.stdout + done.stderr).split()))

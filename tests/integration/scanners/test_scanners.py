@@ -1,4 +1,4 @@
-"""What scanners of others find on a converged host is nothing, or is explained in explained.yml."""
+"""Third-party scanners find nothing on a converged host, or only what explained.yml explains."""
 
 from __future__ import annotations
 

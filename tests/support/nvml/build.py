@@ -1,4 +1,4 @@
-"""Build the NVML mock for a program that manages GPUs: build.py PROGRAM FOLDER. Needs gcc, and nothing else."""
+"""Build the NVML mock for a program that manages GPUs: build.py PROGRAM DIRECTORY. Needs only gcc."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 SOURCE = Path(__file__).parent / "mock.c"
 
 
-def asked_for(program: Path) -> set[str]:
-    """Give the names of NVML's functions that a program looks up."""
+def required(program: Path) -> set[str]:
+    """Return the names of NVML's functions that a program loads."""
     return {name.decode() for name in re.findall(rb"\0(nvml[A-Z]\w+)(?=\0)", program.read_bytes())}
 
 
-def written() -> set[str]:
-    """Give the functions that the mock answers itself."""
+def implemented() -> set[str]:
+    """Return the functions that the mock implements."""
     return set(re.findall(r"\b(nvml[A-Z]\w+)\([^;]*?\)\s*\{", SOURCE.read_text(encoding="utf-8"), re.DOTALL))
 
 
 def build(program: Path, directory: Path) -> int:
-    """Build libnvidia-ml.so.1 in a directory; give the number of functions that it only declines."""
-    stubs = sorted(asked_for(program) - written())
+    """Build libnvidia-ml.so.1 in a directory and return the number of functions that it only declines."""
+    stubs = sorted(required(program) - implemented())
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "stubs.h").write_text("".join(f"STUB({name})\n" for name in stubs), encoding="utf-8")
     library = directory / "libnvidia-ml.so.1"
@@ -32,4 +32,4 @@ def build(program: Path, directory: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(f"{build(Path(sys.argv[1]), Path(sys.argv[2]))} functions are declined")  # noqa: T201
+    print(f"{build(Path(sys.argv[1]), Path(sys.argv[2]))} functions answer 'not supported'")  # noqa: T201

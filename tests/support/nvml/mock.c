@@ -1,10 +1,10 @@
-/* A library that answers as NVML does on a host with GPUs that are not there, so that programs which manage GPUs can be
- * tried without one. Every name that it gives contains (MOCK). It computes nothing, and no test of computing accepts it.
+/* A mock of NVML for programs that manage GPUs, on hosts without a GPU. All names that it returns contain (MOCK). It computes
+ * nothing, and no test of computing accepts it.
  *
- * Functions that this file does not write are in stubs.h: they say "not supported". `build.py` makes it from the names that
- * the program at hand asks for.
+ * Functions that this file does not define are in stubs.h and return "not supported". `build.py` writes stubs.h from the
+ * names that the program loads.
  *
- * GPULAB_MOCK_GPUS: how many GPUs there are (2); GPULAB_MOCK_MODEL: what they are called (NVIDIA A100).
+ * GPULAB_MOCK_GPUS: number of GPUs (2); GPULAB_MOCK_MODEL: their name (NVIDIA A100).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,9 +43,9 @@ static const unsigned long long GIB = 1024ULL * 1024 * 1024;
 static unsigned count(void)
 {
 	const char *setting = getenv("GPULAB_MOCK_GPUS");
-	int found = setting ? atoi(setting) : 2;
+	int number = setting ? atoi(setting) : 2;
 
-	return found < 0 ? 0 : found > 16 ? 16 : (unsigned)found;
+	return number < 0 ? 0 : number > 16 ? 16 : (unsigned)number;
 }
 
 static result text(char *target, unsigned length, const char *value)
@@ -91,8 +91,8 @@ result nvmlSystemGetNVMLVersion(char *version, unsigned length)
 result nvmlSystemGetCudaDriverVersion(int *version) { *version = 12020; return SUCCESS; }
 result nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 12020; return SUCCESS; }
 
-result nvmlDeviceGetCount_v2(unsigned *found) { *found = count(); return SUCCESS; }
-result nvmlDeviceGetCount(unsigned *found) { *found = count(); return SUCCESS; }
+result nvmlDeviceGetCount_v2(unsigned *number) { *number = count(); return SUCCESS; }
+result nvmlDeviceGetCount(unsigned *number) { *number = count(); return SUCCESS; }
 
 result nvmlDeviceGetHandleByIndex_v2(unsigned index, struct gpu **gpu)
 {
@@ -211,13 +211,13 @@ result nvmlDeviceSetMigMode(struct gpu *gpu, unsigned mode, result *status)
 	*status = SUCCESS;
 	return SUCCESS;
 }
-result nvmlDeviceGetMaxMigDeviceCount(struct gpu *gpu, unsigned *found) { (void)gpu; *found = 7; return SUCCESS; }
+result nvmlDeviceGetMaxMigDeviceCount(struct gpu *gpu, unsigned *number) { (void)gpu; *number = 7; return SUCCESS; }
 
-/* nvidia-smi asks for tables of further functions by a number, and takes a missing one for another version of NVML. */
+/* nvidia-smi requests tables of further functions by an id. It takes a missing table for another version of NVML. */
 static result nothing(void) { return NOT_SUPPORTED; }
 static void *table[512];
 
-result nvmlInternalGetExportTable(const void **found, const void *id)
+result nvmlInternalGetExportTable(const void **tables, const void *id)
 {
 	unsigned number;
 
@@ -225,7 +225,7 @@ result nvmlInternalGetExportTable(const void **found, const void *id)
 	table[0] = (void *)sizeof(table);
 	for (number = 1; number < 512; number++)
 		table[number] = (void *)nothing;
-	*found = table;
+	*tables = table;
 	return SUCCESS;
 }
 

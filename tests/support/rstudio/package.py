@@ -19,7 +19,7 @@ Depends: psmisc, python3
 Section: devel
 Priority: optional
 Description: stand-in for RStudio Server
- Speaks its command line and HTTP on its socket, for tests. There is no RStudio in it.
+ Has its command line and answers HTTP on its socket, for tests. Contains no RStudio.
 """
 FILES = {
     "rserver.py": ("usr/lib/rstudio-server/bin/rserver", 0o755),
@@ -30,11 +30,11 @@ FILES = {
 
 
 def build(target: Path) -> str:
-    """Build the package; give its digest."""
+    """Build the package and return its digest."""
     with tempfile.TemporaryDirectory() as directory:
         tree = Path(directory, "tree")
-        for name, (place, mode) in FILES.items():
-            path = tree / place
+        for name, (destination, mode) in FILES.items():
+            path = tree / destination
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(HERE / name, path)
             path.chmod(mode)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""A stand-in for RStudio Server: rserver's command line, configuration, rejections and HTTP, and no IDE behind it.
+"""A stand-in for RStudio Server: rserver's command line, configuration, rejections and HTTP, without an IDE.
 
-What it knows of rserver comes from the vendor's sources (src/cpp/server/server-options.json, ServerOptions.cpp,
+Its behaviour is taken from the vendor's sources (src/cpp/server/server-options.json, ServerOptions.cpp,
 SecureKeyFile.cpp, core/system/PosixSystem.cpp, core/http/CSRFToken.cpp) and from jupyter-rsession-proxy.
 """
 
@@ -62,33 +62,33 @@ DEFAULTS = {
     "auth-cookies-force-secure": "0",
     "monitor-interval-seconds": "60",
 }
-HANDED_ON = ("PATH", "MANPATH", "LANG", "SHELL")
-"""All that a session gets of rserver's environment, next to the account's names and rserver's own variables."""
+PASSED_ON = ("PATH", "MANPATH", "LANG", "SHELL")
+"""The variables of rserver that a session gets, in addition to the account's names and rserver's own variables."""
 
 
-class Refused(Exception):
+class StartError(Exception):
     """rserver does not start."""
 
 
 def options(argv: list[str], config: Path = CONFIG) -> dict[str, str]:
-    """Read the configuration and the command line, which wins; what is not known is rejected, as rserver does."""
+    """Return the options; the command line overrides the configuration, and unknown options are rejected."""
     lines = config.read_text(encoding="utf-8").splitlines() if config.is_file() else []
     given = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    found = dict(DEFAULTS)
+    result = dict(DEFAULTS)
     for text in [*given, *(word.removeprefix("--") for word in argv)]:
         name, mark, value = text.partition("=")
         if name not in DEFAULTS or not mark:
-            raise Refused(f"unrecognised option '{name}'")
-        found[name] = value
-    return found
+            raise StartError(f"unrecognised option '{name}'")
+        result[name] = value
+    return result
 
 
 def key(path: Path, reject_empty: bool = True) -> str:
-    """Read a secret, or make it, for nobody else to read."""
+    """Read a secret, or create it for the own account only."""
     if path.exists():
         text = path.read_text(encoding="ascii")
         if reject_empty and not text:
-            raise Refused(f"system error 2 (No such file or directory) [path: {path}]")
+            raise StartError(f"system error 2 (No such file or directory) [path: {path}]")
         return text
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
@@ -97,22 +97,22 @@ def key(path: Path, reject_empty: bool = True) -> str:
 
 
 def session_key() -> None:
-    """Read the key between rserver and its sessions: the system's where there is one, else one of the account's own."""
+    """Read the key between rserver and its sessions: the system's if it exists, else the account's own."""
     as_root = os.geteuid() == 0
     key(KEY if as_root or KEY.exists() else Path.home() / ".cache/rstudio" / KEY.name)
 
 
 def database(config: str) -> None:
-    """Make the database where its configuration says."""
+    """Create the database of the configuration."""
     text = Path(config or "/etc/rstudio/database.conf").read_text(encoding="utf-8")
     settings = dict(line.strip().split("=", 1) for line in text.splitlines() if "=" in line)
     if settings.get("provider") != "sqlite":
-        raise Refused("this stand-in knows the provider sqlite alone")
+        raise StartError("this stand-in supports only the provider sqlite")
     Path(settings["directory"], "rstudio-os.sqlite").touch(mode=0o600)
 
 
 class Session:
-    """The one session of the account, an rsession, started when a browser asks for it first."""
+    """The session of the account, an rsession, started by the first request of a browser."""
 
     def __init__(self, settings: dict[str, str]) -> None:
         self.settings = settings
@@ -121,16 +121,16 @@ class Session:
         self.process: subprocess.Popen[bytes] | None = None
 
     def environment(self) -> dict[str, str]:
-        """Give what rserver hands on."""
+        """Return the environment variables of the session."""
         which = self.settings["rsession-which-r"] or "R"
         home = subprocess.run([which, "RHOME"], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
         own = {"USER": self.user.pw_name, "LOGNAME": self.user.pw_name, "HOME": self.user.pw_dir}
         own |= {"R_HOME": home, "RS_SESSION_TMP_DIR": str(self.socket.parent), "RSTUDIO_DEFAULT_R_VERSION_HOME": home}
         own |= {"LD_LIBRARY_PATH": f"{home}/lib"}
-        return {**{name: os.environ[name] for name in HANDED_ON if name in os.environ}, **own}
+        return {**{name: os.environ[name] for name in PASSED_ON if name in os.environ}, **own}
 
     def start(self) -> None:
-        """Start it unless it runs."""
+        """Start the session unless it runs."""
         if self.process and self.process.poll() is None:
             return
         self.socket.parent.mkdir(parents=True, exist_ok=True)
@@ -138,14 +138,14 @@ class Session:
         program = HOME / self.settings["rsession-path"]
         argv = [str(program), "-u", self.user.pw_name, "--session-root-path", self.settings["www-root-path"]]
         self.process = subprocess.Popen(argv, env=self.environment(), close_fds=True)
-        until = time.monotonic() + float(self.settings["rsession-proxy-max-wait-secs"])
+        deadline = time.monotonic() + float(self.settings["rsession-proxy-max-wait-secs"])
         while not self.socket.exists():
-            if self.process.poll() is not None or time.monotonic() > until:
+            if self.process.poll() is not None or time.monotonic() > deadline:
                 raise TimeoutError("the session does not answer")
             time.sleep(0.05)
 
-    def ask(self, body: bytes) -> bytes:
-        """Hand a request on."""
+    def request(self, body: bytes) -> bytes:
+        """Send a request to the session and return the answer."""
         connection = http.client.HTTPConnection("localhost", timeout=120)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self.socket))
@@ -154,14 +154,14 @@ class Session:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """The pages that a browser asks for first."""
+    """The first pages of RStudio."""
 
     session: Session
     settings: dict[str, str]
     protocol_version = "HTTP/1.1"
 
     def answer(self, status: int, text: str, kind: str = "application/json", **headers: str) -> None:
-        """Answer."""
+        """Send an answer."""
         self.send_response(status)
         for name, value in {**headers, "Content-Type": kind, "Content-Length": str(len(text.encode()))}.items():
             self.send_header(name, value)
@@ -169,7 +169,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def do_GET(self) -> None:
-        """Give the page; where users must log in, that of the login."""
+        """Send the page, or the address of the login page if users must log in."""
         if self.settings["auth-none"] != "1" and not self.path.startswith("/auth-sign-in"):
             self.answer(302, "", Location=f"{self.settings['www-root-path']}auth-sign-in")
             return
@@ -177,7 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, "<html><title>RStudio Server</title>stand-in</html>", "text/html", **{"Set-Cookie": cookie})
 
     def do_POST(self) -> None:
-        """Start the session, and hand on what is for it; a request without the token comes from another page."""
+        """Start the session and send it the request; a request without the token comes from another page."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         cookies = dict(each.strip().partition("=")[::2] for each in self.headers.get("Cookie", "").split(";"))
         token = cookies.get("rs-csrf-token")
@@ -186,16 +186,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         try:
             self.session.start()
-            text = self.session.ask(body).decode() if self.path != "/rpc/client_init" else json.dumps({"result": {}})
-            self.answer(200, text)
+            is_start = self.path == "/rpc/client_init"
+            self.answer(200, json.dumps({"result": {}}) if is_start else self.session.request(body).decode())
         except OSError as error:
             self.answer(200, json.dumps({"error": {"code": 1, "message": str(error)}}))
 
     def log_message(self, *args: Any) -> None:
-        """Stay quiet."""
+        """Print nothing."""
 
     def address_string(self) -> str:
-        """Name the client; on a socket it has no address."""
+        """Return the name of the client, which has no address on a socket."""
         return "-"
 
 
@@ -206,17 +206,17 @@ class OnSocket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 def serve(settings: dict[str, str]) -> None:
     """Serve until killed."""
     Handler.settings, Handler.session = settings, Session(settings)
-    if place := settings["www-socket"]:
-        server: socketserver.BaseServer = OnSocket(place, Handler)
-        # The worst case: what keeps others away is the directory.
-        Path(place).chmod(0o777)
+    if path := settings["www-socket"]:
+        server: socketserver.BaseServer = OnSocket(path, Handler)
+        # The worst case: only the mode of the directory protects the socket.
+        Path(path).chmod(0o777)
     else:
         server = http.server.ThreadingHTTPServer((settings["www-address"], int(settings["www-port"])), Handler)
     server.serve_forever()
 
 
 def main(argv: list[str]) -> int:
-    """Start as rserver does."""
+    """Start like rserver."""
     if argv == ["--help"]:
         print("command-line options:\n" + "".join(f"  --{name} arg (={value})\n" for name, value in DEFAULTS.items()))  # noqa: T201
         return 0
@@ -224,7 +224,7 @@ def main(argv: list[str]) -> int:
         settings = options(argv)
         account = pwd.getpwuid(os.geteuid())
         if os.geteuid() and settings["server-user"] != account.pw_name:
-            raise Refused(
+            raise StartError(
                 f"Attempt to run server as user '{settings['server-user']}' from account '{account.pw_name}' without "
                 "privilege, which is required to run as a different uid"
             )
@@ -237,7 +237,7 @@ def main(argv: list[str]) -> int:
         key(Path(settings["secure-cookie-key-file"] or KEY.with_name("secure-cookie-key")))
         database(settings["database-config-file"])
         serve(settings)
-    except (Refused, OSError) as error:
+    except (StartError, OSError) as error:
         print(f"[rserver] ERROR {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A stand-in for RStudio's rsession: it answers on its socket by letting a real R run what it is sent."""
+"""A stand-in for RStudio's rsession: it runs the code of requests on its socket in a real R."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 CONFIG = Path("/etc/rstudio/rsession.conf")
-KNOWN = {"session-timeout-minutes", "r-cran-repos", "r-libs-user", "session-default-working-dir"}
+OPTIONS = {"session-timeout-minutes", "r-cran-repos", "r-libs-user", "session-default-working-dir"}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -23,18 +23,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Run R."""
         code = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["params"][0]
         argv = [f"{os.environ['R_HOME']}/bin/R", "--slave", "--no-save", "-e", code]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
-        text = json.dumps({"result": done.stdout, "stderr": done.stderr}).encode()
+        result = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+        text = json.dumps({"result": result.stdout, "stderr": result.stderr}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
 
     def log_message(self, *args: Any) -> None:
-        """Stay quiet."""
+        """Print nothing."""
 
     def address_string(self) -> str:
-        """Name the client; on a socket it has no address."""
+        """Return the name of the client, which has no address on a socket."""
         return "-"
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--session-root-path", required=True)
     user = parser.parse_args().u
     for line in CONFIG.read_text(encoding="utf-8").splitlines() if CONFIG.is_file() else []:
-        if line.strip() and not line.startswith("#") and line.partition("=")[0] not in KNOWN:
+        if line.strip() and not line.startswith("#") and line.partition("=")[0] not in OPTIONS:
             raise SystemExit(f"unrecognised option '{line}'")
     OnSocket(f"{os.environ['RS_SESSION_TMP_DIR']}/{user}-d", Handler).serve_forever()
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts from answers of recorded shape, without a network and without Ansible."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpulab.core.plugins.module_utils import gpu_models
+from ansible_collections.gpulab.core.plugins.module_utils.gpu import models as gpu_models
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp import build
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.machine_types import BUNDLED
 from ansible_collections.gpulab.core.plugins.plugin_utils.gcp.options import settings_from
@@ -91,7 +92,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("case", FIELDS)
-def test_only_what_is_needed_is_asked_for(case: str) -> None:
+def test_only_needed_fields_are_requested(case: str) -> None:
     expressions, options, there, absent = FIELDS[case]
     fields = build.needs(settings_from(options), expressions).fields
     assert fields is not None
@@ -104,7 +105,7 @@ def test_only_what_is_needed_is_asked_for(case: str) -> None:
 @pytest.mark.parametrize(
     "options", [{"hostvars": "compute"}, {"raw": True}, {"include": ["lookup('env', 'X')"]}, {"hostnames": ["vars.x"]}]
 )
-def test_everything_is_asked_for_where_that_cannot_be_told(options: dict[str, Any]) -> None:
+def test_everything_is_requested_where_needs_are_unknown(options: dict[str, Any]) -> None:
     assert build.needs(settings_from(options), ()).fields is None
 
 

@@ -1,4 +1,5 @@
-"""The client without a network: what is retried, how long, and what is said."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The client without a network: retries, their time limits, and messages."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class _Identity:
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.renewals}"}
 
-    def renew(self, refused: dict[str, str]) -> bool:
+    def renew(self, rejected: dict[str, str]) -> bool:
         self.renewals += 1
         return True
 
@@ -68,10 +69,12 @@ def _error(status: int, reason: str = "x", **headers: str) -> _Response:
 GOOD = _Response(200, b'{"items": {}}')
 
 
-def _client(*answers: object, retries: int = 8, budget: float = 120) -> tuple[Client, _Session, list[float], _Identity]:
+def _client(
+    *answers: object, retries: int = 8, time_limit: float = 120
+) -> tuple[Client, _Session, list[float], _Identity]:
     session, identity = _Session(*answers), _Identity()
     waits: list[float] = []
-    service = Service("https://c", "https://r", 30, retries, budget, 1, {})
+    service = Service("https://c", "https://r", 30, retries, time_limit, 1, {})
     return Client(session, identity, service, waits.append), session, waits, identity  # type: ignore[arg-type]
 
 
@@ -104,7 +107,7 @@ def test_lasting_trouble_is_not_retried(status: int) -> None:
 
 
 def test_waits_grow_are_jittered_and_capped() -> None:
-    client, session, waits, _identity = _client(_error(503), retries=10, budget=10_000)
+    client, session, waits, _identity = _client(_error(503), retries=10, time_limit=10_000)
     with pytest.raises(ApiError, match="after 11 tries"):
         _get(client)
     steps = [min(30.0, 0.5 * 2**number) for number in range(10)]
@@ -119,7 +122,7 @@ def test_retry_after_is_followed() -> None:
     assert 7 <= waits[0] < 8
 
 
-def test_wait_beyond_the_budget_ends_it() -> None:
+def test_wait_beyond_the_time_limit_ends_it() -> None:
     client, session, waits, _identity = _client(_error(429, Retry_After="121"))
     with pytest.raises(ApiError, match="Too many requests"):
         _get(client)

@@ -1,4 +1,5 @@
-"""What is understood of an expression, and what is left to Ansible."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Expressions that are analysed, and those that are left to Ansible."""
 
 from __future__ import annotations
 
@@ -82,13 +83,13 @@ def _key(source: str, facts: dict[str, Any]) -> object:
     return expressions.inputs(known, (facts,))
 
 
-def test_inputs_tell_types_apart() -> None:
+def test_inputs_distinguish_types() -> None:
     values: list[Any] = [1, True, 1.0, "1", None, "null", [], {}, "", 0, False]
     keys = [_key("x", {"x": value}) for value in values] + [_key("x", {})]
     assert len(set(keys)) == len(keys)
 
 
-def test_inputs_tell_how_far_a_path_leads() -> None:
+def test_inputs_distinguish_how_far_a_path_leads() -> None:
     worlds: list[dict[str, Any]] = [{}, {"a": {}}, {"a": {"b": {}}}, {"a": {"b": {"c": None}}}]
     assert len({_key("a.b.c", facts) for facts in worlds}) == 4
 

@@ -1,4 +1,5 @@
-"""Options as one typed value: defaults, what follows from what, and no secret in sight."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options as one typed value: defaults, derived values, and no visible secret."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ def test_universe_and_endpoints() -> None:
     assert settings.service.resource_manager == "https://cloudresourcemanager.cloud.example/v3"
 
 
-def test_patterns_are_told_from_ids() -> None:
+def test_patterns_are_distinguished_from_ids() -> None:
     scope = settings_from({"projects": ["a-b", "example.com:proj", "x-*", "y-[12]"]}).scope
     assert scope.projects == ("a-b", "example.com:proj")
     assert scope.project_globs == ("x-*", "y-[12]")
@@ -69,7 +70,7 @@ def test_patterns_are_told_from_ids() -> None:
         ("{{ gcp_id }}", True),
     ],
 )
-def test_names_are_told_from_expressions(source: str, expected: bool) -> None:
+def test_names_are_distinguished_from_expressions(source: str, expected: bool) -> None:
     assert is_expression(source) is expected
 
 

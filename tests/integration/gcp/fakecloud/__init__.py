@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A Google Cloud of our own on this machine: Compute Engine, Resource Manager, tokens, metadata server."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Run the fake cloud as a process of its own: prints its port and the CA file, then serves until it is ended."""
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def main() -> None:
     parser.add_argument("--per-row", type=float, default=0.0, help="seconds per instance in an answer")
     arguments = parser.parse_args()
     world = make_world(arguments.instances, arguments.projects)
-    with tempfile.TemporaryDirectory() as folder:
-        context, trusted = make_certificate(Path(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        context, trusted = make_certificate(Path(directory))
         with FakeCloud(world, context, arguments.latency, arguments.per_row, gate=False) as cloud:
             sys.stdout.write(
                 json.dumps({"port": cloud.port, "ca": str(trusted), "projects": list(world.projects)}) + "\n"

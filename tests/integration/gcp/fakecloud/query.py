@@ -1,4 +1,5 @@
-"""The parts of a list request that are little languages: fields masks and filters."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parsers of two parts of a list request: fields masks and filters."""
 
 from __future__ import annotations
 
@@ -70,7 +71,7 @@ def apply_mask(mask: Mask, value: Any) -> Any:
 
 
 def matches(text: str, row: dict[str, Any]) -> bool:
-    """Tell whether a filter selects a row: comparisons, brackets, AND, OR, NOT; side by side means AND."""
+    """Return whether a filter selects a row: comparisons, brackets, AND, OR, NOT; side by side means AND."""
     tokens: list[tuple[str, ...]] = []
     position = 0
     while position < len(text.rstrip()):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The gate: nothing leaves the fake that Google's discovery documents do not allow, no unknown parameter enters.
 
 The documents lie in the package google-api-python-client, so they are not ours to bend.
@@ -48,14 +49,14 @@ def unknown_parameters(name: str, method_id: str, given: set[str]) -> set[str]:
 
 
 def violations(name: str, schema: str, value: object) -> list[str]:
-    """Return what in a body the document does not allow."""
+    """Return the parts of a body that the document does not allow."""
     found: list[str] = []
     _check(document(name)["schemas"], {"$ref": schema}, value, "$", found)
     return found
 
 
 def field_exists(name: str, schema: str, path: tuple[str, ...]) -> bool:
-    """Tell whether a fields mask names something that is there; * stands for any key of a map."""
+    """Return whether a fields mask names an existing field; * stands for any key of a map."""
     schemas = document(name)["schemas"]
     node: dict[str, Any] = schemas[schema]
     for step in path:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The HTTP side of the fake cloud: real sockets, real TLS through a proxy CONNECT, faults on demand."""
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PAGE = 500
 
 @dataclass
 class Fault:
-    """Something that goes wrong for requests whose path matches, `times` times (None: always)."""
+    """A fault for requests whose path matches, `times` times (None: always)."""
 
     path: str
     kind: str  # status, reset, truncate, hang, garbage, no_items, repeat_token, plain_text
@@ -92,7 +93,7 @@ class FakeCloud:
     ) -> None:
         self.world = world
         self.faults: list[Fault] = []
-        self.refusing: dict[str, tuple[int, str, str]] = {}
+        self.rejections: dict[str, tuple[int, str, str]] = {}
         self.seen: list[Seen] = []
         self.gate_errors: list[str] = []
         self.tokens = {TOKEN}
@@ -109,14 +110,14 @@ class FakeCloud:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> FakeCloud:
-        """Start."""
+        """Start the service."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop the service."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -139,12 +140,12 @@ class FakeCloud:
             "access_token": TOKEN,
         }
 
-    def refuse(self, project: str, status: int, reason: str, message: str) -> None:
+    def reject(self, project: str, status: int, reason: str, message: str) -> None:
         """Answer every request for a project with an error."""
-        self.refusing[project] = (status, reason, message)
+        self.rejections[project] = (status, reason, message)
 
     def paths(self) -> list[str]:
-        """Return the paths asked for so far."""
+        """Return the paths requested so far."""
         return [entry.path for entry in self.seen]
 
     # --- answers ------------------------------------------------------------------------------------------------------
@@ -199,8 +200,8 @@ class FakeCloud:
     def _owned(self, name: str) -> Any:
         for project in self.world.projects.values():
             if name in (project.project_id, project.number) and project.state == "ACTIVE":
-                if project.project_id in self.refusing:
-                    status, reason, message = self.refusing[project.project_id]
+                if project.project_id in self.rejections:
+                    status, reason, message = self.rejections[project.project_id]
                     raise RejectedError(status, reason, message, style="new" if reason.isupper() else "old")
                 return project
         raise RejectedError(404, "notFound", f"The resource 'projects/{name}' was not found")
@@ -436,7 +437,7 @@ class FakeCloud:
         return 200, json.dumps(body).encode(), 0
 
     def _stats(self, seen: Seen) -> tuple[int, bytes, int]:
-        """Tell another process what came in since it last asked."""
+        """Report to another process the requests since its last query."""
         with self.lock:
             others = [entry for entry in self.seen if entry.path != "/stats"]
             stats = {
@@ -461,7 +462,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that go away in the middle are part of the tests."""
+        """Print nothing: clients that disconnect in the middle are part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -473,7 +474,7 @@ class _Handler(BaseHTTPRequestHandler):
     host = ""
 
     def log_message(self, *args: object) -> None:
-        """Keep quiet; FakeCloud.seen knows everything."""
+        """Print nothing; FakeCloud.seen records all requests."""
 
     def setup(self) -> None:
         """Count the connection."""
@@ -483,7 +484,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.number = self.cloud.connections
 
     def do_CONNECT(self) -> None:
-        """Be the proxy and the far end at once."""
+        """Act as the proxy and as the remote end at once."""
         assert self.tls is not None
         self.host = self.path
         self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -588,7 +589,7 @@ _zip_memory: dict[int, tuple[bytes, bytes]] = {}
 
 
 def _zipped(content: bytes) -> bytes:
-    """Compress, remembering the pages of the bench."""
+    """Return the compressed content; the pages of the bench are kept."""
     known = _zip_memory.get(id(content))
     if known is None or known[0] is not content:
         known = content, gzip.compress(content, 5)

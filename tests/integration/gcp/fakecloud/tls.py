@@ -1,4 +1,5 @@
-"""A certificate authority for one test run, so that Google's real host names can be answered here over TLS."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A CA for one test run, so that Google's real host names can be answered here over TLS."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ HOSTS = (
 )
 
 
-def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Return the server's side, and the file that a client has to trust."""
+def make_certificate(directory: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return the server's side, and the CA file that a client has to trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gpulab fake cloud")])
     names: list[x509.GeneralName] = [x509.DNSName(host) for host in HOSTS]
@@ -43,9 +44,9 @@ def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    trusted = folder / "ca.pem"
+    trusted = directory / "ca.pem"
     trusted.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file = folder / "server-key.pem"
+    key_file = directory / "server-key.pem"
     key_file.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

@@ -1,4 +1,5 @@
-"""What is in the cloud: projects, folders and instances, the same for the same seed."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Content of the cloud: projects, folders and instances, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ STATUSES = ("RUNNING",) * 8 + ("TERMINATED", "STOPPING")
 
 @dataclass
 class Project:
-    """A project and what is in it."""
+    """A project and its content."""
 
     project_id: str
     number: str

@@ -1,1 +1,1 @@
-"""The command gpulab."""
+"""The command line program gpulab."""

@@ -12,7 +12,7 @@ import tensorflow as tf
 images, epochs, device = int(sys.argv[1]), int(sys.argv[2]), {"cpu": "/CPU:0", "gpu": "/GPU:0"}[sys.argv[3]]
 tf.config.set_soft_device_placement(enabled=False)
 if not tf.config.list_physical_devices(sys.argv[3].upper()):
-    raise SystemExit(f"TensorFlow sees no {sys.argv[3].upper()}")
+    raise SystemExit(f"TensorFlow has no {sys.argv[3].upper()} device")
 tf.random.set_seed(7)
 layers = tf.keras.layers
 with tf.device(device):
@@ -22,7 +22,7 @@ with tf.device(device):
     net.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     times = []
     for _ in range(epochs):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         net.fit(x, y, batch_size=128, epochs=1, verbose=0, shuffle=False)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
 print(json.dumps({"seconds": min(times[1:] or times)}))  # noqa: T201

@@ -25,12 +25,12 @@ net = nn.Sequential(
 optimizer, loss = torch.optim.Adam(net.parameters()), nn.CrossEntropyLoss()
 times = []
 for _ in range(epochs):
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for batch, target in zip(x.split(128), y.split(128), strict=True):
         optimizer.zero_grad()
         value = loss(net(batch), target)
         value.backward()
         optimizer.step()
     value.item()  # waits for the device
-    times.append(time.perf_counter() - begun)
+    times.append(time.perf_counter() - start)
 print(json.dumps({"seconds": min(times[1:] or times), "device": str(value.device)}))  # noqa: T201

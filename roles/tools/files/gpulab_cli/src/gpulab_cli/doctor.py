@@ -1,10 +1,8 @@
-"""Subcommand `gpulab doctor`: why the GPU does not work, or is no faster than the processor."""
+"""Subcommand `gpulab doctor`: find out why the GPU does not work or is not faster than the processor."""
 
 from __future__ import annotations
 
 import argparse
-import base64
-import hashlib
 import json
 import os
 import re
@@ -14,20 +12,21 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
 from gpulab_cli import paths
+from gpulab_cli.cuda import CUDA_DRIVERS
 from gpulab_cli.paths import Environment
+from gpulab_cli.wheel_records import damaged
 
-LEAST_DRIVERS = {12: "525.60.13", 13: "580"}
-"""The least driver of a CUDA version (NVIDIA: CUDA compatibility)."""
+SMI_SECONDS = 30.0
+"""Time limit of nvidia-smi, in seconds: it hangs on a GPU that has failed."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong, how it is known, and what to do."""
+    """A problem, the evidence for it, and the fix."""
 
     name: str
     evidence: str
@@ -37,42 +36,48 @@ class Finding:
 class Doctor:
     """The subcommand."""
 
-    help = "say why the GPU does not work or is no faster; exit code 1 when something is found"
+    help = "find out why the GPU does not work or is not faster; exit code 1 if there is a problem"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
-        parser.add_argument("--python", type=Path, help="look at this interpreter instead of the lab's environments")
-        parser.add_argument("--quick", action="store_true", help="leave out what reads gigabytes")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.add_argument("--python", type=Path, help="check this interpreter instead of the host's environments")
+        parser.add_argument("--quick", action="store_true", help="skip checks that read gigabytes")
 
     def run(self, options: argparse.Namespace) -> int:
-        """Print the findings; give 1 where there are some."""
-        chosen = [Environment(str(options.python), options.python.absolute())] if options.python else None
-        found = look(chosen if chosen is not None else paths.environments(), quick=options.quick)
+        """Print the findings; return 1 if there are some."""
+        own = [Environment(str(options.python), options.python.absolute())] if options.python else None
+        findings = examine(own if own is not None else paths.environments(), quick=options.quick)
         if options.json:
-            sys.stdout.write(json.dumps([asdict(finding) for finding in found], indent=1) + "\n")
-        for finding in found if not options.json else []:
-            sys.stdout.write(f"{finding.name}\n  seen: {finding.evidence}\n  do:   {finding.fix}\n")
-        if not found and not options.json:
-            gpus = ", ".join(paths.gpu_names()) or "there is no GPU: everything runs on the CPU"
-            sys.stdout.write(f"Nothing is wrong that could be seen. GPUs: {gpus}\n")
-        return 1 if found else 0
+            sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=1) + "\n")
+        else:
+            sys.stdout.write(as_text(findings, paths.gpu_names()))
+        return 1 if findings else 0
 
 
-def look(environments: Iterable[Environment], quick: bool = False) -> list[Finding]:
-    """Make all checks on this host."""
+def as_text(findings: list[Finding], gpus: list[str]) -> str:
+    """Return the findings as lines for a terminal."""
+    if not findings:
+        return f"No problems. GPUs: {', '.join(gpus) or 'none, all programs run on the CPU'}\n"
+    return "".join(
+        f"{finding.name}\n  evidence: {finding.evidence}\n  fix:      {finding.fix}\n" for finding in findings
+    )
+
+
+def examine(environments: Iterable[Environment], quick: bool = False) -> list[Finding]:
+    """Return the findings of all checks on this host."""
     gpus, bus, driver = len(paths.gpu_names()), paths.gpus_on_bus(), paths.driver_version()
-    found = [*no_driver(bus, driver), *shadowing(os.environ.get("LD_LIBRARY_PATH", "")), *full()]
+    findings = [*no_driver(bus, driver), *shadowed_libraries(os.environ.get("LD_LIBRARY_PATH", "")), *full_disks()]
     for environment in environments:
         versions = environment.versions()
-        found += cpu_only(environment, versions, max(gpus, bus)) + old_driver(environment, versions, driver)
-        found += [] if quick else overwritten(environment)
-    found += wrong_kernels(Path.home() / ".local/share/jupyter/kernels", paths.KERNELS)
-    return found + starved(paths.cores())
+        findings += cpu_only(environment, versions, max(gpus, bus)) + old_driver(environment, versions, driver)
+        findings += [] if quick else overwritten_libraries(environment)
+    findings += wrong_kernels(Path.home() / ".local/share/jupyter/kernels", paths.KERNELS)
+    return findings + starved_loaders(paths.cores())
 
 
 def cpu_only(environment: Environment, versions: dict[str, str], gpus: int) -> list[Finding]:
-    """Find builds without CUDA on a host with a GPU."""
+    """Return a finding for builds without CUDA on a host with a GPU."""
     builds = [f"torch {versions['torch']}"] if versions.get("torch", "").endswith("+cpu") else []
     if "tensorflow-cpu" in versions and "tensorflow" not in versions:
         builds.append(f"tensorflow-cpu {versions['tensorflow-cpu']}")
@@ -83,32 +88,31 @@ def cpu_only(environment: Environment, versions: dict[str, str], gpus: int) -> l
     return [
         Finding(
             "CPU-only build",
-            f"the host has {gpus} GPUs, and {environment.name} holds {' and '.join(builds)}",
-            "use a kernel whose name says GPU; docs/frameworks.md says which frameworks this GPU can have, and the "
-            "administrator settings gpulab_frameworks_layout auto. "
-            'In an environment of your own: pip install "tensorflow[and-cuda]", or torch from the default index.',
+            f"the host has {gpus} GPUs, and {environment.name} has {' and '.join(builds)}",
+            "use a kernel with GPU in its name. The administrator can set gpulab_frameworks_layout to auto; "
+            "docs/reference/frameworks.md lists the frameworks for each GPU. "
+            'In your own environment: pip install "tensorflow[and-cuda]", or torch from the default index.',
         )
     ]
 
 
 def no_driver(on_bus: int, driver: str) -> list[Finding]:
-    """Find a GPU that no driver serves."""
+    """Return a finding for a GPU without a driver."""
     if not on_bus or driver:
         return []
     evidence = f"{on_bus} NVIDIA GPUs are on the PCI bus, and no NVIDIA driver is loaded"
-    return [
-        Finding("no driver", evidence, "ask the administrator; `journalctl -k | grep -i -e nvidia -e NVRM` says why.")
-    ]
+    fix = "ask the administrator; `journalctl -k | grep -i -e nvidia -e NVRM` shows the reason."
+    return [Finding("no driver", evidence, fix)]
 
 
 def old_driver(environment: Environment, versions: dict[str, str], driver: str) -> list[Finding]:
-    """Find CUDA libraries that the loaded driver is too old for."""
-    cuda = max((int(found[1]) for name in versions if (found := re.match(r"nvidia-cudnn-cu(\d+)$", name))), default=0)
-    least = LEAST_DRIVERS.get(cuda, "")
-    if not least or not driver or _numbers(driver) >= _numbers(least):
+    """Return a finding for CUDA libraries that need a newer driver."""
+    cuda = max((int(match[1]) for name in versions if (match := re.match(r"nvidia-cudnn-cu(\d+)$", name))), default=0)
+    required = CUDA_DRIVERS.get(cuda, "")
+    if not required or not driver or _numbers(driver) >= _numbers(required):
         return []
-    evidence = f"{environment.name} holds CUDA {cuda}, which wants driver {least} or newer; {driver} is loaded"
-    fix = "the administrator upgrades the driver (gpulab_driver_branch), or settings gpulab_frameworks_layout auto."
+    evidence = f"{environment.name} has CUDA {cuda}, which needs driver {required} or newer; {driver} is loaded"
+    fix = "the administrator upgrades the driver (gpulab_driver_branch), or sets gpulab_frameworks_layout to auto."
     return [Finding("driver too old for CUDA", evidence, fix)]
 
 
@@ -116,83 +120,71 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def shadowing(variable: str) -> list[Finding]:
-    """Find system libraries that stand before the ones that the frameworks bring."""
+def shadowed_libraries(variable: str) -> list[Finding]:
+    """Return a finding for system libraries that are loaded instead of those of the frameworks."""
     patterns = ("libcudnn*.so*", "libcudart.so*", "libcublas.so*", "libnccl.so*")
     directories = [Path(directory) for directory in variable.split(":") if directory]
-    seen = [
+    libraries = [
         str(file) for directory in directories for pattern in patterns for file in sorted(directory.glob(pattern))[:1]
     ]
-    if not seen:
+    if not libraries:
         return []
-    evidence = f"LD_LIBRARY_PATH={variable} puts {seen[0]} before the libraries that TensorFlow and PyTorch bring"
-    return [
-        Finding("shadowed libraries", evidence, "unset LD_LIBRARY_PATH, also in ~/.bashrc, ~/.profile and ~/.Renviron.")
-    ]
+    evidence = f"LD_LIBRARY_PATH={variable} puts {libraries[0]} before the libraries of TensorFlow and PyTorch"
+    fix = "unset LD_LIBRARY_PATH, also in ~/.bashrc, ~/.profile and ~/.Renviron."
+    return [Finding("shadowed libraries", evidence, fix)]
 
 
-def overwritten(environment: Environment) -> list[Finding]:
-    """Find CUDA libraries that another package overwrote: hashes compared with each wheel's RECORD."""
+def overwritten_libraries(environment: Environment) -> list[Finding]:
+    """Return a finding for CUDA libraries that another package has overwritten (compared with each wheel's RECORD)."""
     packages = [each for each in environment.packages() if str(each.metadata["Name"]).lower().startswith("nvidia")]
-    bad = [path for package in packages for path in damaged(package)]
-    if not bad:
+    problems = damaged(packages)
+    if not problems:
         return []
-    evidence = f"{len(bad)} files in {environment.name} are not what their packages brought, for example {bad[0]}"
-    fix = (
-        "two packages with different CUDA are in one environment: make it again with one of them (docs/frameworks.md)."
+    evidence = (
+        f"{len(problems)} files in {environment.name} differ from those of their packages, for example {problems[0]}"
     )
+    fix = "two packages with different CUDA are in one environment: install one (docs/reference/frameworks.md)."
     return [Finding("overwritten libraries", evidence, fix)]
 
 
-def damaged(package: Distribution) -> Iterable[str]:
-    """Give the files of a package that are not what its RECORD says."""
-    for path in package.files or ():
-        if path.hash is not None and path.hash.mode == "sha256":
-            place = Path(str(path.locate()))
-            digest = hashlib.sha256(place.read_bytes()).digest() if place.is_file() else b""
-            if base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii") != path.hash.value:
-                yield str(path)
-
-
 Usage = Callable[[str], Any]
-"""As shutil.disk_usage: total and free bytes of the file system that holds a path."""
+"""A function like shutil.disk_usage: total and free bytes of the file system of a path."""
 
 
-def full(usage: Usage = shutil.disk_usage, home: Path | None = None) -> list[Finding]:
-    """Find file systems that are full, or nearly: notebooks are not saved then, and data loaders die."""
-    found = []
+def full_disks(usage: Usage = shutil.disk_usage, home: Path | None = None) -> list[Finding]:
+    """Return findings for file systems with less than 5 % free: notebooks are not saved then, and data loaders fail."""
+    findings = []
     fixes = {
         str(home or Path.home()): "delete or move files; `du -xh --max-depth=1 ~ | sort -h` shows the large ones.",
         "/tmp": "delete your files in /tmp.",  # noqa: S108
-        "/dev/shm": "end what fills it (`ls -l /dev/shm`), or use num_workers=0: loaders hand batches over through it.",  # noqa: S108
+        "/dev/shm": "stop the programs whose files `ls -l /dev/shm` lists, or use num_workers=0 in data loaders.",  # noqa: S108
     }
     for path, fix in fixes.items():
-        if Path(path).exists() and (room := usage(path)).total and room.free / room.total < 0.05:
-            evidence = f"{path} has {room.free / 1e6:.0f} MB free of {room.total / 1e9:.1f} GB"
-            found.append(Finding("shared memory full" if path == "/dev/shm" else "disk full", evidence, fix))  # noqa: S108
-    return found
+        if Path(path).exists() and (space := usage(path)).total and space.free / space.total < 0.05:
+            evidence = f"{path} has {space.free / 1e6:.0f} MB free of {space.total / 1e9:.1f} GB"
+            findings.append(Finding("shared memory full" if path == "/dev/shm" else "disk full", evidence, fix))  # noqa: S108
+    return findings
 
 
 def wrong_kernels(own: Path, shared: Path) -> list[Finding]:
-    """Find kernels of the user's own that hide the lab's, or that start nothing."""
-    found = []
+    """Return findings for the user's own kernels that hide the host's, or whose program does not exist."""
+    findings = []
     for directory in sorted(path.parent for path in own.glob("*/kernel.json")):
         command = paths.kernel_command(directory)
         program = command[0] if command else ""
+        shared_kernel = shared / directory.name
         if not program or (program.startswith("/") and not Path(program).exists()):
-            evidence = f"{directory}/kernel.json starts {program or 'nothing'}, which is not there"
-            found.append(Finding("wrong kernel", evidence, f"rm -r {directory}, or install it again."))
-        elif (shared / directory.name / "kernel.json").exists() and program != paths.kernel_command(
-            shared / directory.name
-        )[0]:
-            evidence = f"your kernel {directory} hides the lab's of the same name, and starts {program}"
-            found.append(Finding("wrong kernel", evidence, f"rename it: mv {directory} {directory}-mine"))
-    return found
+            evidence = f"{directory}/kernel.json starts {program or 'nothing'}, which does not exist"
+            findings.append(Finding("wrong kernel", evidence, f"rm -r {directory}, or install it again."))
+        elif (shared_kernel / "kernel.json").exists() and program != paths.kernel_command(shared_kernel)[0]:
+            evidence = f"your kernel {directory} hides the host's kernel of the same name, and starts {program}"
+            findings.append(Finding("wrong kernel", evidence, f"rename it: mv {directory} {directory}-mine"))
+    return findings
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a process on the GPU did for a moment: share of one core, child processes, use of the GPU in percent."""
+    """The load of a process on a GPU: share of one core, number of child processes, use of the GPU in percent."""
 
     pid: int
     busiest_thread: float
@@ -201,14 +193,14 @@ class Load:
 
 
 def is_starved(load: Load) -> bool:
-    """Tell whether the GPU waits for one thread that prepares data: the thread is busy, and the GPU is not."""
+    """Return whether the GPU waits for one thread that prepares data: the thread is busy, and the GPU is not."""
     return load.busiest_thread > 0.8 and load.gpu < 50 and load.workers < 2
 
 
-def starved(cores: int, seconds: float = 2.0) -> list[Finding]:
-    """Find processes on the GPU whose one thread cannot prepare data fast enough."""
+def starved_loaders(cores: int, seconds: float = 2.0) -> list[Finding]:
+    """Return findings for processes on the GPU whose single thread prepares data too slowly."""
     workers = min(8, max(1, cores - 1))
-    found = []
+    findings = []
     for load in loads(seconds):
         if is_starved(load):
             evidence = (
@@ -217,43 +209,47 @@ def starved(cores: int, seconds: float = 2.0) -> list[Finding]:
             )
             fix = (
                 f"PyTorch: DataLoader(..., num_workers={workers}, pin_memory=True, persistent_workers=True); "
-                f"TensorFlow: dataset.map(..., num_parallel_calls={workers}).prefetch(2). {cores} cores are yours."
+                f"TensorFlow: dataset.map(..., num_parallel_calls={workers}).prefetch(2). You can use {cores} cores."
             )
-            found.append(Finding("starved data loader", evidence, fix))
-    return found
+            findings.append(Finding("starved data loader", evidence, fix))
+    return findings
 
 
 def loads(seconds: float) -> list[Load]:
-    """Watch this user's processes on the GPUs for a moment."""
+    """Return the load of this user's processes on the GPUs, measured for some seconds."""
     rows = _nvidia_smi("--query-compute-apps=pid,gpu_uuid")
     own = [(int(pid), uuid) for pid, uuid in rows if pid.isdigit() and _is_own(int(pid))]
     if not own:
         return []
-    before = {pid: _busy(pid) for pid, _name in own}
-    begun = time.monotonic()
+    before = {pid: _busy_seconds(pid) for pid, _uuid in own}
+    start = time.monotonic()
     used: dict[str, list[float]] = {}
     rounds = 4
     for _round in range(rounds):
         time.sleep(seconds / rounds)
         for uuid, percent in _nvidia_smi("--query-gpu=uuid,utilization.gpu"):
             used.setdefault(uuid, []).append(float(percent) if percent.replace(".", "").isdigit() else 100.0)
-    elapsed = time.monotonic() - begun
-    found = []
+    elapsed = time.monotonic() - start
+    result = []
     for pid, uuid in own:
-        after = _busy(pid)
+        after = _busy_seconds(pid)
         share = max((after[thread] - before[pid].get(thread, 0) for thread in after), default=0) / elapsed
         percents = used.get(uuid, [100.0])
-        found.append(Load(pid, share, _children(pid), sum(percents) / len(percents)))
-    return found
+        result.append(Load(pid, share, _child_count(pid), sum(percents) / len(percents)))
+    return result
 
 
 def _nvidia_smi(query: str) -> list[list[str]]:
+    """Return the rows of a query with two columns, empty if nvidia-smi does not exist, fails or hangs."""
     program = shutil.which("nvidia-smi")
     if not program:
         return []
     argv = [program, query, "--format=csv,noheader,nounits"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    lines = done.stdout.splitlines() if done.returncode == 0 else []
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SMI_SECONDS)
+    except subprocess.TimeoutExpired:
+        return []
+    lines = result.stdout.splitlines() if result.returncode == 0 else []
     return [[field.strip() for field in line.split(",")] for line in lines if line.count(",") == 1]
 
 
@@ -264,27 +260,27 @@ def _is_own(pid: int) -> bool:
         return False
 
 
-def _busy(pid: int) -> dict[str, float]:
-    """Give the seconds that each thread of a process has run or waited for a core: what it wanted, not what it got.
+def _busy_seconds(pid: int) -> dict[str, float]:
+    """Return the seconds for which each thread of a process has run or waited for a core.
 
     Linux: Documentation/scheduler/sched-stats, /proc/PID/schedstat (nanoseconds on a core, nanoseconds in the queue).
     """
-    found = {}
+    result = {}
     for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         try:
             fields = path.read_text(encoding="ascii").split()
-        except OSError:  # the thread ended
+        except OSError:  # the thread has ended
             continue
-        found[path.parent.name] = (int(fields[0]) + int(fields[1])) / 1e9
-    return found
+        result[path.parent.name] = (int(fields[0]) + int(fields[1])) / 1e9
+    return result
 
 
-def _children(pid: int) -> int:
-    """Count the child processes of a process."""
+def _child_count(pid: int) -> int:
+    """Return the number of child processes of a process."""
     count = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             count += path.read_text(encoding="utf-8").rpartition(")")[2].split()[1] == str(pid)
-        except OSError:  # it ended
+        except OSError:  # the process has ended
             continue
     return count

@@ -1,4 +1,4 @@
-"""Subcommand `gpulab info`: what a user can use on this host."""
+"""Subcommand `gpulab info`: the resources of this host and the user's limits."""
 
 from __future__ import annotations
 
@@ -13,41 +13,31 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-ENVIRONMENTS = Path("/opt/gpulab/envs")
+from gpulab_cli import paths
+
 LINKS = Path("/etc/gpulab/links.d")
-GPU_NODES = Path("/proc/driver/nvidia/gpus")
+SYSTEMCTL_SECONDS = 10
 
 
 class Info:
     """The subcommand."""
 
-    help = "show links, interpreters, GPUs, your limits, the room in your home, and who is at work"
+    help = "show links, interpreters, GPUs, your resource limits, the free space in your home, and active users"
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def run(self, options: argparse.Namespace) -> int:
-        """Print it."""
-        found = look()
-        if options.json:
-            sys.stdout.write(json.dumps(asdict(found), indent=1) + "\n")
-            return 0
-        for name, link in found.links.items():
-            sys.stdout.write(f"{name}: {link}\n")
-        for name, path in found.interpreters.items():
-            sys.stdout.write(f"Python ({name}): {path}   <- PyCharm, VS Code\n")
-        gpus = "\n".join(found.gpus) or "none (everything runs on the CPU)"
-        sys.stdout.write(f"GPUs: {gpus}\nCores: {found.cores}\nFree in your home: {found.home_free_gb:.1f} GB\n")
-        limits_text = ", ".join(f"{kind} {amount}" for kind, amount in found.limits.items())
-        sys.stdout.write(f"Yours in all sessions together: {limits_text or 'no limits'}\n")
-        sys.stdout.write(f"At work here: {', '.join(found.users) or 'nobody'}\n")
+        """Print the facts."""
+        facts = read_facts()
+        sys.stdout.write(json.dumps(asdict(facts), indent=1) + "\n" if options.json else as_text(facts))
         return 0
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found."""
+    """Facts about the host and the user."""
 
     interpreters: dict[str, str]
     gpus: list[str]
@@ -58,62 +48,79 @@ class Facts:
     users: list[str]
 
 
-def look(environments: Path = ENVIRONMENTS, gpus: Path = GPU_NODES, home: Path | None = None) -> Facts:
-    """Read the environments, the GPUs that the loaded driver names, and the room in the home."""
-    interpreters = {path.parents[2].name: str(path) for path in sorted(environments.glob("*/current/bin/python"))}
-    names = [
-        line.partition(":")[2].strip()
-        for node in (sorted(gpus.iterdir()) if gpus.is_dir() else [])
-        for line in (node / "information").read_text(encoding="utf-8").splitlines()
-        if line.startswith("Model:")
-    ]
-    free = shutil.disk_usage(home or Path.home()).free / 1e9
-    return Facts(interpreters, names, len(os.sched_getaffinity(0)), free, links(), limits(shown()), at_work())
+def read_facts(environments: Path = paths.ENVIRONMENTS, driver: Path = paths.DRIVER, home: Path | None = None) -> Facts:
+    """Read the environments, the GPUs of the loaded driver, the free space in the home, links, limits and users."""
+    return Facts(
+        interpreters={each.name: str(each.python) for each in paths.environments(environments)},
+        gpus=paths.gpu_names(driver),
+        cores=len(os.sched_getaffinity(0)),
+        home_free_gb=shutil.disk_usage(home or Path.home()).free / 1e9,
+        links=links(),
+        limits=limits(slice_properties()),
+        users=active_users(),
+    )
+
+
+def as_text(facts: Facts) -> str:
+    """Return the facts as lines for a terminal."""
+    lines = [f"{name}: {link}" for name, link in facts.links.items()]
+    lines += [f"Python ({name}): {path}   (for PyCharm, VS Code)" for name, path in facts.interpreters.items()]
+    lines.append("GPUs: " + ("\n".join(facts.gpus) or "none (all programs run on the CPU)"))
+    lines.append(f"Cores: {facts.cores}")
+    lines.append(f"Free space in your home: {facts.home_free_gb:.1f} GB")
+    limits_text = ", ".join(f"{resource} {amount}" for resource, amount in facts.limits.items())
+    lines.append(f"Your limits for all sessions together: {limits_text or 'none'}")
+    lines.append(f"Active users: {', '.join(facts.users) or 'none'}")
+    return "\n".join(lines) + "\n"
 
 
 def links(directory: Path = LINKS) -> dict[str, str]:
-    """Read what the roles say about their pages: files with a name and an address."""
-    found: dict[str, str] = {}
+    """Return the addresses of the host's pages by name, from the files that the roles write."""
+    addresses: dict[str, str] = {}
     for path in sorted(directory.glob("*.json")):
         try:
-            found.update(json.loads(path.read_text(encoding="utf-8")))
+            addresses.update(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             continue
-    return found
+    return addresses
 
 
-def shown() -> str:
-    """Ask systemd for the user's slice; nothing where there is no systemd."""
+def slice_properties() -> str:
+    """Return the properties of the user's slice as systemctl prints them, empty without systemd."""
     argv = ["systemctl", "show", f"user-{os.getuid()}.slice"]
     try:
-        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=10).stdout
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SYSTEMCTL_SECONDS).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
-def limits(text: str) -> dict[str, str]:
-    """Say what is used of what may be used, from `systemctl show` of a slice."""
-    values = dict(line.partition("=")[::2] for line in text.splitlines())
-    found = {}
+def limits(properties: str) -> dict[str, str]:
+    """Return the limits and the use of resources, from the properties of a slice."""
+    values = dict(line.partition("=")[::2] for line in properties.splitlines())
+    result = {}
     quota = values.get("CPUQuotaPerSecUSec", "infinity")
     if quota != "infinity":
         spans = re.findall(r"([\d.]+)(ms|s|min)", quota)
-        found["cores"] = f"{sum(float(n) * {'ms': 0.001, 's': 1, 'min': 60}[unit] for n, unit in spans):g}"
-    most, now = values.get("MemoryMax", ""), values.get("MemoryCurrent", "")
-    if most.isdigit():
-        found["memory"] = f"{int(now or 0) / 2**30:.1f} of {int(most) / 2**30:.1f} GB" if now.isdigit() else most
+        result["cores"] = f"{sum(float(n) * {'ms': 0.001, 's': 1, 'min': 60}[unit] for n, unit in spans):g}"
+    maximum, current = values.get("MemoryMax", ""), values.get("MemoryCurrent", "")
+    if maximum.isdigit():
+        limit = f"{int(maximum) / 2**30:.1f} GB"
+        result["memory"] = f"{int(current) / 2**30:.1f} of {limit}" if current.isdigit() else limit
     if values.get("TasksMax", "").isdigit():
-        found["tasks"] = f"{values.get('TasksCurrent', '?')} of {values['TasksMax']}"
-    return found
+        result["tasks"] = f"{values.get('TasksCurrent', '?')} of {values['TasksMax']}"
+    return result
 
 
-def at_work(slices: Path = Path("/sys/fs/cgroup")) -> list[str]:
-    """Name the users who run something: their slices are there."""
-    roots = [slices / "user.slice", *slices.glob("*/user.slice")]
+def active_users(cgroups: Path = Path("/sys/fs/cgroup")) -> list[str]:
+    """Return the names of the users who run processes: those with a slice."""
+    roots = [cgroups / "user.slice", *cgroups.glob("*/user.slice")]
     uids = {
-        int(found[1]) for root in roots if root.is_dir() for path in root.iterdir()
-        if (found := re.fullmatch(r"user-(\d+)\.slice", path.name))
-    }  # fmt: skip
+        int(match[1])
+        for root in roots
+        if root.is_dir()
+        for path in root.iterdir()
+        if (match := re.fullmatch(r"user-(\d+)\.slice", path.name))
+    }
     names = []
     for uid in sorted(uids - {0}):
         try:

@@ -1,4 +1,4 @@
-"""One program, subcommands by entry point."""
+"""The program gpulab: subcommands are added by entry points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GROUP = "gpulab.commands"
 
 
 class Command(Protocol):
-    """What an entry point of the group gives: a class with these three."""
+    """A subcommand: the class that an entry point of the group names."""
 
     help: str
 
@@ -20,24 +20,24 @@ class Command(Protocol):
         """Declare the options."""
 
     def run(self, options: argparse.Namespace) -> int:
-        """Do it; give the exit code."""
+        """Run the subcommand and return the exit code."""
 
 
-def commands() -> dict[str, Command]:
-    """Find the subcommands that are installed."""
+def installed_commands() -> dict[str, Command]:
+    """Return the installed subcommands by name."""
     return {point.name: cast(Command, point.load()()) for point in entry_points(group=GROUP)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code."""
-    parser = argparse.ArgumentParser(prog="gpulab", description="What this host offers, and how to use it.")
-    choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    found = commands()
-    for name, command in sorted(found.items()):
-        command.arguments(choices.add_parser(name, help=command.help, description=command.help))
+    """Run the command line and return the exit code."""
+    parser = argparse.ArgumentParser(prog="gpulab", description="Show what this host offers, and help to use it.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = installed_commands()
+    for name, command in sorted(commands.items()):
+        command.arguments(subparsers.add_parser(name, help=command.help, description=command.help))
     options = parser.parse_args(arguments)
     try:
-        return found[options.command].run(options)
+        return commands[options.command].run(options)
     except BrokenPipeError:
         return 0
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where things are on a host, and what can be read from them without starting anything."""
+"""Paths on a host, and facts that can be read from them without starting a program."""
 
 from __future__ import annotations
 
@@ -16,76 +16,76 @@ DRIVER = Path("/proc/driver/nvidia")
 
 @dataclass(frozen=True)
 class Environment:
-    """One Python environment: its name, its interpreter, and its packages' directory."""
+    """A Python environment: its name and its interpreter."""
 
     name: str
     python: Path
 
     @property
     def site(self) -> Path | None:
-        """The directory of its packages, none where it has none of its own."""
+        """The directory of its packages, None if it has no directory of its own."""
         return next((self.python.parents[1] / "lib").glob("python3.*/site-packages"), None)
 
     def packages(self) -> list[Distribution]:
-        """Give what is installed."""
+        """Return the installed packages."""
         return list(distributions(path=[str(self.site)])) if self.site else []
 
     def versions(self) -> dict[str, str]:
-        """Give what is installed, by normalised name (Python packaging: tensorflow_cpu is tensorflow-cpu)."""
-        names = ((re.sub(r"[-_.]+", "-", str(each.metadata["Name"])).lower(), each.version) for each in self.packages())
-        return dict(names)
+        """Return the installed versions, by normalised name (Python packaging: tensorflow_cpu is tensorflow-cpu)."""
+        return {
+            re.sub(r"[-_.]+", "-", str(package.metadata["Name"])).lower(): package.version
+            for package in self.packages()
+        }
 
 
 def environments(directory: Path = ENVIRONMENTS) -> list[Environment]:
-    """Find the lab's environments."""
+    """Return the environments of the host."""
     return [Environment(path.parents[2].name, path) for path in sorted(directory.glob("*/current/bin/python"))]
 
 
 def gpu_names(driver: Path = DRIVER) -> list[str]:
-    """Name the GPUs that the loaded driver serves."""
+    """Return the names of the GPUs of the loaded driver."""
     directories = sorted((driver / "gpus").iterdir()) if (driver / "gpus").is_dir() else []
     texts = [(directory / "information").read_text(encoding="utf-8") for directory in directories]
-    return [found[1] if (found := re.search(r"Model:\s*(.+)", text)) else "unknown" for text in texts]
+    return [match[1].strip() if (match := re.search(r"Model:\s*(.+)", text)) else "unknown" for text in texts]
 
 
 def driver_version(driver: Path = DRIVER) -> str:
-    """Give the version of the loaded driver, nothing where none is loaded."""
+    """Return the version of the loaded driver, empty if none is loaded."""
     path = driver / "version"
     if not path.is_file():
         return ""
-    found = re.search(r"Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)", path.read_text(encoding="utf-8"))
-    return found[1] if found else ""
+    match = re.search(r"Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)", path.read_text(encoding="utf-8"))
+    return match[1] if match else ""
 
 
 def gpus_on_bus(devices: Path = Path("/sys/bus/pci/devices")) -> int:
-    """Count the NVIDIA GPUs on the PCI bus, whether a driver serves them or not."""
+    """Return the number of NVIDIA GPUs on the PCI bus, with or without a driver."""
     count = 0
     for device in devices.glob("*"):
         try:
             vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
-        except OSError:  # it was taken away meanwhile
+        except OSError:  # the device was removed
             continue
         count += vendor == "0x10de" and kind.startswith(("0x0300", "0x0302"))
     return count
 
 
 def cores() -> int:
-    """Give the cores that this process may use: those it may run on, or less where its unit's quota is less."""
-    allowed = len(os.sched_getaffinity(0))
+    """Return the number of cores that this process may use: its CPU affinity, or its unit's quota if that is less."""
+    count = len(os.sched_getaffinity(0))
     path = Path("/proc/self/cgroup")
     group = path.read_text(encoding="ascii").strip().rpartition(":")[2] if path.is_file() else "/"
-    for directory in (
-        Path("/sys/fs/cgroup") / group.lstrip("/"),
-        *(Path("/sys/fs/cgroup") / group.lstrip("/")).parents,
-    ):
+    own = Path("/sys/fs/cgroup") / group.lstrip("/")
+    for directory in (own, *own.parents):
         limit = directory / "cpu.max"
         if limit.is_file() and (fields := limit.read_text(encoding="ascii").split())[0] != "max":
-            allowed = min(allowed, max(1, int(fields[0]) // int(fields[1])))
-    return allowed
+            count = min(count, max(1, int(fields[0]) // int(fields[1])))
+    return count
 
 
 def kernel_command(directory: Path) -> list[str]:
-    """Give the command of a Jupyter kernel, nothing where its file is damaged."""
+    """Return the command of a Jupyter kernel, empty if its file is damaged."""
     try:
         return [str(word) for word in json.loads((directory / "kernel.json").read_text(encoding="utf-8"))["argv"]]
     except (OSError, ValueError, KeyError, TypeError):

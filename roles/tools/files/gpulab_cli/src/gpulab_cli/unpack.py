@@ -1,4 +1,4 @@
-"""Subcommand `gpulab unpack`: unpack what was uploaded, whatever packed it."""
+"""Subcommand `gpulab unpack`: unpack an uploaded archive of any common format."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ENDINGS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz2", ".txz", ".tar", ".zip", ".7z", ".rar")
+SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz2", ".txz", ".tar", ".zip", ".7z", ".rar")
 SINGLE = (".gz", ".bz2", ".xz", ".zst")
-"""Endings of one packed file, where no .tar stands before them."""
+"""Suffixes of one compressed file, unless .tar comes before them."""
+SECONDS = 24 * 3600.0
+"""Time limit for one archive, in seconds."""
 
 
 class Unpack:
@@ -21,39 +23,42 @@ class Unpack:
         """Declare the options."""
         parser.add_argument("archive", type=Path)
         parser.add_argument(
-            "--into", type=Path, help="the directory; next to the archive and named like it, unless given"
+            "--into", type=Path, help="the directory (default: next to the archive, with the name of the archive)"
         )
 
     def run(self, options: argparse.Namespace) -> int:
-        """Do it."""
+        """Unpack the archive."""
         archive: Path = options.archive
         target: Path = options.into or target_of(archive)
         if not archive.is_file():
-            sys.stderr.write(f"gpulab unpack: there is no file {archive}\n")
+            sys.stderr.write(f"gpulab unpack: {archive} does not exist or is not a file\n")
             return 1
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            sys.stderr.write(f"gpulab unpack: {target} is there and not empty: choose another directory with --into\n")
+            sys.stderr.write(f"gpulab unpack: {target} exists and is not empty: choose another directory with --into\n")
             return 1
         target.mkdir(parents=True, exist_ok=True)
         if unpack(archive, target):
-            sys.stderr.write(f"gpulab unpack: {archive} could not be unpacked whole; what came out is in {target}\n")
+            sys.stderr.write(f"gpulab unpack: {archive} is damaged or incomplete; {target} has its readable part\n")
             return 1
         sys.stdout.write(f"unpacked into {target}\n")
         return 0
 
 
 def unpack(archive: Path, target: Path) -> int:
-    """Unpack into a directory that is there; give the exit status."""
-    ending = archive.suffix.lower()
-    if ending in SINGLE and not archive.name.lower().endswith(ENDINGS):
-        with (target / archive.stem).open("wb") as file:
-            return subprocess.run(["bsdcat", str(archive)], stdout=file, check=False).returncode
-    # bsdtar rejects members that would leave the directory (absolute names, "..", links out of it).
-    argv = ["bsdtar", "--extract", "--file", str(archive), "--directory", str(target), "--no-same-owner"]
-    return subprocess.run(argv, check=False).returncode
+    """Unpack into an existing directory and return the exit status."""
+    try:
+        if archive.suffix.lower() in SINGLE and not archive.name.lower().endswith(SUFFIXES):
+            with (target / archive.stem).open("wb") as file:
+                argv = ["bsdcat", str(archive)]
+                return subprocess.run(argv, stdout=file, check=False, timeout=SECONDS).returncode
+        # bsdtar rejects members outside the directory (absolute names, "..", links to other directories).
+        argv = ["bsdtar", "--extract", "--file", str(archive), "--directory", str(target), "--no-same-owner"]
+        return subprocess.run(argv, check=False, timeout=SECONDS).returncode
+    except subprocess.TimeoutExpired:
+        return 1
 
 
 def target_of(archive: Path) -> Path:
-    """Name the directory: the archive's name without its ending."""
-    ending = next((each for each in ENDINGS if archive.name.lower().endswith(each)), archive.suffix)
-    return archive.with_name(archive.name[: -len(ending)] if ending else f"{archive.name}-unpacked")
+    """Return the directory for an archive: the archive's path without its suffix."""
+    suffix = next((suffix for suffix in SUFFIXES if archive.name.lower().endswith(suffix)), archive.suffix)
+    return archive.with_name(archive.name[: -len(suffix)] if suffix else f"{archive.name}-unpacked")

@@ -1,0 +1,1 @@
+"""Environments of frameworks: profiles, plans, locks, installation and verification."""

@@ -1,0 +1,3 @@
+# Copyright (c) the gpulab team
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan of the NVIDIA driver for a host: pure functions on the facts of gpu_info. Internal."""

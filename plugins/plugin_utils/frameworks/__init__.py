@@ -1,0 +1,1 @@
+"""Controller side of the frameworks: archives, extra packages, RStudio Server."""

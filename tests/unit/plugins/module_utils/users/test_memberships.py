@@ -1,0 +1,145 @@
+"""Record of the memberships and passwords that the role has set, and the memberships that a run revokes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gpulab.core.plugins.module_utils.users import memberships
+from ansible_collections.gpulab.core.plugins.module_utils.users.memberships import Group, Record, plan, sets_password
+
+OWNED = ["lab", "admins"]
+HOST = {
+    "lab": Group(990, frozenset({"ada", "eve"})),
+    "admins": Group(991, frozenset({"ada", "grace"})),
+    "class": Group(1100, frozenset({"ada", "victor", "by-hand"})),
+    "video": Group(44, frozenset({"ada", "victor", "by-hand"})),
+    "ada": Group(1001, frozenset()),
+}
+KNOWN = Record({"class"}, {"class": {"ada", "victor"}, "video": {"ada", "victor"}})
+
+
+def revoked(record: Record | None, requested: dict[str, set[str]], **more: dict[str, set[str]]) -> set[tuple[str, str]]:
+    """Return the memberships that a run revokes on the host above."""
+    every = {"lab": {"ada", "eve"}, "admins": {"ada", "grace"}, **requested}
+    return set(plan(record, every, HOST, OWNED, {1001}, more.get("others", {})).revoked)
+
+
+def test_group_of_the_role_has_only_the_requested_members() -> None:
+    """Also a member that was added by hand is removed; in a group that existed before, only the role's own member."""
+    found = revoked(KNOWN, {"class": {"ada"}, "video": {"ada"}})
+    assert found == {("class", "victor"), ("class", "by-hand"), ("video", "victor")}
+
+
+def test_owned_groups_have_only_the_requested_members() -> None:
+    """The groups of users and of administrators, also when the role did not create them."""
+    assert revoked(KNOWN, {"class": {"ada", "victor", "by-hand"}, "video": {"ada", "victor"}, "lab": {"ada"}}) == {
+        ("lab", "eve")
+    }
+
+
+def test_group_that_is_no_longer_listed_loses_all_members() -> None:
+    """A group that the role made is emptied; of others the members that the role added are removed."""
+    assert revoked(KNOWN, {}) == {
+        ("class", "ada"),
+        ("class", "victor"),
+        ("class", "by-hand"),
+        ("video", "ada"),
+        ("video", "victor"),
+    }
+
+
+def test_group_that_existed_before_keeps_its_members() -> None:
+    """On a host that the role has never converged, no membership is revoked."""
+    host = {name: group for name, group in HOST.items() if name not in OWNED}
+    found = plan(None, {"lab": {"ada"}, "class": {"ada"}, "new": set()}, host, OWNED, {1001}, {})
+    assert found.revoked == []
+    assert found.made == {"new"}
+    assert not found.upgraded
+
+
+def test_first_record_of_a_host_converged_before() -> None:
+    """Listed groups with a regular gid count as made by the role; groups of the system and accounts' own do not."""
+    found = plan(
+        None, {"lab": {"ada", "eve"}, "class": {"ada"}, "video": {"ada"}, "ada": set()}, HOST, OWNED, {1001}, {}
+    )
+    assert found.made == {"class"}
+    assert found.upgraded
+    assert {("class", "victor"), ("class", "by-hand")} == {pair for pair in found.revoked if pair[0] == "class"}
+    assert [pair for pair in found.revoked if pair[0] == "video"] == []
+
+
+def test_membership_of_another_application_stays() -> None:
+    """What a second application of the role grants on the same host is not revoked by the first."""
+    found = revoked(KNOWN, {"class": {"ada"}, "video": {"ada"}}, others={"class": {"by-hand"}, "video": {"victor"}})
+    assert found == {("class", "victor")}
+
+
+def test_interrupted_run_is_completed() -> None:
+    """What is granted and revoked stands in the record from before until after, so the next run revokes it, too."""
+    requested = {"lab": {"ada", "eve"}, "admins": {"ada", "grace"}, "class": {"ada"}, "video": {"ada", "eve"}}
+    first = plan(KNOWN, requested, HOST, OWNED, {1001}, {})
+    between = memberships.parsed(first.record_before(KNOWN, requested, {}).text())
+    assert between.made == {"class"}
+    assert between.members["video"] == {"ada", "victor", "eve"}
+    assert between.members["class"] == {"ada", "victor", "by-hand"}
+    # Membership is gone already, sessions and files may not be handled yet.
+    host = {**HOST, "class": Group(1100, frozenset({"ada"}))}
+    assert ("class", "victor") in plan(between, requested, host, OWNED, {1001}, {}).revoked
+
+
+def test_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Records of other applications are in the same directory; a broken one is named with the remedy."""
+    path = tmp_path / "lab.json"
+    assert memberships.stored(path) is None
+    record = Record({"class"}, {"class": {"ada"}}, {"ada": "d"})
+    path.write_text(record.text())
+    (tmp_path / "physics.json").write_text(Record(set(), {"video": {"joe"}}).text())
+    assert memberships.stored(path) == record
+    assert memberships.granted_by_others(path) == {"video": {"joe"}}
+    for text in ("{", "[]", '{"made": 1, "members": {}, "passwords": {}}', '{"made": []}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"lab\.json is not a record of memberships .*remove it"):
+            memberships.stored(path)
+
+
+def test_record_holds_no_hash() -> None:
+    """A digest, from which neither the hash nor the password can be read."""
+    assert memberships.digest("$6$salt$hash") not in ("$6$salt$hash", "")
+    assert len(memberships.digest("$6$salt$hash")) == 64
+
+
+@pytest.mark.parametrize(
+    ("now", "known", "keeps_own", "sets"),
+    [
+        (None, None, False, True),  # a new account
+        ("!", "new", False, True),  # an account made again by hand: it never had a password
+        ("$6$new", None, False, False),  # the host has it already
+        ("!$6$new", None, False, False),  # and is locked
+        ("$6$own", "new", False, False),  # the user's own password
+        ("!$6$own", "new", False, False),  # locked by an administrator
+        ("$6$own", "old", False, True),  # reset in the inventory
+        ("$6$own", None, False, True),  # an adopted account
+        ("$6$own", None, True, False),  # converged before there was a record
+        ("", "new", False, True),  # no password at all is no choice
+    ],
+)
+def test_hash_is_set_when_it_is_new_in_the_inventory(now: str | None, known: str, keeps_own: bool, sets: bool) -> None:
+    """A user's own passwd survives; a changed inventory resets the password."""
+    stored = memberships.digest(f"$6${known}") if known else None
+    assert sets_password("$6$new", now, stored, keeps_own) is sets
+
+
+def test_locked_account_stays_locked() -> None:
+    """A lock has a password behind it; an account without any is not locked."""
+    assert memberships.is_locked("!$6$x")
+    assert not any(map(memberships.is_locked, (None, "", "!", "*", "$6$x")))
+
+
+def test_digest_of_a_leaver_is_kept() -> None:
+    """A user who comes back has the own password; an account that was removed starts again."""
+    record = Record(passwords={"eve": "e", "gone": "g", "ada": "old"})
+    found = memberships.remembered({"ada": "$6$x"}, ["ada"], ["ada", "eve"], record)
+    assert found == {"eve": "e", "ada": memberships.digest("$6$x")}
+    assert memberships.remembered({}, ["ada"], ["ada"], record) == {}

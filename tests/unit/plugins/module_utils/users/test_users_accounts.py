@@ -1,0 +1,142 @@
+"""Differences between the accounts of a host and the requested ones."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpulab.core.plugins.module_utils.users import accounts, processes
+
+STATUS = "State:\tS (sleeping)\nPPid:\t1\nUid:\t{uids}\nGid:\t5 5 5 5\nGroups:\t5 1100 \n"
+
+
+def entry(name: str, uid: int, home: Path, shell: str = "/bin/bash") -> pwd.struct_passwd:
+    """Return an entry of passwd(5)."""
+    return pwd.struct_passwd((name, "x", uid, uid, "", str(home), shell))
+
+
+def write_process(proc: Path, pid: int, uids: str) -> None:
+    """Write an entry of /proc."""
+    (proc / str(pid)).mkdir()
+    (proc / str(pid) / "status").write_text(STATUS.format(uids=uids))
+
+
+@pytest.mark.parametrize(
+    ("setting", "there", "words"),
+    [
+        ({"name": "ada", "uid": 2001}, [entry("ada", 1500, Path("/home/ada"))], "exists with uid 1500, not 2001"),
+        ({"name": "ada", "uid": 2001}, [entry("grace", 2001, Path("/home/grace"))], "belongs to grace"),
+        ({"name": "postgres"}, [entry("postgres", 104, Path("/var/lib/postgresql"))], "system account of the host"),
+    ],
+)
+def test_account_that_would_be_overwritten_is_rejected(
+    tmp_path: Path, setting: dict[str, Any], there: list[pwd.struct_passwd], words: str
+) -> None:
+    """The message names the account and the conflict."""
+    found = accounts.account_problems([setting], there, tmp_path)
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_home_without_its_account_is_rejected(tmp_path: Path) -> None:
+    """Files of a former user are never handed to a new one."""
+    (tmp_path / "ada").mkdir()
+    assert "Move it away" in accounts.account_problems([{"name": "ada"}], [], tmp_path)[0]
+
+
+def test_account_that_fits_is_adopted(tmp_path: Path) -> None:
+    """The same number, or none requested, is no problem."""
+    there = [entry("ada", 1500, Path("/home/ada"))]
+    assert accounts.account_problems([{"name": "ada", "uid": 1500}], there, tmp_path) == []
+    assert accounts.account_problems([{"name": "ada"}], there, tmp_path) == []
+
+
+def test_last_day_is_usable() -> None:
+    """The account expires on the day after its last one."""
+    assert accounts.expiry_day("1970-01-02") == 2
+    assert accounts.expiry_day(None) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "differs"),
+    [
+        ({}, False),
+        ({"groups": ["lab"]}, False),
+        ({"groups": ["lab", "staff"]}, True),
+        ({"expires": "2030-01-01"}, True),
+    ],
+)
+def test_account_that_differs_is_named(tmp_path: Path, setting: dict[str, Any], differs: bool) -> None:
+    """Only accounts that differ are updated."""
+    found = accounts.differs(
+        {"name": "ada", **setting}, entry("ada", 1001, tmp_path), None, {"lab": {"ada"}}, "/bin/bash"
+    )
+    assert found is differs
+
+
+def test_missing_account_shell_and_home_differ(tmp_path: Path) -> None:
+    """An account without a home or with another shell is updated."""
+    rest = (None, dict[str, set[str]](), "/bin/bash")
+    assert accounts.differs({"name": "ada"}, None, *rest)
+    assert accounts.differs({"name": "ada"}, entry("ada", 1001, tmp_path, "/bin/false"), *rest)
+    assert accounts.differs({"name": "ada"}, entry("ada", 1001, tmp_path / "gone"), *rest)
+
+
+def test_open_home_is_named_and_a_link_is_left_alone(tmp_path: Path) -> None:
+    """An adopted home of mode 0755 is closed; the target of a link is not."""
+    for name, mode in (("ada", 0o755), ("grace", 0o700)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "eve").symlink_to("/etc")
+    entries = {name: entry(name, 1001, tmp_path / name) for name in ("ada", "grace", "eve")}
+    assert accounts.open_homes(["ada", "grace", "eve", "ghost"], entries) == {"ada": str(tmp_path / "ada")}
+
+
+def test_home_that_others_can_replace_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root changes no mode by a path whose last step another account can exchange."""
+    monkeypatch.setattr(accounts, "unsafe_directory", lambda path: path if path.name == "open" else None)
+    homes = {"ada": str(tmp_path / "homes" / "ada"), "eve": str(tmp_path / "open" / "eve")}
+    assert list(accounts.unsafe_homes(homes)) == ["eve"]
+
+
+def test_processes_that_hold_a_revoked_group_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts that are in the group, or whose own group it is, are left alone."""
+    names = {"eve": 1001, "ada": 1002, "joe": 1100}
+    for name, uid in names.items():
+        write_process(tmp_path, uid, f"{uid} {uid} {uid} {uid}")
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(accounts, "processes", lambda: processes.processes(tmp_path))
+    entries = {name: entry(name, uid, tmp_path) for name, uid in names.items()}
+    assert accounts.outdated(names, entries, {1100: {"ada"}}) == {"eve"}
+    assert accounts.outdated(names, entries, {}) == set()
+
+
+def test_home_that_root_cannot_read_counts_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount of the user's own gives root an error: the run goes on, and the home is left alone."""
+    home = entry("eve", 1001, tmp_path / "eve")
+
+    def fails(path: Path, **_more: bool) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", fails)
+    monkeypatch.setattr(Path, "lstat", fails)
+    assert accounts.home_state(tmp_path / "eve") == "Permission denied"
+    assert not accounts.differs({"name": "eve"}, home, None, {}, "/bin/bash")
+    assert accounts.open_homes(["eve"], {"eve": home}) == {}
+
+
+def test_link_in_the_place_of_a_shared_directory_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root creates nothing through a link, nor where another account can replace directories."""
+    monkeypatch.setattr(accounts, "unsafe_directory", lambda path: path if path.name == "open" else None)
+    (tmp_path / "link").symlink_to("/etc")
+    (tmp_path / "file").write_text("")
+    found = accounts.shared_directory_problems([tmp_path / "link", tmp_path / "file", tmp_path / "new"])
+    assert [problem.partition(" ")[0] for problem in found] == [str(tmp_path / "link"), str(tmp_path / "file")]
+    assert "is not a directory. Move it away" in found[0]
+    (tmp_path / "open").mkdir()
+    assert "can replace" in accounts.shared_directory_problems([tmp_path / "open" / "class"])[0]
+    assert accounts.shared_directory_problems([]) == []
