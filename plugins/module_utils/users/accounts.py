@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
+from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import SHADOW
 from ansible_collections.gpulab.core.plugins.module_utils.users.memberships import Group
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import processes
-from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import SHADOW, host_members, shadow
+from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import host_members, shadow
 
 FIRST_DAY = date(1970, 1, 1)
 MIN_UID = 1000

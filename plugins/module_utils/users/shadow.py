@@ -7,18 +7,14 @@ from __future__ import annotations
 import grp
 from pathlib import Path
 
-SHADOW = Path("/etc/shadow")
+from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import records
+
 GSHADOW = Path("/etc/gshadow")
 
 
 def shadow(text: str) -> dict[str, tuple[str, int | None]]:
     """Return the password field and the day of expiry by user, from the text of /etc/shadow."""
-    entries = {}
-    for line in text.splitlines():
-        fields = line.split(":")
-        if len(fields) >= 8:
-            entries[fields[0]] = (fields[1], int(fields[7]) if fields[7] else None)
-    return entries
+    return {name: (record.password, record.expires) for name, record in records(text).items()}
 
 
 def in_gshadow(text: str) -> dict[str, list[str]]:
