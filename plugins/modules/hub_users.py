@@ -61,10 +61,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import records
+from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import SHADOW, records
 from ansible_collections.gpulab.core.plugins.module_utils.hub import api
-
-SHADOW = Path("/etc/shadow")
 
 
 def members_of(group: str) -> set[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
+SHADOW = Path("/etc/shadow")
 SHORTEST_HASH = 13
 """Characters of the oldest hash format of crypt(5); shorter fields (*, !, x) hold no password."""
 EXPIRED = "Your account has expired: ask an administrator."

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
-from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import Record, records
+from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import SHADOW, Record, records
 from ansible_collections.gpulab.core.plugins.module_utils.users.groups import host_members
 from ansible_collections.gpulab.core.plugins.module_utils.users.memberships import Group
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import processes
 
-SHADOW = Path("/etc/shadow")
 FIRST_DAY = date(1970, 1, 1)
 MIN_UID = 1000
 """Smaller uids belong to system accounts (login.defs(5): UID_MIN)."""
