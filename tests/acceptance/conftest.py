@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One suite for molecule, `make lab` and live hosts: it compares the requested state with the actual state."""
 
 from __future__ import annotations

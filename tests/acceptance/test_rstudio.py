@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """RStudio behind the hub: one login, on a socket, inside the user's own unit, with the environment of notebooks."""
 
 from __future__ import annotations

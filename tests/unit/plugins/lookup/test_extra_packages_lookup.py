@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The lookup extra_packages finds the files of the site and checks them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Comparison of a host with the requested accounts: passwords to set, the record, and this run's own session."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The session program and the configuration of the role rstudio, and the tests' stand-in for rserver."""
 
 from __future__ import annotations

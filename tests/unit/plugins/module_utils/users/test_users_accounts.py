@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Differences between the accounts of a host and the requested ones."""
 
 from __future__ import annotations

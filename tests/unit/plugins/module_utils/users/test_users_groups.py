@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Members of groups, read from the text of the files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Root helper that checks passwords for the hub, which runs without root.
 
 systemd starts one instance per connection (gpulab-password@.service) with the connection as standard input. It reads
