@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The test build of a new driver (tasks/test_build.yml), with stand-ins for apt-get, dpkg-deb and dkms."""
 
 from __future__ import annotations
