@@ -139,9 +139,6 @@ from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installer_m
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import InstallError
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.releases import Release
 
-BACKGROUND_NICENESS = 10
-"""A release that is only prepared is built next to other tasks, which have priority."""
-
 
 def difference(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
     """Return Ansible's diff of two sets of versions."""
@@ -200,7 +197,6 @@ def main() -> None:
     if changed and not module.check_mode:
         try:
             if prepare_only:
-                os.nice(BACKGROUND_NICENESS)
                 release.prepare()
             else:
                 release.install(module.params["keep"])
