@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module gpulab.core.locked_environment."""
 
 from __future__ import annotations
@@ -67,9 +68,8 @@ options:
       - V(present) builds the release and points O(path)C(/current) to it.
       - V(prepared) only builds it, so that large downloads can run in the background (C(async)) while other tasks run.
         A later task with V(present) waits for it, and builds the release again if that failed.
-      - V(current) and V(finished) are former names of V(present).
     type: str
-    choices: [present, prepared, current, finished]
+    choices: [present, prepared]
     default: present
   keep:
     description: Number of older releases to keep. A release that a running process uses is never removed.
@@ -165,7 +165,7 @@ def main() -> None:
             "index": {"type": "str", "default": ""},
             "cache": {"type": "path", "default": "/var/cache/gpulab"},
             "sources_file": {"type": "path", "default": "/etc/gpulab/sources.env"},
-            "state": {"type": "str", "choices": ["present", "prepared", "current", "finished"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "prepared"], "default": "present"},
             "keep": {"type": "int", "default": 1},
             "lock_text": {"type": "str", "default": ""},
             "extras_text": {"type": "list", "elements": "str", "default": []},

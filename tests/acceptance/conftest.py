@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One suite for molecule, `make lab` and live hosts: it compares the requested state with the actual state."""
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
+from tests.support.accounts import Account
 from tests.support.expected import Expected, password, read
-from tests.support.hub import HubUser, tunnel
+from tests.support.hub import HubUser, Kernel, Kernels, tunnel
 from tests.support.paths import ROOT
 from tests.support.processes import run
 from tests.support.shell import Shell, admitted
@@ -147,6 +150,40 @@ def neighbour(hub_url: str, certificate: str | bool, neighbour_login: tuple[str,
     return started(hub_url, neighbour_login, certificate)
 
 
+@pytest.fixture(scope="session")
+def kernels(until_end: ExitStack) -> Kernels:
+    """Return a function that gives a user's kernel of a name; all modules share these kernels."""
+    return Kernels(until_end)
+
+
+@pytest.fixture
+def kernel(kernels: Kernels, hub_user: HubUser, expected: Expected) -> Kernel:
+    """Return a Python kernel of the user."""
+    return kernels(hub_user, expected.kernels["python"])
+
+
+@pytest.fixture
+def neighbours_kernel(kernels: Kernels, neighbour: HubUser, expected: Expected) -> Kernel:
+    """Return a Python kernel of the second user."""
+    return kernels(neighbour, expected.kernels["python"])
+
+
+@pytest.fixture(params=["notebook", "ssh"])
+def run_as_attacker(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return a function that runs a Python program of the user: once in a notebook and once over SSH."""
+    if request.param == "notebook":
+        run: Callable[[str], str] = request.getfixturevalue("kernel").run
+        return run
+    shell: Shell = request.getfixturevalue("ssh")
+
+    def run_over_ssh(code: str) -> str:
+        done = shell.python(code)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run_over_ssh
+
+
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the private key of a key pair that was made for this run."""
@@ -190,3 +227,26 @@ def gpus(host: Any) -> list[str]:
     if nodes.rc != 0 or not nodes.stdout.split():
         pytest.skip("no NVIDIA GPU with a loaded driver on this host: GPUs were not tested")
     return list(nodes.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def account(host: Any, expected: Expected, hub_url: str, certificate: str | bool) -> Iterator[Account]:
+    """Make a member of the users' group; only where the host may be thrown away."""
+    if not expected.disposable:
+        pytest.skip("this is a live host: no account is made on it")
+    name = "verify-password"
+    host.run("userdel --remove %s", name)
+    host.check_output("useradd --create-home --shell /bin/bash --groups %s %s", expected.users_group, name)
+    uid = str(host.user(name).uid)
+    # As the role users lists it.
+    host.check_output("touch /etc/gpulab/users/%s.verify", uid)
+    yield Account(host, name)
+    host.run(
+        "rm /etc/gpulab/users/%s.verify; systemctl kill --signal=KILL user-%s.slice; pkill -KILL -u %s", uid, uid, name
+    )
+    host.check_output("userdel --remove %s 2>/dev/null", name)
+    # The account must also leave the hub's database, or the next converge would change something.
+    token = host.file("/var/lib/gpulab/jupyterhub/users.token").content_string.strip()
+    headers = {"Authorization": f"token {token}"}
+    answer = requests.delete(f"{hub_url}/hub/api/users/{name}", headers=headers, verify=certificate, timeout=60)
+    assert answer.status_code in (204, 404), answer.text

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Users cannot read the activity of others: over D-Bus, in user services, in cron and at jobs, in files in memory."""
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.expected import Expected
-from tests.support.hub import HubUser, Kernel
+from tests.support.hosts import wait_for
+from tests.support.hub import HubUser, Kernel, Kernels
 from tests.support.shell import Shell
 
 SECRET = "activity-secret-4711"
@@ -20,6 +22,9 @@ MANAGER = "org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.sy
 Runner = Callable[[str], str]
 """Runs a shell command as the user and returns all that it printed."""
 
+PROGRAMS = {"cron": "crontab", "at": "at"}
+JOBS = {"cron": "echo '* * * * * sh ~/activity-cron-job' | crontab -", "at": "echo 'sh ~/activity-at-job' | at now"}
+"""Commands of the user that start a job."""
 SHOW = f"""
 import subprocess
 shown = subprocess.Popen(["sh", "-c", "sleep 900 # " + {SECRET!r}])
@@ -38,27 +43,18 @@ REPORT = (
 
 
 @pytest.fixture(scope="module")
-def victim(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, str]]:
+def victim(kernels: Kernels, neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, str]]:
     """Run a neighbour's process with a secret argument; return the units that hold it."""
-    with neighbour.kernel(expected.kernels["python"]) as kernel:
-        process = kernel.run(SHOW).strip()
-        uid = str(host.user(neighbour.name).uid)
-        paths = host.check_output("cat /proc/%s/cgroup", process)
-        unit = next(part for part in paths.split("/") if part.strip().endswith((".service", ".scope"))).split()[0]
-        try:
-            yield {"name": neighbour.name, "slice": f"user-{uid}.slice", "unit": unit}
-        finally:
-            kernel.run("shown.kill()")
+    kernel = kernels(neighbour, expected.kernels["python"])
+    process = kernel.run(SHOW).strip()
+    uid = str(host.user(neighbour.name).uid)
+    paths = host.check_output("cat /proc/%s/cgroup", process)
+    unit = next(part for part in paths.split("/") if part.strip().endswith((".service", ".scope"))).split()[0]
+    yield {"name": neighbour.name, "slice": f"user-{uid}.slice", "unit": unit}
+    kernel.run("shown.kill()")
 
 
-@pytest.fixture(scope="module")
-def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return the user's kernel."""
-    with hub_user.kernel(expected.kernels["python"]) as started:
-        yield started
-
-
-@pytest.fixture(scope="module", params=["notebook", "ssh"])
+@pytest.fixture(params=["notebook", "ssh"])
 def run_as_user(request: pytest.FixtureRequest) -> Runner:
     """Return a function that runs a command of the user: once in a notebook and once over SSH."""
     if request.param == "notebook":
@@ -139,6 +135,28 @@ def test_users_own_tools_work(ssh: Shell) -> None:
     assert "ActiveState=active" in ssh.run("systemctl show user-$(id -u).slice").stdout
 
 
+@pytest.fixture(scope="module", autouse=True)
+def jobs(request: pytest.FixtureRequest, host: Any, expected: Expected) -> Iterator[dict[str, str]]:
+    """Start a cron job and an at job, which run while the other tests do; return a file in the user's /tmp for each."""
+    names: dict[str, str] = {}
+    if not expected.disposable:
+        yield names
+        return
+    ssh: Shell = request.getfixturevalue("ssh")
+    for program, command in JOBS.items():
+        if not host.exists(PROGRAMS[program]):
+            continue
+        names[program] = f"marker-{program}-{time.monotonic_ns()}"
+        report = f"activity-{program}"
+        job = (
+            f"cd; {{ {REPORT}; cat /proc/self/cgroup >&2; }} >{report}-new 2>{report}-cgroup; mv {report}-new {report}"
+        )
+        write = f"rm -f ~/{report}; touch /tmp/{names[program]}; printf %s {shlex.quote(job)} >~/{report}-job"
+        ssh.run(f"{write}; {command}")
+    yield names
+    ssh.run("crontab -r; atq | cut -f1 | xargs -r atrm; rm -f ~/activity-* /tmp/marker-*")
+
+
 def expect_isolated(lines: list[str], name: str, marker: str) -> None:
     """Check what a session reported: umask, own processes only, the private /tmp, a file that only its owner reads."""
     assert lines[0] == "0077"
@@ -178,34 +196,22 @@ def test_services_of_users_are_isolated(ssh: Shell, marker: str) -> None:
     expect_isolated(made.stdout.splitlines(), ssh.name, marker)
 
 
-@pytest.mark.parametrize("program", ["cron", "at"])
-def test_jobs_are_isolated(host: Any, ssh: Shell, marker: str, program: str) -> None:
-    """A job has the view of an SSH session, and counts in the user's slice."""
-    if not host.exists({"cron": "crontab", "at": "at"}[program]):
-        pytest.skip(f"this host has no {program}")
-    job = f"cd; {{ {REPORT}; cat /proc/self/cgroup >&2; }} >activity-new 2>activity-cgroup\n"
-    job += "mv activity-new activity-report\n"
-    begin = (
-        "echo '* * * * * sh ~/activity-job' | crontab -" if program == "cron" else "echo 'sh ~/activity-job' | at now"
-    )
-    ssh.run(f"rm -f ~/activity-report; printf %s {shlex.quote(job)} >~/activity-job; {begin}")
-    try:
-        until = time.monotonic() + 75
-        while not (lines := ssh.run("cat ~/activity-report 2>/dev/null").stdout.splitlines()):
-            assert time.monotonic() < until, f"{program} ran nothing"
-            time.sleep(3)
-    finally:
-        ssh.run("crontab -r" if program == "cron" else "atq | cut -f1 | xargs -r atrm")
-    expect_isolated(lines, ssh.name, marker)
-    assert f"user-{host.user(ssh.name).uid}.slice" in ssh.run("cat ~/activity-cgroup; rm ~/activity-cgroup").stdout
-
-
-def test_files_in_memory_are_private(run_as_user: Runner, neighbour: HubUser, expected: Expected) -> None:
+def test_files_in_memory_are_private(run_as_user: Runner, neighbours_kernel: Kernel) -> None:
     """Each user has an own /dev/shm: files of one user do not exist for another."""
     run_as_user("echo secret >/dev/shm/activity-private")
     try:
-        with neighbour.kernel(expected.kernels["python"]) as other:
-            shown = other.run(RUN.format(command="cat /dev/shm/activity-private; ls -l /dev/shm/activity-private"))
+        command = "cat /dev/shm/activity-private; ls -l /dev/shm/activity-private"
+        shown = neighbours_kernel.run(RUN.format(command=command))
     finally:
         run_as_user("rm -f /dev/shm/activity-private")
     assert shown.count("No such file") == 2
+
+
+@pytest.mark.parametrize("program", ["cron", "at"])
+def test_jobs_are_isolated(host: Any, ssh: Shell, jobs: dict[str, str], program: str) -> None:
+    """A job has the view of an SSH session, and counts in the user's slice."""
+    if program not in jobs:
+        pytest.skip(f"this host has no {program}")
+    wait_for(lambda: ssh.run(f"test -e ~/activity-{program}").returncode == 0, 75, 1)
+    expect_isolated(ssh.run(f"cat ~/activity-{program}").stdout.splitlines(), ssh.name, jobs[program])
+    assert f"user-{host.user(ssh.name).uid}.slice" in ssh.run(f"cat ~/activity-{program}-cgroup").stdout

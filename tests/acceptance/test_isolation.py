@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A hostile user cannot reach what belongs to other users, in a notebook or over SSH."""
 
 from __future__ import annotations
@@ -9,14 +10,11 @@ from typing import Any
 import pytest
 
 from tests.support.expected import Expected
-from tests.support.hub import HubUser, Kernel
+from tests.support.hub import HubUser, Kernel, Kernels
 from tests.support.shell import Shell
 
 SECRET = "isolation-secret-4711"
 """The neighbour keeps it in a file, on a command line, in an environment and in a running kernel."""
-
-Runner = Callable[[str], str]
-"""Runs a Python program as the hostile user and returns what it printed."""
 
 CHANNELS = """
 import json, os
@@ -71,7 +69,7 @@ for transport, place, port in {sockets!r}:
         except OSError as error:
             print(type(error).__name__, place, port)
 """
-ASK = """
+FETCH = """
 import http.client, socket
 for path in {paths!r}:
     connection = http.client.HTTPConnection("localhost", timeout=20)
@@ -111,53 +109,35 @@ def planted_configuration(host: Any, login: tuple[str, str], expected: Expected)
 
 
 @pytest.fixture(scope="module")
-def victim(neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, Any]]:
+def victim(kernels: Kernels, neighbour: HubUser, expected: Expected, host: Any) -> Iterator[dict[str, Any]]:
     """Run a neighbour's kernel that keeps a secret in every place a kernel has; return the places."""
-    with neighbour.kernel(expected.kernels["python"]) as kernel:
-        kernel.run(KEEP)
-        places = json.loads(kernel.run(CHANNELS))
-        home = host.user(neighbour.name).home
-        host.check_output("runuser -u %s -- sh -c 'umask 0; echo %s > ~/isolation-secret'", neighbour.name, SECRET)
-        try:
-            environment = f"/run/gpulab/servers/{host.user(neighbour.name).uid}"
-            yield {
-                **places,
-                "file": f"{home}/isolation-secret",
-                "name": neighbour.name,
-                "kernel": kernel,
-                "environment": environment,
-            }
-        finally:
-            kernel.run("held.kill(); shown.kill()")
-            host.check_output("rm -f %s/isolation-secret", home)
+    kernel = kernels(neighbour, expected.kernels["python"])
+    kernel.run(KEEP)
+    places = json.loads(kernel.run(CHANNELS))
+    user = host.user(neighbour.name)
+    host.check_output("runuser -u %s -- sh -c 'umask 0; echo %s > ~/isolation-secret'", neighbour.name, SECRET)
+    yield {
+        **places,
+        "file": f"{user.home}/isolation-secret",
+        "name": neighbour.name,
+        "kernel": kernel,
+        "environment": f"/run/gpulab/servers/{user.uid}",
+    }
+    kernel.run("held.kill(); shown.kill()")
+    host.check_output("rm -f %s/isolation-secret", user.home)
 
 
 @pytest.fixture(scope="module")
-def kernel(planted_configuration: str, hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
+def kernel(planted_configuration: str, kernels: Kernels, hub_user: HubUser, expected: Expected) -> Kernel:
     """Return the hostile user's kernel, in a server that started after the configuration was planted."""
     hub_user.stop_server()
     hub_user.start_server()
-    with hub_user.kernel(expected.kernels["python"]) as started:
-        yield started
+    return kernels(hub_user, expected.kernels["python"])
 
 
-@pytest.fixture(scope="module", params=["notebook", "ssh"])
-def run_as_attacker(request: pytest.FixtureRequest) -> Runner:
-    """Return a function that runs a program of the hostile user: once in a notebook and once over SSH."""
-    if request.param == "notebook":
-        kernel: Kernel = request.getfixturevalue("kernel")
-        return kernel.run
-    shell: Shell = request.getfixturevalue("ssh")
-
-    def run(code: str) -> str:
-        done = shell.python(code)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-def test_neighbours_files_and_the_hubs_secrets_cannot_be_read(run_as_attacker: Runner, victim: dict[str, Any]) -> None:
+def test_neighbours_files_and_the_hubs_secrets_cannot_be_read(
+    run_as_attacker: Callable[[str], str], victim: dict[str, Any]
+) -> None:
     """A world-readable file in another's home, the database, every token and key, what a server was started with."""
     paths = [victim["file"], victim["connection"], victim["environment"], "/etc/shadow"]
     paths += [f"/var/lib/gpulab/jupyterhub/{name}" for name in ("jupyterhub.sqlite", "cookie_secret", "users.token")]
@@ -180,20 +160,24 @@ def test_protected_files_exist(host: Any, victim: dict[str, Any]) -> None:
     assert not host.file(victim["connection"]).exists
 
 
-def test_processes_of_a_neighbour_are_invisible(run_as_attacker: Runner, victim: dict[str, Any], host: Any) -> None:
+def test_processes_of_a_neighbour_are_invisible(
+    run_as_attacker: Callable[[str], str], victim: dict[str, Any], host: Any
+) -> None:
     """Neither command lines nor environments of other users are readable; one's own are."""
     assert SECRET in host.check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
     assert run_as_attacker(PROCESSES).strip() == "own True foreign 0"
 
 
-def test_kernel_channels_of_a_neighbour_reject_connections(run_as_attacker: Runner, victim: dict[str, Any]) -> None:
+def test_kernel_channels_of_a_neighbour_reject_connections(
+    run_as_attacker: Callable[[str], str], victim: dict[str, Any]
+) -> None:
     """No channel of another user's kernel accepts a connection."""
     answers = run_as_attacker(CONNECT.format(sockets=victim["sockets"])).splitlines()
     assert len(answers) == 5
     assert [line for line in answers if not line.startswith(("PermissionError", "FileNotFoundError"))] == []
 
 
-def test_temporary_files_are_private(run_as_attacker: Runner, victim: dict[str, Any], host: Any) -> None:
+def test_temporary_files_are_private(run_as_attacker: Callable[[str], str], victim: dict[str, Any], host: Any) -> None:
     """Files of a neighbour or of the host in /tmp do not exist in a user's own /tmp."""
     host.check_output("touch /tmp/isolation-of-host && chmod 644 /tmp/isolation-of-host")
     try:
@@ -205,10 +189,10 @@ def test_temporary_files_are_private(run_as_attacker: Runner, victim: dict[str, 
     assert [line.split()[0] for line in answers] == ["FileNotFoundError"] * 2
 
 
-def test_socket_of_the_hub_requires_a_login(run_as_attacker: Runner, victim: dict[str, Any]) -> None:
+def test_socket_of_the_hub_requires_a_login(run_as_attacker: Callable[[str], str], victim: dict[str, Any]) -> None:
     """Users' servers connect to it, so users can too: without a login it answers nothing."""
     paths = ["/hub/api/users", f"/hub/api/users/{victim['name']}", "/hub/api/proxy", "/hub/admin", "/hub/api/services"]
-    answers = run_as_attacker(ASK.format(paths=paths)).splitlines()
+    answers = run_as_attacker(FETCH.format(paths=paths)).splitlines()
     assert len(answers) == len(paths)
     assert [line for line in answers if not line.startswith(("302", "403", "401"))] == []
 
@@ -249,7 +233,7 @@ def test_own_files_do_not_configure_the_server(kernel: Kernel, planted_configura
     assert "ipc" in kernel.run("from ipykernel.kernelapp import IPKernelApp as A; print(A.instance().transport)")
 
 
-def test_server_environment_is_read_only(run_as_attacker: Runner) -> None:
+def test_server_environment_is_read_only(run_as_attacker: Callable[[str], str]) -> None:
     """No user can change the programs that all servers run."""
     paths = ["/opt/gpulab/server/current/x", "/opt/gpulab/hub/current/x", "/usr/local/bin/x", "/etc/profile.d/x.sh"]
     code = READ.replace('"rb"', '"wb"').replace("opened.read(1)", "pass")

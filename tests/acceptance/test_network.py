@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Users' programs cannot connect to the cloud's metadata, and have a limit of connections."""
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def connect(host: Any, name: str, address: str, port: int, number: int = 1) -> s
 
 @pytest.fixture(scope="module")
 def metadata(host: Any, expected: Expected) -> Iterator[None]:
-    """Give the host itself the address of the metadata, on loopback; on disposable hosts alone."""
+    """Add the address of the metadata service to the host's loopback; on disposable hosts only."""
     if not expected.disposable:
         pytest.skip("this is a live host: it gets no address of a cloud")
     host.check_output("ip address add %s/32 dev lo", METADATA)

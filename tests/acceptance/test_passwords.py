@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Passwords are checked by a root helper that only the hub reaches; a changed password ends the sessions it opened."""
 
 from __future__ import annotations
@@ -7,22 +8,21 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
+from tests.support.accounts import REFRESH, Account
 from tests.support.expected import Expected
+from tests.support.hosts import main_pid, wait_for
 from tests.support.hub import HubUser, server_unit
 from tests.support.shell import Shell
 
 SOCKET = "/run/gpulab/password.sock"
 EXPOSURE = 2.5
 """Most that `systemd-analyze security` may print for the helper (systemd 252)."""
-REFRESH = 30
-"""Seconds within which a changed password holds everywhere (__jupyterhub_refresh_seconds)."""
 CONNECT = f"""
 import socket
 with socket.socket(socket.AF_UNIX) as client:
@@ -34,43 +34,6 @@ with socket.socket(socket.AF_UNIX) as client:
     except OSError as error:
         print(type(error).__name__)
 """
-
-
-class Account:
-    """An account that a test made: `word` is its password, `set_word` changes it as passwd(1) does."""
-
-    def __init__(self, host: Any, name: str) -> None:
-        self.host, self.name, self.word = host, name, ""
-        self.set_word()
-
-    def set_word(self, method: str = "") -> None:
-        """Set another password, hashed by the host's own method or the one that is named."""
-        self.word = secrets.token_hex(12)
-        option = f"--crypt-method {method}" if method else ""
-        self.host.check_output(f"echo %s:%s | chpasswd {option}", self.name, self.word)
-
-
-@pytest.fixture(scope="module")
-def account(host: Any, expected: Expected, hub_url: str, certificate: str | bool) -> Iterator[Account]:
-    """Make a member of the users' group; only where the host may be thrown away."""
-    if not expected.disposable:
-        pytest.skip("this is a live host: no account is made on it")
-    name = "verify-password"
-    host.run("userdel --remove %s", name)
-    host.check_output("useradd --create-home --shell /bin/bash --groups %s %s", expected.users_group, name)
-    uid = str(host.user(name).uid)
-    # As the role users lists it.
-    host.check_output("touch /etc/gpulab/users/%s.verify", uid)
-    yield Account(host, name)
-    host.run(
-        "rm /etc/gpulab/users/%s.verify; systemctl kill --signal=KILL user-%s.slice; pkill -KILL -u %s", uid, uid, name
-    )
-    host.check_output("userdel --remove %s 2>/dev/null", name)
-    # The account must also leave the hub's database, or the next converge would change something.
-    token = host.file("/var/lib/gpulab/jupyterhub/users.token").content_string.strip()
-    headers = {"Authorization": f"token {token}"}
-    answer = requests.delete(f"{hub_url}/hub/api/users/{name}", headers=headers, verify=certificate, timeout=60)
-    assert answer.status_code in (204, 404), answer.text
 
 
 def attempt(hub_url: str, certificate: str | bool, name: str, word: str) -> tuple[int, str, float]:
@@ -232,29 +195,27 @@ def test_cookie_ends_with_the_password_and_the_server_goes_on(
     lab = f"{hub_url}/user/{account.name}/api/contents"
     assert old.web.get(lab, timeout=60).status_code == 200
     unit = server_unit(host, account.name)
-    main = host.check_output("systemctl show --property=MainPID --value %s", unit)
-    host.check_output("chage -M 9999 %s && usermod -c changed %s", account.name, account.name)
-    assert not ended(old, REFRESH)
+    main = main_pid(host, unit)
     account.set_word()
-    # A login with the new password must not make the old cookies good again.
+    # A login with the new password must not make the old cookies valid again.
     new = HubUser(hub_url, account.name, account.word, certificate)
     assert not logged_in(old)
-    assert ended(old)
+    # One wait for all that happens, or does not happen, within the time after which the hub reads an account again.
+    host.check_output("chage -M 9999 %s && usermod -c changed %s", account.name, account.name)
     until = time.monotonic() + REFRESH
-    while old.web.get(lab, allow_redirects=False, timeout=60).status_code == 200:
-        assert time.monotonic() < until, "the server still takes the cookie of the former password"
-        time.sleep(1)
-    assert logged_in(new)
-    assert host.check_output("systemctl show --property=MainPID --value %s", unit) == main
     # The page logs the browser in at the server, by way of the hub.
     new.web.get(f"{hub_url}/user/{account.name}/lab", timeout=60).raise_for_status()
     assert new.web.get(lab, timeout=60).status_code == 200
-    time.sleep(REFRESH)
+    wait_for(lambda: old.web.get(lab, allow_redirects=False, timeout=60).status_code != 200, REFRESH)
+    assert ended(old)
+    while time.monotonic() < until:
+        assert logged_in(new), "a change of something other than the password ended a login"
+        time.sleep(1)
     assert logged_in(new)
     # Without a login in between.
     account.set_word()
     assert ended(new)
-    assert host.check_output("systemctl show --property=MainPID --value %s", unit) == main
+    assert main_pid(host, unit) == main
     last = HubUser(hub_url, account.name, account.word, certificate)
     assert last.web.get(f"{hub_url}/hub/api/users/{account.name}", timeout=60).json()["servers"][""]["ready"]
     last.stop_server()

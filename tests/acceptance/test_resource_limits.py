@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Each user has one limit, for notebooks and SSH together, and the kernel enforces it."""
 
 from __future__ import annotations
@@ -49,14 +50,6 @@ KILLED = (137, 247, 255)
 MEGABYTE = 2**20
 CAP_SYS_RESOURCE = 24
 """Its bit in the capabilities of /proc/PID/status (Linux: include/uapi/linux/capability.h)."""
-
-
-@pytest.fixture(scope="module")
-def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return a kernel in the user's server."""
-    with hub_user.kernel(expected.kernels["python"]) as started:
-        started.run("import subprocess")
-        yield started
 
 
 def used(host: Any, slice_name: str) -> int:
@@ -128,7 +121,7 @@ def test_server_survives_the_logout(kernel: Kernel, ssh: Shell, host: Any, slice
 
 @pytest.fixture
 def victim(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Give a kernel that may die."""
+    """Return a kernel that may die."""
     with hub_user.kernel(expected.kernels["python"]) as started:
         started.run("import subprocess")
         yield started
@@ -177,7 +170,7 @@ def test_task_limit_rejects_everywhere(
     assert kernel.run(FORK.format(60)).startswith("BlockingIOError")
     alone = ssh.python(FORK.format(20))
     assert alone.stdout.strip() == "all", alone
-    kernel.run("held = [subprocess.Popen(['sleep', '60']) for _ in range(30)]")
+    kernel.run("import subprocess; held = [subprocess.Popen(['sleep', '60']) for _ in range(30)]")
     together = ssh.python(FORK.format(20))
     assert together.stdout.strip() != "all", together
     kernel.run("for each in held: each.kill(); each.wait()")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """RStudio behind the hub: one login, on a socket, inside the user's own unit, with the environment of notebooks."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pytest
 
 from tests.acceptance.test_tools import LISTENING
 from tests.support.expected import Expected
-from tests.support.hub import HubUser, server_unit
+from tests.support.hub import HubUser, Kernel, server_unit
 
 SESSION = "/usr/local/lib/gpulab/rsession"
 PROGRAMS = "/usr/lib/rstudio-server/bin"
@@ -140,7 +141,9 @@ def test_rstudio_listens_on_no_port(host: Any, studio: Studio, tcp_before: set[s
     assert listening(host, studio.hub_user) == tcp_before
 
 
-def test_neighbour_cannot_connect_to_rstudio(host: Any, studio: Studio, neighbour: HubUser, expected: Expected) -> None:
+def test_neighbour_cannot_connect_to_rstudio(
+    host: Any, studio: Studio, neighbour: HubUser, neighbours_kernel: Kernel
+) -> None:
     """Neither on the socket, by any of its paths, nor through the hub."""
     number = process(host, studio.hub_user, "rserver")
     arguments = host.file(f"/proc/{number}/cmdline").content_string.split("\0")
@@ -154,11 +157,10 @@ def test_neighbour_cannot_connect_to_rstudio(host: Any, studio: Studio, neighbou
     inside = f"/proc/{number}/root{place}"
     shell = "runuser -u %s -- /usr/bin/python3 -c %s"
     assert host.check_output(shell, studio.hub_user.name, CONNECT.format(place=inside)) == "CONNECTED"
-    with neighbour.kernel(expected.kernels["python"]) as kernel:
-        for name in (place, outside, inside):
-            code = CONNECT.format(place=name)
-            found = {kernel.run(code).strip(), host.check_output(shell, neighbour.name, code)}
-            assert found <= {"FileNotFoundError", "PermissionError"}, name
+    for name in (place, outside, inside):
+        code = CONNECT.format(place=name)
+        errors = {neighbours_kernel.run(code).strip(), host.check_output(shell, neighbour.name, code)}
+        assert errors <= {"FileNotFoundError", "PermissionError"}, name
     page = neighbour.web.get(studio.page, timeout=60, allow_redirects=False)
     assert page.status_code in (302, 403, 404)
 
@@ -174,12 +176,13 @@ def test_secrets_of_rstudio_are_the_users_own(host: Any, studio: Studio) -> None
     assert host.check_output("stat -c '%%U %%a' %s", data) == f"{studio.hub_user.name} 700"
 
 
-def test_session_has_the_environment_of_notebooks(host: Any, studio: Studio, expected: Expected) -> None:
+def test_session_has_the_environment_of_notebooks(
+    host: Any, studio: Studio, kernel: Kernel, expected: Expected
+) -> None:
     """It has the variables that rserver does not pass on, and none for the hub's API."""
     path = f"/proc/{process(host, studio.hub_user, 'rsession')}/environ"
     found = dict(line.partition("=")[::2] for line in host.check_output("tr '\\0' '\\n' < %s", path).splitlines())
-    with studio.hub_user.kernel(expected.kernels["python"]) as kernel:
-        wanted = json.loads(kernel.run(SHOW))
+    wanted = json.loads(kernel.run(SHOW))
     assert {name: found.get(name) for name in SAME} == wanted
     assert wanted["RETICULATE_PYTHON"] == expected.interpreter
     assert not [name for name in found if name.startswith(("JUPYTER", "JPY_"))]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The hub and users' servers run with the expected properties."""
 
 from __future__ import annotations
@@ -7,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.expected import Expected
-from tests.support.hub import HubUser, server_unit
+from tests.support.hub import HubUser, Kernel, server_unit
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,11 @@ print(json.dumps({"transport": app.transport, "sockets": [f"{app.ip}-{p}" for p 
 """
 
 
-def test_kernel_channels_are_out_of_others_reach(host: Any, hub_user: HubUser, expected: Expected) -> None:
+def test_kernel_channels_are_out_of_others_reach(host: Any, kernel: Kernel) -> None:
     """A kernel's channels are sockets that others cannot reach: over TCP, all users of the host could read them."""
-    with hub_user.kernel(expected.kernels["python"]) as kernel:
-        channels = json.loads(kernel.run(CHANNELS))
-        assert channels["transport"] == "ipc"
-        for path in channels["sockets"]:
-            # In memory that only this unit sees.
-            assert kernel.run(f"import os; print(os.path.exists({path!r}))").strip() == "True"
-            assert not host.file(path).exists
+    channels = json.loads(kernel.run(CHANNELS))
+    assert channels["transport"] == "ipc"
+    for path in channels["sockets"]:
+        # In memory that only this unit sees.
+        assert kernel.run(f"import os; print(os.path.exists({path!r}))").strip() == "True"
+        assert not host.file(path).exists

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A user logs in, starts a server and computes, in Python and in R."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """All users have the same programs in notebooks and over SSH; environments are separate; own kernels work."""
 
 from __future__ import annotations
@@ -15,13 +16,6 @@ from tests.support.shell import Shell
 
 NAMES = ("PATH", "RETICULATE_PYTHON", "TF_FORCE_GPU_ALLOW_GROWTH")
 SHOW = "import os; print([os.environ.get(name) for name in {names!r}])"
-
-
-@pytest.fixture(scope="module")
-def kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
-    """Return a kernel in the user's server."""
-    with hub_user.kernel(expected.kernels["python"]) as started:
-        yield started
 
 
 def specs(hub_user: HubUser) -> dict[str, Any]:

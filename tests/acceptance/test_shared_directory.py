@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Opening a notebook or an R session in a shared directory runs no code that another user has put there."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ MODULES = [
     *("sitecustomize", "usercustomize", "zmq", "traitlets", "jupyter_client", "debugpy", "psutil", "comm", "tornado"),
     *("ipython_config", "ipython_kernel_config", "pip", "importlib"),
 ]
-"""Names that starting a kernel could look for."""
+"""Names that a starting kernel may import."""
 LOCAL = "verify_local"
 """A module of the directory that a cell imports on purpose."""
 SAVE = ".First <- function() cat('.RData', file = '{mark}', append = TRUE); save(.First, file = '{path}/.RData')"

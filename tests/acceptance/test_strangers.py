@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Clients without an account: floods of wrong passwords, large requests, connections, and what answers reveal."""
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.acceptance.test_passwords import Account, account  # noqa: F401  # a fixture
+from tests.support.accounts import Account
 from tests.support.expected import Expected
-from tests.support.hub import HubUser
 from tests.support.paths import ROOT
 from tests.support.shell import Shell
 
@@ -59,7 +59,7 @@ def port(expected: Expected) -> int:
 
 
 @pytest.mark.parametrize("number", [1, 50], ids=["one address", "fifty addresses"])
-def test_right_login_gets_in_during_a_flood(host: Any, port: int, account: Account, number: int) -> None:  # noqa: F811
+def test_right_login_gets_in_during_a_flood(host: Any, port: int, account: Account, number: int) -> None:
     """50 wrong passwords a second, for her name too, keep no right login out that comes from another address."""
     # The loopback, in the network of the flood and in another one, and the host's own address.
     own = host.check_output("hostname -I").split()[0]
@@ -77,7 +77,7 @@ def test_right_login_gets_in_during_a_flood(host: Any, port: int, account: Accou
     assert result["wrong"].get("403", 0) <= 200, result
 
 
-def test_wrong_passwords_are_answered_with_the_time_to_wait(host: Any, port: int, account: Account) -> None:  # noqa: F811
+def test_wrong_passwords_are_answered_with_the_time_to_wait(host: Any, port: int, account: Account) -> None:
     """The sixth one of an address for a name; other names, other addresses and the account itself are free."""
     wrong = [["127.0.0.1", "127.5.0.1", account.name, f"wrong-{place}", 0] for place in range(8)]
     statuses = [status for status, _ in flood(host, port=port, logins=wrong)["logins"]]
@@ -90,7 +90,7 @@ def test_wrong_passwords_are_answered_with_the_time_to_wait(host: Any, port: int
     assert f"Login of {account.name} from 127.5.0.2" in journal
 
 
-def test_class_behind_one_address_gets_in(host: Any, port: int, account: Account) -> None:  # noqa: F811
+def test_class_behind_one_address_gets_in(host: Any, port: int, account: Account) -> None:
     """Forty right logins within a second, from an address without earlier logins; fewer on a busy host."""
     number = int(40 / other_work(host))
     logins = [["127.0.0.1", "127.6.0.1", account.name, account.word, place / 40] for place in range(number)]
@@ -121,9 +121,6 @@ print(json.dumps([answer.status, answer.headers["Retry-After"], text]))
     assert status == 429
     assert 1 <= int(retry) <= 60
     assert f"try again in {retry} seconds" in text
-
-
-# --- programs of users on the hub's socket
 
 
 def test_headers_of_a_users_program_are_not_believed(host: Any, ssh: Shell) -> None:
@@ -222,64 +219,3 @@ def test_large_requests_are_rejected_before_they_are_read(hub_url: str) -> None:
         client.sendall(f"{head}Content-Length: 94371840\r\n\r\n".encode() + b"x" * 1000)
         answer = client.recv(4096).decode()
     assert answer.split()[1] in ("400", "413", "503"), answer
-
-
-# --- what answers reveal
-
-
-@pytest.mark.parametrize("page", ["login", "api/", "api/users", "static/css/style.min.css", "no-such-page", "logout"])
-def test_answers_have_safe_headers_and_no_version(hub_url: str, certificate: str | bool, page: str) -> None:
-    """Pages, errors and files alike; a version would help an attacker."""
-    answer = requests.get(f"{hub_url}/hub/{page}", verify=certificate, timeout=60, allow_redirects=False)
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Referrer-Policy"] == "same-origin"
-    assert "X-JupyterHub-Version" not in answer.headers
-    assert "Server" not in answer.headers
-    if page != "static/css/style.min.css":
-        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
-        assert "6.1." not in answer.text
-        assert "version" not in (answer.json() if page == "api/" else {})
-
-
-def test_every_cookie_is_kept_from_other_sites(hub_url: str, hub_user: HubUser) -> None:
-    """Secure, SameSite, and for logins HttpOnly: of the hub, of the server and of the way between them."""
-    fresh = requests.Session()
-    fresh.verify, fresh.trust_env = hub_user.verify, False
-    fresh.headers["Connection"] = "close"
-    fresh.cookies.update(hub_user.web.cookies)
-    lines: list[str] = []
-    url = f"{hub_url}/user/{hub_user.name}/lab"
-    for domain, path, name in [(each.domain, each.path, each.name) for each in fresh.cookies]:
-        if path.startswith("/user/"):
-            fresh.cookies.clear(domain, path, name)
-    pages = ["/hub/login", "/hub/home"]
-    answers = [
-        requests.get(hub_url + page, verify=hub_user.verify, timeout=60, allow_redirects=False) for page in pages
-    ]
-    final = fresh.get(url, headers={"Accept": "text/html"}, timeout=60)
-    for answer in [*answers, *final.history, final]:
-        lines += answer.raw.headers.getlist("Set-Cookie")
-    names = {line.partition("=")[0] for line in lines}
-    assert {"_xsrf", f"jupyterhub-user-{hub_user.name}"} <= names, names
-    set_now = [line.lower() for line in lines if "expires=" not in line.lower() or '=""' not in line]
-    for line in set_now:
-        assert "samesite=" in line, line
-        assert "secure" in line or hub_url.startswith("http:"), line
-        assert "httponly" in line or line.startswith(("_xsrf", "jupyterhub-session-id")), line
-
-
-def test_pages_carry_no_token(hub_url: str, host: Any, hub_user: HubUser) -> None:
-    """JupyterLab's page and Jupyter's own: neither the server's token nor the browser's."""
-    uid = host.user(hub_user.name).uid
-    environment = host.check_output(
-        "tr '\\0' '\\n' < /proc/$(systemctl show -P MainPID gpulab-server@%s)/environ", str(uid)
-    )
-    secret = dict(line.split("=", 1) for line in environment.splitlines() if "=" in line)["JUPYTERHUB_API_TOKEN"]
-    for page in ("lab", "no-such-page", "tree", "api/status"):
-        text = hub_user.web.get(f"{hub_url}/user/{hub_user.name}/{page}", timeout=60).text
-        assert secret not in text, page
-        assert "data-jupyter-api-token" not in text, page
-    config = hub_user.web.get(f"{hub_url}/user/{hub_user.name}/lab", timeout=60).text
-    data = json.loads(config.split('id="jupyter-config-data" type="application/json">')[1].split("</script>")[0])
-    assert data["token"] == ""
-    assert data["hubUser"] == hub_user.name

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Cookies end with a logout, and the hub bounds what users write into its database.
 
 molecule/users/tests/test_programs.py has the tests that take longer.
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.acceptance.test_passwords import REFRESH, Account, account  # noqa: F401  # a fixture
+from tests.support.accounts import REFRESH, Account
 from tests.support.hub import HubUser
 
 DAY = 86400
@@ -22,7 +23,7 @@ TOKENS, NOTE = 50, 255
 
 
 @pytest.fixture
-def user(hub_url: str, certificate: str | bool, account: Account) -> Iterator[HubUser]:  # noqa: F811
+def user(hub_url: str, certificate: str | bool, account: Account) -> Iterator[HubUser]:
     """Log a user in; delete all tokens in the end."""
     found = HubUser(hub_url, account.name, account.word, certificate)
     yield found
@@ -86,7 +87,7 @@ def test_tokens_are_few_and_notes_are_short(user: HubUser) -> None:
     assert len(call(user, "GET", "tokens").json()["api_tokens"]) <= TOKENS + 5
 
 
-def test_password_makes_no_token(hub_url: str, certificate: str | bool, account: Account) -> None:  # noqa: F811
+def test_password_makes_no_token(hub_url: str, certificate: str | bool, account: Account) -> None:
     """Passwords are checked by the login page only: it is rate-limited and requires a form token."""
     body = {"auth": {"username": account.name, "password": account.word}}
     url = f"{hub_url}/hub/api/users/{account.name}/tokens"

@@ -1,4 +1,5 @@
-"""The requested state of a host, as playbooks/site_variables.yml writes it."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The requested state of a host, as playbooks/expected_state.yml writes it."""
 
 from __future__ import annotations
 

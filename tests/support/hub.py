@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A user at the hub without a browser: the same pages and kernel channels, over HTTP and WebSocket."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -171,6 +172,13 @@ class Kernel:
         self.socket.close()
         self.hub_user.web.delete(f"{self.root}/api/kernels/{self.id}", headers=self.headers, timeout=60)
 
+    def is_alive(self) -> bool:
+        """Return whether the kernel still runs cells."""
+        try:
+            return self.run("print('alive')").strip() == "alive"
+        except (KernelDied, CellFailed, OSError, websocket.WebSocketException):
+            return False
+
     def message(self, code: str, number: str = "no-answer") -> str:
         """Return the message that runs a cell."""
         header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"}
@@ -196,3 +204,18 @@ class Kernel:
                 raise CellFailed(f"{content['ename']}: {content['evalue']}\n" + "\n".join(content["traceback"])[-3000:])
             elif kind == "status" and content["execution_state"] == "idle":
                 return printed
+
+
+class Kernels:
+    """Kernels that tests share, because a start takes seconds; they end with the stack."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.running: dict[tuple[str, str], Kernel] = {}
+
+    def __call__(self, hub_user: HubUser, name: str) -> Kernel:
+        """Return a user's kernel; start one where there is none, or where it has died with its server."""
+        key = hub_user.name, name
+        if key not in self.running or not self.running[key].is_alive():
+            self.running[key] = self.stack.enter_context(hub_user.kernel(name))
+        return self.running[key]

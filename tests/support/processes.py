@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Child processes that always end: every wait has a time limit, a kill after it, and a message."""
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Child(subprocess.Popen[str]):
         """Terminate the process, kill it after the grace period, and return its exit code."""
         if self.poll() is None:
             self.send(signal.SIGTERM)
-            if not self.ended(GRACE):
+            # What it has started may ignore the signal although the process itself ends.
+            if not self.ended(GRACE) or self.leads:
                 self.send(signal.SIGKILL)
         return self.wait(timeout=GRACE)
 

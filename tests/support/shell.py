@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A user over SSH: real logins through sshd and PAM."""
 
 from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ from tests.support.expected import Expected
 from tests.support.processes import Child, run
 
 KEYS = "/etc/ssh/authorized_keys.d"
+WATCHING = """
+import select, sys
+def ended():
+    return bool(select.select([sys.stdin], [], [], 0)[0])
+print("ready", flush=True)
+"""
+"""The beginning of a program that runs until the test ends it."""
 
 
 class Shell:
@@ -36,6 +44,27 @@ class Shell:
         """Log in and leave a command running; its standard input stays open until the caller closes it."""
         pipe = subprocess.PIPE
         return Child([*self.argv, command], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT)
+
+    @contextmanager
+    def watching(self, code: str) -> Iterator[Callable[[], str]]:
+        """Run a program of the host's own Python next to the block, which begins when the program runs.
+
+        The program calls `ended()` to learn whether the test has ended it. The block gets a function that ends the
+        program and returns its output.
+        """
+        # Not on the command line, which the program may read.
+        program = WATCHING + code
+        with self.start(f"exec /usr/bin/python3 -c 'import sys; exec(sys.stdin.read({len(program)}))'") as child:
+            assert child.stdin
+            assert child.stdout
+            child.stdin.write(program)
+            child.stdin.flush()
+            first = child.stdout.readline()
+            assert first == "ready\n", first
+            try:
+                yield lambda: child.communicate("end\n", timeout=60)[0].strip()
+            finally:
+                child.stop()
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Roles applied one by one, and one of them twice, by a playbook that knows no settings."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where polkit is installed, ordinary users are authorised for nothing; administrators keep their sessions and sudo."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What ends with a password: tokens of programs, but not the server's own. And how many logins the hub keeps."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Strangers at sshd keep no user out, and sessions that would have no limits are not opened."""
 
 from __future__ import annotations

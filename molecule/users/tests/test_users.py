@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The daily jobs of docs/how-to/users.md, done for real: a class comes, shares, is limited, leaves and comes back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A headless Chromium that can connect to one hub only."""
 
 from __future__ import annotations

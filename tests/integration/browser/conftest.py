@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A real browser at a running hub: the assertions are about what the pages show."""
 
 from __future__ import annotations

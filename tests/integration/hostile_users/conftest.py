@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A host that is made at the start and removed at the end, or a converged one that is kept."""
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def world(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Put two hostile users and their victim on the host; give it its users back at the end."""
+    """Put two hostile users and their victim on the host; restore its users at the end."""
     inspect = [*SUDO, "podman", "inspect", "--format", "{{.State.Pid}}", f"gpulab-{lab.host}"]
     pid = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
     with connected(World, lab, tmp_path_factory.mktemp("hostile"), pid=pid) as host:

@@ -1,12 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Two hostile users and an administrator as a state machine: their actions, and what must hold after each action."""
 
 from __future__ import annotations
 
-import functools
-import logging
 import time
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from hypothesis import strategies as st
@@ -14,11 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.integration.hostile_users.actors import FAILURES, Attacker, Victim
 from tests.integration.hostile_users.primitives import CALLS, DIRECTORIES, PLACES, SOCKETS, TARGETS
+from tests.integration.hostile_users.reporting import LOG, recorded, reported
 from tests.integration.hostile_users.world import ATTACKERS, World
-from tests.support.paths import ROOT
 
-LOG = logging.getLogger("hostile")
-FAILED = ROOT / "build" / "hostile" / "failed.py"
 BY, VIA = st.sampled_from(ATTACKERS), st.sampled_from(["ssh", "notebook"])
 BODIES = {
     "options": "x" * 2**20,
@@ -33,39 +29,6 @@ PATHS = [
 ]
 OFTEN = 5
 """After this number of actions, other users log in again."""
-
-
-class Harm(BaseException):
-    """Hostile users have done harm. hypothesis lets it pass and so does not repeat what changes the host."""
-
-
-def reported(check: Callable[..., None]) -> Callable[..., None]:
-    """Keep the sequence of actions when something fails, and raise Harm with it."""
-
-    @functools.wraps(check)
-    def run(self: HostileUsers, **arguments: Any) -> None:
-        try:
-            check(self, **arguments)
-        except Exception as error:
-            self.failed, script = True, "\n".join(self.steps)
-            FAILED.parent.mkdir(parents=True, exist_ok=True)
-            FAILED.write_text(script + "\n", encoding="utf-8")
-            raise Harm(f"{type(error).__name__}: {error}\nThe sequence, also in {FAILED}:\n{script}") from error
-
-    return run
-
-
-def recorded(action: Callable[..., None]) -> Callable[..., None]:
-    """Record an action before it happens."""
-
-    @functools.wraps(action)
-    def act(self: HostileUsers, **arguments: Any) -> None:
-        shown = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        self.steps.append(f"state.{action.__name__}({shown})")
-        LOG.info(self.steps[-1])
-        action(self, **arguments)
-
-    return reported(act)
 
 
 class HostileUsers(RuleBasedStateMachine):

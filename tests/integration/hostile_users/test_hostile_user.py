@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Random actions of two hostile users in random order do not affect other users.
 
 The actions are in primitives.py and machine.py. A sequence that fails is printed and written to
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.integration.hostile_users.actors import Victim
-from tests.integration.hostile_users.machine import Harm, HostileUsers
+from tests.integration.hostile_users.machine import HostileUsers
+from tests.integration.hostile_users.reporting import Harm
 from tests.integration.hostile_users.world import World
 
 

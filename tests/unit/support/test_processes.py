@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Child processes of tests and scripts end, whatever they do with signals."""
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def test_tunnel_ends_although_ssh_ignores_sigterm(tmp_path: Path, monkeypatch: p
         pid = int((tmp_path / "pid").read_text())
         assert is_running(pid)
         begun = time.monotonic()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert not is_running(pid)
 
 
@@ -75,15 +76,19 @@ def test_program_that_takes_too_long_is_stopped_and_named() -> None:
     begun = time.monotonic()
     with pytest.raises(processes.TimeLimitExceeded, match=r"did not end within 1 s and was stopped.*\nready"):
         processes.run([sys.executable, "-c", STUBBORN], timeout=1)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_what_a_program_has_started_ends_with_it() -> None:
-    """A grandchild does not outlive the time limit."""
-    script = "sleep 600 & echo $!; wait"
+    """A grandchild that ignores SIGTERM does not outlive the time limit."""
+    script = "(trap '' TERM; sleep 300; sleep 300) & echo $!; wait"
     with pytest.raises(processes.TimeLimitExceeded) as raised:
         processes.run(["sh", "-c", script], timeout=1)
-    assert not is_running(int(str(raised.value).split()[-1]))
+    pid = int(str(raised.value).split()[-1])
+    until = time.monotonic() + 30
+    while is_running(pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not is_running(pid)
 
 
 def test_exit_code_and_output_are_returned() -> None:
@@ -107,33 +112,41 @@ def test_child_is_stopped_at_the_end_of_its_block() -> None:
 
 
 # --- the rule, applied to the source of everything --------------------------------------------------------------------
-SOURCES = ("bench", "molecule", "scripts", "tests/acceptance", "tests/integration", "tests/support")
+SOURCES = ("bench", "molecule", "plugins", "roles", "scripts", "tests")
 ENDLESS = {
-    # A service that its caller ends.
+    # Services, which their service manager or their test ends.
     "tests/integration/gcp/fakecloud/__main__.py": "threading.Event().wait()",
+    "roles/jupyterhub/files/gpulab_server/src/gpulab_server/board.py": "threading.Event().wait()",
+    # The program is timeout(1).
+    "plugins/modules/privileged_files.py": "subprocess.run(argv",
     # Programs that run on the tested host: its service manager, or a cgroup, ends them.
     "tests/support/rstudio/rserver.py": "subprocess.Popen(",
     "tests/integration/hostile_users/primitives.py": "subprocess.Popen(",
     "tests/support/processes.py": "subprocess.Popen[str]",
-    # A wait of a page, with its own limit.
-    "tests/integration/browser/conftest.py": "found.wait()",
 }
 """Calls without a time limit, and why they may stay, by file."""
 REQUESTS = {"get", "post", "put", "patch", "delete", "head", "request"}
 
 
 def unlimited(path: Path) -> Iterator[str]:
-    """Return the calls of a file that may wait for ever."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+    """Return the calls of a file that may wait for ever; unit tests end what they start."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    within = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("wait_for")
+        for part in node.args
+    }
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)) or id(node) in within:
             continue
         name, owner = node.func.attr, ast.unparse(node.func.value)
         limited = any(keyword.arg in ("timeout", None) for keyword in node.keywords)
         waits = (
             (owner == "subprocess" and name in ("run", "call", "check_call", "check_output") and not limited)
-            or (owner == "subprocess" and name == "Popen")
+            or (owner == "subprocess" and name == "Popen" and "unit" not in path.parts)
             or (name in ("communicate", "wait") and not node.args and not limited)
-            or (owner in ("requests", "session", "self.web") and name in REQUESTS and not limited)
+            or (owner.rpartition(".")[2] in ("requests", "web") and name in REQUESTS and not limited)
             or (name == "urlopen" and not limited)
             or (name == "create_connection" and len(node.args) < 2 and not limited)
         )
@@ -142,7 +155,7 @@ def unlimited(path: Path) -> Iterator[str]:
 
 
 def test_every_wait_has_a_time_limit() -> None:
-    """Child processes, HTTP requests and connections of tests, scripts and benchmarks end by themselves."""
+    """Child processes, HTTP requests and connections end by themselves, in the product, in tests and in scripts."""
     files = [path for source in SOURCES for path in sorted((ROOT / source).rglob("*.py"))]
     assert len(files) > 50
     calls = [call for path in files for call in unlimited(path)]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Homes of leavers: archived whole, without following a link, or kept with a remedy."""
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Programs:
 
     def run_command(self, argv: list[str], umask: int, cwd: str) -> tuple[int, str, str]:
         """Run a program as AnsibleModule does."""
-        done = subprocess.run(argv, capture_output=True, text=True, umask=umask, cwd=cwd, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, umask=umask, cwd=cwd, timeout=120, check=False)
         return done.returncode, done.stdout, done.stderr
 
 
@@ -83,7 +84,9 @@ def test_hostile_home_is_archived_whole(tmp_path: Path, trusted: None) -> None:
     assert list((home.parent / ".gpulab-leaving").iterdir()) == []
     assert (tmp_path / "outside" / "file").read_text() == "kept"
     archive = tmp_path / "eve-20310101-000000.tar.gz"
-    listed = subprocess.run(["tar", "-tzf", str(archive)], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["tar", "-tzf", str(archive)], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
     assert "eve/--remove-files\n" in listed
     assert max(map(len, listed.splitlines())) > 46000
     assert archive.stat().st_size < 2**20

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The session program and the configuration of the role rstudio, and the tests' stand-in for rserver."""
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def test_session_gets_the_variables_of_its_server(tmp_path: Path) -> None:
         f"import subprocess; subprocess.run([{sys.executable!r}, {str(start)!r}, '-u', 'ada'], env={{'PATH': '/own'}})"
     )
     environment = {**os.environ, "A": "gpu 1", "PATH": "/server", "JUPYTERHUB_API_TOKEN": "secret"}
-    done = subprocess.run([sys.executable, "-c", rserver], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", rserver], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stdout.strip() == "['gpu 1', '/own', None] ['-u', 'ada']"
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Environments in which one package has overwritten files of another are recognised."""
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def test_loaded_library_reports_the_pinned_version(tmp_path: Path, pin: str, wro
     directory.mkdir(parents=True)
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(directory / "libnccl.so.2")],
-        input=LIBRARY, text=True, check=True,
+        input=LIBRARY, text=True, timeout=120, check=True,
     )  # fmt: skip
     problems = wheel_records.wrong_libraries(
         Path(sys.executable), tmp_path, {"nvidia-nccl-cu13": pin, "numpy": "2.4.6"}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The check of a home before its server starts."""
 
 from __future__ import annotations
@@ -19,5 +20,7 @@ def test_home_with_room_passes_and_keeps_nothing(tmp_path: Path) -> None:
 
 def test_home_check_runs_as_a_program(tmp_path: Path) -> None:
     """As the unit starts it; its status is the number of the error."""
-    done = subprocess.run([sys.executable, "-m", "gpulab_server.home"], cwd=Path(home.__file__).parents[1], check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "gpulab_server.home"], cwd=Path(home.__file__).parents[1], timeout=120, check=False
+    )
     assert done.returncode == 0

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The controller's package settings are read as pip and npm themselves would read them."""
 
 from pathlib import Path
