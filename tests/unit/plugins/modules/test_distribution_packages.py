@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module distribution_packages: packages that dpkg lists as installed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """State of a host, read from recorded files."""
 
 from __future__ import annotations
