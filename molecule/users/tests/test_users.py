@@ -64,7 +64,7 @@ def test_members_share_what_any_of_them_makes(world: UsersHost) -> None:
 
 
 def test_changed_limit_holds_for_sessions_that_run(world: UsersHost) -> None:
-    """The slice takes the new limit at once, and nobody is logged out for it."""
+    """The slice takes the new limit at once, and no session ends."""
     with world.shell("eve").start("cat") as session:
         assert until(lambda: world.root("pgrep -u eve cat").returncode == 0)
         slice_name = world.root("echo user-$(id -u eve).slice").stdout.split()[-1]
@@ -205,7 +205,7 @@ def idle(hub_user: HubUser, number: str) -> bool:
 def test_silent_work_is_not_taken_for_idleness(world: UsersHost) -> None:
     """With the shortest clocks: a cell that says nothing for two minutes keeps its kernel and its server.
 
-    A kernel that nobody uses goes meanwhile; when the work is done, the server goes too.
+    An unused kernel ends meanwhile; when the work is done, the server ends too.
     """
     converge = ("site.yml", "--tags", "jupyterhub")
     done = world.lab.play(*converge, gpulab_idle={"kernel_minutes": 1, "server_minutes": 1})
@@ -262,7 +262,7 @@ def test_host_without_room_says_so(world: UsersHost) -> None:
 
 
 def test_files_in_memory_count(world: UsersHost) -> None:
-    """Who fills /dev/shm fills the own limit and loses what runs; nobody else does; afterwards all is well."""
+    """A user who fills /dev/shm reaches the own limit and loses processes; other users lose none."""
     hub_user, neighbour = world.hub_user("frank"), world.hub_user("eve")
     hub_user.start_server()
     neighbour.start_server()
@@ -294,7 +294,7 @@ def starts(hub_user: HubUser) -> bool:
         return kernel.run("print(1)").strip() == "1"
 
 
-def test_full_home_keeps_nobody_out(world: UsersHost) -> None:
+def test_full_home_keeps_no_user_out(world: UsersHost) -> None:
     """A user whose home is full logs in, gets a server, deletes, and can write again."""
     hub_user = world.hub_user("frank")
     hub_user.stop_server()
