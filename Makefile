@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Each target is one line. `make lab` is the main job; `make test` is what CI runs.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Ansible does not start in a locale that is not UTF-8, as cron and CI have it.

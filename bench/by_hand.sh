@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The same installs as users make them by hand: one after another, with apt and pip, from the same locks.
 # Configures nothing. Runs on the host; the locks and the proxy's package files are in the directory that $1 names.
 set -eu

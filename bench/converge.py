@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Measure how long converges take, as ratios of one run on one machine, and write bench/RESULTS.md.
 
 On bare local hosts of the same image, each with its own empty cache: bench/by_hand.sh (the same installs one after

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Compare the role nvidia_driver with a plain `apt-get install` of the same packages: time and disk, as ratios.
 
 Both run on bare local hosts of the same image, and both really build Debian's proprietary module (minutes).

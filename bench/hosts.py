@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Local hosts for benchmarks: create them, run Ansible on them, and measure the time."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Compare the inventory plugin gpulab.core.gcp with google.cloud.gcp_compute on this machine, in one run.
 
 Both read the same local service over TLS, in turn; what counts are the ratios, not the times. Needs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Find files that several wheels of a lock contain with different content, from the wheels' tables of contents.
 
 Installers do not notice when a file of one wheel overwrites another's; the imports work, and the wrong library is used.

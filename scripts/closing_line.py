@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Add up the reports of several pytest runs and print one closing line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """`make lab` and `make down`: a whole lab on this machine, from nothing to a login page."""
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Documentation of gpulab.core.check_variables; its action plugin does the work on the controller."""
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ EXAMPLES = r"""
     variables:
       gpulab_lock_hours: {type: float}
     renamed:
-      gpulab_budget: gpulab_limits
+      gpulab_old: gpulab_new
 """
 
 RETURN = r"""

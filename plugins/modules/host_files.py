@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module gpulab.core.host_files."""
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
-from ansible_collections.gpulab.core.plugins.module_utils.whole_files import difference, write_whole
+from ansible_collections.gpulab.core.plugins.module_utils.common.atomic_files import difference, write_whole
+from ansible_collections.gpulab.core.plugins.module_utils.common.text_blocks import with_block
 
 Entry = dict[str, Any]
 SPEC = {

@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module gpulab.core.host_preflight."""
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils import host_state
+from ansible_collections.gpulab.core.plugins.module_utils.common import host_state
 
 
 def system_problems(host: dict[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module gpulab.core.hub_users."""
 
 from __future__ import annotations
@@ -61,10 +62,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import records
+from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import SHADOW, records
 from ansible_collections.gpulab.core.plugins.module_utils.hub import api
-
-SHADOW = Path("/etc/shadow")
 
 
 def members_of(group: str) -> set[str]:

@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module gpulab.core.locked_environment."""
 
 from __future__ import annotations
@@ -67,9 +68,8 @@ options:
       - V(present) builds the release and points O(path)C(/current) to it.
       - V(prepared) only builds it, so that large downloads can run in the background (C(async)) while other tasks run.
         A later task with V(present) waits for it, and builds the release again if that failed.
-      - V(current) and V(finished) are former names of V(present).
     type: str
-    choices: [present, prepared, current, finished]
+    choices: [present, prepared]
     default: present
   keep:
     description: Number of older releases to keep. A release that a running process uses is never removed.
@@ -139,9 +139,6 @@ from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installer_m
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import InstallError
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.releases import Release
 
-BACKGROUND_NICENESS = 10
-"""A release that is only prepared is built next to other tasks, which have priority."""
-
 
 def difference(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
     """Return Ansible's diff of two sets of versions."""
@@ -165,7 +162,7 @@ def main() -> None:
             "index": {"type": "str", "default": ""},
             "cache": {"type": "path", "default": "/var/cache/gpulab"},
             "sources_file": {"type": "path", "default": "/etc/gpulab/sources.env"},
-            "state": {"type": "str", "choices": ["present", "prepared", "current", "finished"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "prepared"], "default": "present"},
             "keep": {"type": "int", "default": 1},
             "lock_text": {"type": "str", "default": ""},
             "extras_text": {"type": "list", "elements": "str", "default": []},
@@ -200,7 +197,6 @@ def main() -> None:
     if changed and not module.check_mode:
         try:
             if prepare_only:
-                os.nice(BACKGROUND_NICENESS)
                 release.prepare()
             else:
                 release.install(module.params["keep"])

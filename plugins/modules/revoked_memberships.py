@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module gpulab.core.revoked_memberships."""
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ removed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import host_members
+from ansible_collections.gpulab.core.plugins.module_utils.users.groups import host_members
 
 
 def main() -> None:

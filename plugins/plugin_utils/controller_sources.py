@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Package sources of the controller, in the form of the variable `gpulab_sources`.
 
 Reads files and the environment only, starts no program: Ansible may evaluate the lookup many times in a run.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Identity of a run on this controller, and whether an earlier run still runs."""
 
 from __future__ import annotations

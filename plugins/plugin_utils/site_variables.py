@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Site variables and role options: which names exist, and what is wrong with the values that a site gives them.
 
 Pure functions; problems come back as sentences.

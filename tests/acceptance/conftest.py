@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One suite for molecule, `make lab` and live hosts: it compares the requested state with the actual state."""
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def login(request: pytest.FixtureRequest, expected: Expected) -> tuple[str, str]
     directory = request.config.getoption("--passwords")
     candidates = [(name, word) for name in expected.present if (word := password(directory, name))]
     if not candidates:
-        pytest.skip("no password of a user is available: name a directory with --passwords (docs/verify.md)")
+        pytest.skip("no password of a user is available: name a directory with --passwords (docs/how-to/verify.md)")
     return candidates[-1]
 
 

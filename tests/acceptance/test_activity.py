@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Users cannot read the activity of others: over D-Bus, in user services, in cron and at jobs, in files in memory."""
 
 from __future__ import annotations

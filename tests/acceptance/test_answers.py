@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Answers of the hub and of servers reveal no version and no token, and their cookies are protected."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What one user can consume is bounded: memory, shared memory, IPC objects, the journal, world-writable directories."""
 
 from __future__ import annotations

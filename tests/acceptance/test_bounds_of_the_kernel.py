@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """One user cannot use up what the kernel and sshd have for all: IPC objects, terminals, queues, connections."""
 
 from __future__ import annotations

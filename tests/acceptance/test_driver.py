@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The NVIDIA driver on a host that has a GPU. Without a loaded driver every test is skipped."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the proxy accepts: bodies by sender, clients that never finish, floods, and what pages show to strangers."""
 
 from __future__ import annotations

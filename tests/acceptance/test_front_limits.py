@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Limits of the proxy for slow clients, many connections and port 80, on a second proxy with low limits."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The hub, the proxy and their helpers have few privileges, which a user who takes one of them over would get."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """An ordinary user's requests to the hub: nothing of others is read or changed, and no link leaves the hub."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A hostile user cannot reach what belongs to other users, in a notebook or over SSH."""
 
 from __future__ import annotations

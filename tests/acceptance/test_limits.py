@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel enforces the limits that systemd accepts. In a container they can be set and silently ignored."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A click on a link does not hand over a login: a neighbour listens on ports, a logged-in user follows links."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The host has the minimum size."""
 
 from __future__ import annotations

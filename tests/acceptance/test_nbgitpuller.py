@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Links that copy repositories work where they are enabled, and do nothing that the user has not confirmed."""
 
 from __future__ import annotations

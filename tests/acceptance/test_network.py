@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Users' programs cannot connect to the cloud's metadata, and have a limit of connections."""
 
 from __future__ import annotations

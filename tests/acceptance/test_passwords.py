@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Passwords are checked by a root helper that only the hub reaches; a changed password ends the sessions it opened."""
 
 from __future__ import annotations

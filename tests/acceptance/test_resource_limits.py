@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Each user has one limit, for notebooks and SSH together, and the kernel enforces it."""
 
 from __future__ import annotations

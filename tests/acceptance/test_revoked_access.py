@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The role's record of memberships is readable to root only, and passwd rejects short passwords."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """RStudio behind the hub: one login, on a socket, inside the user's own unit, with the environment of notebooks."""
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def installed(host: Any, expected: Expected) -> None:
     if expected.rstudio == "false":
         assert not is_installed
     if not is_installed:
-        pytest.skip("RStudio Server is not on this host: it was not tested (docs/rstudio.md)")
+        pytest.skip("RStudio Server is not on this host: it was not tested (docs/how-to/rstudio.md)")
 
 
 @pytest.fixture(scope="module")

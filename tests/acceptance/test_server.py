@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The hub and users' servers run with the expected properties."""
 
 from __future__ import annotations

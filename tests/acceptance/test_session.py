@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A user logs in, starts a server and computes, in Python and in R."""
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def test_framework_computes_on_the_gpu(
         pytest.skip('gpulab_gpu is "none": the GPU is not used')
     having = [name for name, it in offered.items() if framework in it["gpulab_on_gpu"]]
     if not having:
-        pytest.skip(f"no kernel offers {framework} on the GPU of this host (see docs/frameworks.md)")
+        pytest.skip(f"no kernel offers {framework} on the GPU of this host (see docs/how-to/frameworks.md)")
     for name in having:
         report = compute(kernels[name], cell, device)
         listed = [device for device in report["devices"] if "CPU" not in device.upper()]

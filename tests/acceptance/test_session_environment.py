@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """All users have the same programs in notebooks and over SSH; environments are separate; own kernels work."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Opening a notebook or an R session in a shared directory runs no code that another user has put there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Clients without an account: floods of wrong passwords, large requests, connections, and what answers reveal."""
 
 from __future__ import annotations

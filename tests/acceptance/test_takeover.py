@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A user cannot take the place of another user's server, or open it: regression tests of earlier holes."""
 
 from __future__ import annotations

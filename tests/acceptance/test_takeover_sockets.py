@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Users cannot take the places of the hub and the proxy: their sockets, their ports, their directories."""
 
 from __future__ import annotations

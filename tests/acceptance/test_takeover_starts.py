@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """While a user's server starts and stops, its user gains nothing from outside of the own slice."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Cookies end with a logout, and the hub bounds what users write into its database.
 
 molecule/users/tests/test_programs.py has the tests that take longer.

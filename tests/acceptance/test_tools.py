@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The tools of a notebook server answer in a user's running server."""
 
 from __future__ import annotations

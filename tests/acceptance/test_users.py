@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Every requested user has an account, and no other user can log in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Accounts that a test makes on a disposable host."""
 
 from __future__ import annotations

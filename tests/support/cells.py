@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Cells that a user runs: small computations whose expected results are computed by NumPy next to them."""
 
 PYTHON = '''

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The requested state of a host, as playbooks/expected_state.yml writes it."""
 
 from __future__ import annotations

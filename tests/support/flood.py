@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Wrong passwords from many addresses of this host, and right logins among them; runs there, with its own Python.
 
 Reads JSON from standard input: `port`; of the wrong passwords `sources`, `names`, `rate` (a second in all), `seconds`;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A user at the hub without a browser: the same pages and kernel channels, over HTTP and WebSocket."""
 
 from __future__ import annotations

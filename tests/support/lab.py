@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Disposable local hosts: make, converge and inspect them."""
 
 from __future__ import annotations

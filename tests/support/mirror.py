@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A local mirror of every package source, which can be made to fail.
 
 It passes requests on to the package sources of this machine, so that a host without any other route can be

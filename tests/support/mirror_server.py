@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The HTTP server of the local mirror."""
 
 from __future__ import annotations

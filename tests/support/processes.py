@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Child processes that always end: every wait has a time limit, a kill after it, and a message."""
 
 from __future__ import annotations

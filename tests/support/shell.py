@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A user over SSH: real logins through sshd and PAM."""
 
 from __future__ import annotations

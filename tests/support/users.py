@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A converged local host whose users a test chooses: run playbooks/users.yml, log in over SSH and at the hub."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A host after the role: a module that was built there, its libraries, and their pinned version."""
 
 from __future__ import annotations

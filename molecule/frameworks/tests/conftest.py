@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The host of this scenario, for tests that converge it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """playbooks/benchmark.yml prints the seconds of every framework, and the error of one that does not work."""
 
 from __future__ import annotations

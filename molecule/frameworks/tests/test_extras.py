@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Extra packages: they are part of the release, and packages that do not fit are rejected."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A GPU profile on a host without a GPU: its libraries have the pinned versions. No GPU is used."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """R packages that the distribution lacks: from files with a digest, and from a mirror, with packages of the tests."""
 
 from __future__ import annotations

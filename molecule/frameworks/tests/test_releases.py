@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Releases of an environment: a full disk, a rollback, and a process that still uses the old release."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Sources of RStudio Server's package: a mirror, its digest, and a server that the role did not install."""
 
 from __future__ import annotations

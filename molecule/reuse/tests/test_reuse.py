@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Roles applied one by one, and one of them twice, by a playbook that knows no settings."""
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ GROUPS = {
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_group_holds_exactly_its_people(host: Any, group: str) -> None:
+def test_group_holds_exactly_its_users(host: Any, group: str) -> None:
     """The second application of the role adds its own groups and leaves those of the first as they are."""
     assert set(host.group(group).members) == GROUPS[group]
 

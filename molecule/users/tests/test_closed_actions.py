@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Where polkit is installed, ordinary users are authorised for nothing; administrators keep their sessions and sudo."""
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def door(request: pytest.FixtureRequest, world: UsersHost) -> Iterator[Door]:
 
 
 def test_users_are_authorised_for_nothing(door: Door, world: UsersHost) -> None:
-    """Neither of what polkit allows everybody by default, nor of what it would ask a password for."""
+    """Neither actions that polkit allows all users by default, nor those that need a password."""
     answers = {command: door(command) for command in ACTIONS}
     allowed = {
         command: answer for command, answer in answers.items() if not any(word in answer for word in ACTIONS[command])

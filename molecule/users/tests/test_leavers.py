@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Whatever a leaver left behind is archived, and stops no later run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What ends with a password: tokens of programs, but not the server's own. And how many logins the hub keeps."""
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def test_logins_at_a_server_are_few(victor: HubUser) -> None:
 
 
 def test_password_ends_tokens_of_programs_and_spares_the_server(world: UsersHost, victor: HubUser) -> None:
-    """Whoever knew the password may have made one, with any note; the server's own token is what it works with."""
+    """A user who knew the password may have made one, with any note; the server works with its own token."""
     environ = f"/proc/$(systemctl show -P MainPID gpulab-server@$(id -u {NAME}))/environ"
     lines = world.root(f"tr '\\0' '\\n' < {environ}").stdout.splitlines()
     own = next(line.partition("=")[2] for line in lines if line.startswith("JUPYTERHUB_API_TOKEN="))
@@ -84,7 +85,7 @@ def test_password_ends_tokens_of_programs_and_spares_the_server(world: UsersHost
     world.root(f"echo {NAME}:{word} | chpasswd")
     wait_for(lambda: with_token(victor, made) == 403, 45)
     assert with_token(victor, own) == 200
-    # With the server its token ends, which JupyterHub forgets after a restart.
+    # With the server its token ends, which JupyterHub loses after a restart.
     HubUser(world.base, NAME, word, verify=False).stop_server()
     wait_for(lambda: with_token(victor, own) == 403)
     assert word != PASSWORD

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A membership that is no longer requested ends at once, with the sessions and the files that still hold it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Strangers at sshd keep no user out, and sessions that would have no limits are not opened."""
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ def test_session_without_logind_is_not_opened(world: UsersHost) -> None:
 
 @pytest.mark.usefixtures("strangers")
 def test_session_with_a_full_run_is_not_opened(world: UsersHost) -> None:
-    """Whoever filled it: logind cannot write down a session, so there is none."""
+    """A session that logind cannot record is not opened."""
     small = "mount -o remount,size=$(df --output=used /run | tail -1)k /run; head -c 1M /dev/zero >/run/gpulab-filler"
     world.root(f"{small}; true")
     try:

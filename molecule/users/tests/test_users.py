@@ -1,4 +1,5 @@
-"""The daily jobs of docs/users.md, done for real: a class comes, shares, is limited, leaves and comes back."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The daily jobs of docs/how-to/users.md, done for real: a class comes, shares, is limited, leaves and comes back."""
 
 from __future__ import annotations
 
@@ -79,7 +80,7 @@ def test_changed_limit_holds_for_sessions_that_run(world: UsersHost) -> None:
 
 
 def test_links_in_a_home_lead_roots_pen_nowhere(world: UsersHost) -> None:
-    """Somebody's ~/.ssh is a link to root's: nothing is written there, and nobody else's home is opened."""
+    """A user's ~/.ssh is a link to root's: nothing is written there, and no other home is opened."""
     before = world.root("cat /root/.ssh/authorized_keys").stdout
     world.shell("eve").run("rm -rf ~/.ssh; ln -s /root/.ssh ~/.ssh")
     world.users[0] = {**world.users[0], "ssh_keys": [*world.users[0]["ssh_keys"], ANOTHER_KEY]}
@@ -294,7 +295,7 @@ def starts(hub_user: HubUser) -> bool:
 
 
 def test_full_home_keeps_nobody_out(world: UsersHost) -> None:
-    """Somebody whose home takes nothing more logs in, gets a server, deletes, and can write again."""
+    """A user whose home is full logs in, gets a server, deletes, and can write again."""
     hub_user = world.hub_user("frank")
     hub_user.stop_server()
     assert until(lambda: world.root("systemctl is-active gpulab-server@$(id -u frank)").returncode != 0)
@@ -328,7 +329,7 @@ def test_key_that_is_not_a_key_changes_nothing(world: UsersHost) -> None:
 
 
 def test_openssl_made_the_word(world: UsersHost) -> None:
-    """The hash that logs users in here is one that docs/users.md tells how to make."""
+    """The hash that logs users in here is one that docs/how-to/users.md tells how to make."""
     argv = ["openssl", "passwd", "-6", "-salt", world.digest.split("$")[2], "-stdin"]
     found = subprocess.run(argv, input="a-word-for-the-test", capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == world.digest

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Records of shadow(5): the fingerprint of an account's password, and whether the account may log in today.
 
 The package gpulab_hub has a link to this file, so it imports the standard library only.
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
+SHADOW = Path("/etc/shadow")
 SHORTEST_HASH = 13
 """Characters of the oldest hash format of crypt(5); shorter fields (*, !, x) hold no password."""
 EXPIRED = "Your account has expired: ask an administrator."

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The directory of an environment: its releases, their markers, and the link to the current release.
 
 The package gpulab_cli has a link to this file, so it imports the standard library only.

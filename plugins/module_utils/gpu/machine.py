@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Firmware, virtualization, operating system and processes of a host."""
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ import pwd
 import re
 from pathlib import Path
 
+from ansible_collections.gpulab.core.plugins.module_utils.common.host_state import os_release
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.facts import Process, System
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.files import read
-from ansible_collections.gpulab.core.plugins.module_utils.host_state import os_release
 
 SECURE_BOOT = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 """The variable of the UEFI specification (3.3, globally defined variables); its last byte is 1 when enforced."""

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The table of GPU models: properties, supported drivers, and accelerator names of Google Cloud.
 
 Sources. Architecture, compute capability, last driver branch and kernel module flavour: NVIDIA's "CUDA toolkit, driver

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Accounts and groups of a host, and their differences from requested ones. Internal to gpulab.core."""
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
+from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import SHADOW, Record, records
+from ansible_collections.gpulab.core.plugins.module_utils.users.groups import host_members
 from ansible_collections.gpulab.core.plugins.module_utils.users.memberships import Group
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import processes
-from ansible_collections.gpulab.core.plugins.module_utils.users.shadow import SHADOW, host_members, shadow
 
 FIRST_DAY = date(1970, 1, 1)
 MIN_UID = 1000
@@ -31,14 +33,13 @@ Entries = Mapping[str, pwd.struct_passwd]
 class Host:
     """Accounts and groups of a host.
 
-    `groups` has the members of group(5) and gshadow(5), `members` those of group(5) alone. `shadow` has the password
-    field and the day of expiry by user.
+    `groups` has the members of group(5) and gshadow(5), `members` those of group(5) alone.
     """
 
     accounts: dict[str, pwd.struct_passwd]
     groups: dict[str, Group]
     members: dict[str, frozenset[str]]
-    shadow: dict[str, tuple[str, int | None]]
+    shadow: dict[str, Record]
 
     @classmethod
     def read(cls) -> Host:
@@ -49,16 +50,16 @@ class Host:
             {entry.pw_name: entry for entry in pwd.getpwall()},
             {entry.gr_name: Group(entry.gr_gid, frozenset(every[entry.gr_name])) for entry in groups},
             {entry.gr_name: frozenset(entry.gr_mem) for entry in groups},
-            shadow(SHADOW.read_text(encoding="utf-8")),
+            records(SHADOW.read_text(encoding="utf-8")),
         )
 
     def password_field(self, name: str) -> str | None:
         """Return the password field of an account, None without one."""
-        return self.shadow[name][0] if name in self.shadow and name in self.accounts else None
+        return self.shadow[name].password if name in self.shadow and name in self.accounts else None
 
     def expiry(self, name: str) -> int | None:
         """Return the day on which an account expires, in days since 1970, None without one."""
-        return self.shadow.get(name, ("", None))[1]
+        return self.shadow[name].expires if name in self.shadow else None
 
 
 def account_problems(

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Record of the groups, memberships and passwords that the role users has set on a host. Internal to gpulab.core.
 
 The record is a JSON file of root's. It is written before memberships are granted and again after others were revoked,

@@ -1,5 +1,6 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Driver branches of NVIDIA and the CUDA versions that they support: data.
 
 Sources: NVIDIA's data-centre driver documentation for R580 to R620 and its driver installation guide.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Requested accounts of users with everything that follows from their groups. Pure functions."""
 
 from __future__ import annotations

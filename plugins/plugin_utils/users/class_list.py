@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Accounts of a class from CSV, as spreadsheets save it, and its problems by line number. Pure functions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Resource limits of users: checks of what is requested, and the form that systemd and quotas read. Pure functions."""
 
 from __future__ import annotations

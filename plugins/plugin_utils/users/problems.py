@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Problems of requested users, groups and limits that show without a host. Pure functions: sentences out."""
 
 from __future__ import annotations

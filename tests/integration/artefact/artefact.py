@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """An independent Ansible project outside the checkout."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The artefact as it is installed without a checkout."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The artefact holds everything that a user needs, and nothing of the place where it was built."""
 
 from __future__ import annotations

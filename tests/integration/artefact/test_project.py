@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A project that has no checkout installs the artefact and runs two of its roles."""
 
 from __future__ import annotations

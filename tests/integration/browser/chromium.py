@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A headless Chromium that can connect to one hub only."""
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def options(hub: str, profile: Path) -> Options:
     if hub.startswith("https:"):
         chosen.add_argument(f"--ignore-certificate-errors-spki-list={fingerprint(hub)}")
     if os.geteuid() == 0:
-        # Chromium's sandbox refuses to work for root.
+        # Chromium's sandbox does not work for root.
         chosen.add_argument("--no-sandbox")
     return chosen
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A real browser at a running hub: the assertions are about what the pages show."""
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def passwords(request: pytest.FixtureRequest) -> Path:
     """Return the directory with users' passwords."""
     directory = request.config.getoption("--passwords")
     if not directory:
-        raise pytest.UsageError("name the directory with passwords: --passwords build/passwords/local (docs/verify.md)")
+        raise pytest.UsageError(
+            "name the directory with passwords: --passwords build/passwords/local (docs/how-to/verify.md)"
+        )
     return Path(directory)
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The pages as a user uses them. Every step waits until the page has what the step needs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A user works in the lab with a browser, and an administrator manages it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """An old lab server in a closed network: it has files and services of its own, and reaches only a local mirror."""
 
 from __future__ import annotations

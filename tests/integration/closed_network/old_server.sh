@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Make what an old lab server has before gpulab is installed. Files that must not change are listed in /root/was-there.
 set -eu
 list=/root/was-there

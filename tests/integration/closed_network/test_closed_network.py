@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The site is installed on an old server from a local mirror only, and keeps what was there. The tests run in order."""
 
 from __future__ import annotations

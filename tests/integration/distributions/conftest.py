@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Bare hosts of the other distributions."""
 
 from __future__ import annotations

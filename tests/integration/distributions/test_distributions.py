@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The whole site on the other distributions. The tests run in order, on one bare host each."""
 
 from __future__ import annotations

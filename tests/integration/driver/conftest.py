@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts of the driver tests: created at the start, removed at the end."""
 
 from __future__ import annotations

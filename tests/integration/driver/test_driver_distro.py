@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Debian 13's own packages: a module that does not build for its kernel, and one that does."""
 
 from __future__ import annotations

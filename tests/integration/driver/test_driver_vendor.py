@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A mock of NVIDIA's repository: versions, changes, failures, removal. In order, on one host."""
 
 from __future__ import annotations

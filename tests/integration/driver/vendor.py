@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A signed apt repository with the package names and dependencies of NVIDIA's, whose kernel modules build in seconds.
 
 Its modules do nothing and its libraries are empty. It tests sources and versions of packages, and builds that fail. It

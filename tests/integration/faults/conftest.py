@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A host on which runs are interrupted: it is made at the start and removed at the end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A converge that was interrupted or has failed succeeds when it is run again.
 
 The tests run in order, on one host: each run starts where the one before ended, and gets further.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The users at work: a victim, who must not be affected, and hostile users."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # End whatever hostile users run and remove whatever they have left: clean.sh GROUP NAME...
 set -u
 group=$1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A host that is made at the start and removed at the end, or a converged one that is kept."""
 
 from __future__ import annotations

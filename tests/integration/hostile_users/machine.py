@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Two hostile users and an administrator as a state machine: their actions, and what must hold after each action."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Print the state of a host that hostile users must not change, as JSON; the host's own Python runs it as root.
 
 Called as `python3 -I -c FILE`, options as JSON on standard input; `users` maps names of hostile users to their uids.

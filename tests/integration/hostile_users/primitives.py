@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The actions of a hostile user on the host: harmless, bounded in size and in time.
 
 The host's own Python runs this file as the user: `python3 -I - NAME JSON`, the file on standard input. It prints

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Record the actions of a sequence, and report the sequence when something fails."""
 
 from __future__ import annotations

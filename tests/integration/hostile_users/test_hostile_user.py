@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Random actions of two hostile users in random order do not affect other users.
 
 The actions are in primitives.py and machine.py. A sequence that fails is printed and written to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A converged host with two hostile users and their victim, and root's actions on it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Invalid input on a converged host gives one message each and changes nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The hub's own certificate does not run out unnoticed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Each invalid input gives one clear message before any change."""
 
 from __future__ import annotations

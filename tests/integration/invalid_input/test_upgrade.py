@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A host on which the hub was root: an upgrade ends its servers once, and keeps users and their tokens."""
 
 from __future__ import annotations

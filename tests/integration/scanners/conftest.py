@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A converged host for scanners."""
 
 from __future__ import annotations

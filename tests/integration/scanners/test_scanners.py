@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Third-party scanners find nothing on a converged host, or only what explained.yml explains."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The wheels of the locks do not overwrite each other's files: tables of contents are read, no wheel is downloaded."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Build the NVML mock for a program that manages GPUs: build.py PROGRAM DIRECTORY. Needs only gcc."""
 
 from __future__ import annotations

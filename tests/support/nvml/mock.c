@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A mock of NVML for programs that manage GPUs, on hosts without a GPU. All names that it returns contain (MOCK). It computes
  * nothing, and no test of computing accepts it.
  *

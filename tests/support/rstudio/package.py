@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Build the stand-in for RStudio Server's package: package.py FILE; FILE.sha256 holds its digest."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for RStudio Server: rserver's command line, configuration, rejections and HTTP, without an IDE.
 
 Its behaviour is taken from the vendor's sources (src/cpp/server/server-options.json, ServerOptions.cpp,

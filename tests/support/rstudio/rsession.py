@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for RStudio's rsession: it runs the code of requests on its socket in a real R."""
 
 from __future__ import annotations

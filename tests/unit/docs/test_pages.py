@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.gpulab.core.plugins.plugin_utils.site_variables import role_options, site_variables
+
 ROOT = Path(__file__).resolve().parents[3]
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
+OTHER_NAMES = {"gpulab_hub", "gpulab_x", "jupyterhub_config"}
+"""Names of a package and of a file that begin like variables, and the example of a name."""
 GENERATED = {"CHANGELOG.md", "docs/reference/variables.md", "docs/reference/gpulab-command.md"}
 
 
@@ -111,3 +115,26 @@ def test_checks_can_fail(tmp_path: Path) -> None:
     page.write_text("# A\n\n[x](no.md) [y](#b) [z](#a)\n\n| " + "x" * 120 + " |\n", encoding="utf-8")
     assert list(broken_links(str(page))) == ["no.md", "#b"]
     assert [cell for cell in cells(page.read_text(encoding="utf-8")) if len(cell) >= 120]
+
+
+def test_documents_that_sources_name_exist() -> None:
+    """A message or a comment that names a page names an existing one."""
+    argv = ["git", "grep", "-hoIE", r"\bdocs/[A-Za-z0-9_/-]+\.(md|png)\b", "--", ".", ":!CHANGELOG.md", ":!changelogs"]
+    named = set(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout.split())
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_variables_that_pages_name_exist() -> None:
+    """An option or a site variable that was renamed or removed is not left in a page."""
+    reserved = yaml.safe_load((ROOT / "playbooks" / "vars" / "site_variables.yml").read_text(encoding="utf-8"))
+    options = role_options()
+    known = {*site_variables(), *reserved["site_variables"], *reserved["reserved_variables"], *OTHER_NAMES}
+    known |= {name for names in options.values() for name in names}
+    pattern = re.compile(rf"\b(?:gpulab|{'|'.join(options)})_[a-z0-9_]+")
+    named = {
+        name: set(pattern.findall(text_of(name)))
+        for name in pages()
+        if name not in ("docs/reference/renamed-variables.md", "docs/reference/modules.md")
+    }
+    assert {name: sorted(words - known) for name, words in named.items() if words - known} == {}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Wheels that overwrite each other are recognised from their tables of contents alone."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Child processes of tests and scripts end, whatever they do with signals."""
 
 from __future__ import annotations

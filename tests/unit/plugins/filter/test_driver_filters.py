@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The filters of the driver plan, as templates use them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Recorded hosts: the files that gpu_info reads on machines of several kinds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Homes of leavers: archived whole, without following a link, or kept with a remedy."""
 
 from __future__ import annotations

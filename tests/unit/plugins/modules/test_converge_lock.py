@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module converge_lock and the identity of a run: one run at a time changes a host."""
 
 from __future__ import annotations

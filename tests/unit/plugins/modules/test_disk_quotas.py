@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Disk quotas: file systems without them are named with the remedy, and only quotas that differ are set."""
 
 from __future__ import annotations

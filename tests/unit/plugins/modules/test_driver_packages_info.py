@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The module driver_packages_info on a stand-in for python-apt's cache."""
 
 from __future__ import annotations

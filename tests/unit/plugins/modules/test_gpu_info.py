@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The module gpu_info on recorded hosts."""
 
 from __future__ import annotations

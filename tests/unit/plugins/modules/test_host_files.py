@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Module host_files: which paths it changes, keeps and rejects."""
 
 from __future__ import annotations

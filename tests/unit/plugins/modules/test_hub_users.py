@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Revoked users of the hub."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The module locked_environment: its diff."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Files of revoked users lose their privileges, and no link leads to other files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Sessions of users: which processes are theirs, and which accounts are protected."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The locks: every line has a hash, none names an index, and the rules between packages hold."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The script driver-check, whose message users see at login, on recorded hosts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Properties of the role that need no host: no restart of the controller, addresses as options."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Templates and private variables of the role, rendered without a host."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The message at login of the role tools."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Isolation of sessions. The jumps in PAM's lines count modules: a mistake locks users out or isolates no session."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ansible_collections.gpulab.core.plugins.module_utils import text_blocks
+from ansible_collections.gpulab.core.plugins.module_utils.common import text_blocks
 
 ROLE = Path(__file__).resolve().parents[4] / "roles" / "users"
 SSHD = "@include common-session\n@include common-password\n"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Files of single users: keys and limits follow the plans, and other applications of the role keep theirs."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
-from ansible_collections.gpulab.core.plugins.module_utils.text_blocks import with_block
+from ansible_collections.gpulab.core.plugins.module_utils.common.text_blocks import with_block
 
 ROLE = Path(__file__).resolve().parents[4] / "roles" / "users"
 LOADER = DataLoader()

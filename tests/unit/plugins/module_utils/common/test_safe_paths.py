@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Root works by path only where no other account can replace what is in a directory."""
 
 from __future__ import annotations

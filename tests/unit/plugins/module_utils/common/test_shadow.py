@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Records of shadow(5)."""
 
 from __future__ import annotations

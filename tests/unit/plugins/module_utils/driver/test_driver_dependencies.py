@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Packages that other packages require."""
 
 from __future__ import annotations

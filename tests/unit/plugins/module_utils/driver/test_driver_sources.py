@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Components that apt's sources lack."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Versions of a driver's packages."""
 
 from __future__ import annotations

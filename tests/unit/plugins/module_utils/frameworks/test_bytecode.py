@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Bytecode is written for the modules that users import, and its errors are reported."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Errors of installers name the fix."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Installers: time limits, environment files, archives."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The frameworks that a host gets, or the reason why it gets none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Versions of R's and Python's packages fit, or the message names the one to change."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Releases of environments: the content decides, incomplete ones are never used, old ones are removed."""
 
 from __future__ import annotations

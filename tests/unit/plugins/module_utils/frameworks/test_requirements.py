@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Lock files are read as the installers read them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A release that a process uses is recognised."""
 
 from __future__ import annotations

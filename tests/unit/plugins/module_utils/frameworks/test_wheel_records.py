@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Environments in which one package has overwritten files of another are recognised."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Kernels, their headers and NVIDIA's modules."""
 
 from __future__ import annotations

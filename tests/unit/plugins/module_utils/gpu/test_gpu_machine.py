@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Processes that use a GPU."""
 
 from __future__ import annotations

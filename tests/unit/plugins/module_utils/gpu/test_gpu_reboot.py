@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Reasons to restart a host for its driver."""
 
 from __future__ import annotations

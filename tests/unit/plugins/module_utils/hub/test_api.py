@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The client of the hub's API."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Record of the memberships and passwords that the role has set, and the memberships that a run revokes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Differences between the accounts of a host and the requested ones."""
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import records
 from ansible_collections.gpulab.core.plugins.module_utils.users import accounts, processes
 
 STATUS = "State:\tS (sleeping)\nPPid:\t1\nUid:\t{uids}\nGid:\t5 5 5 5\nGroups:\t5 1100 \n"
@@ -53,6 +55,15 @@ def test_account_that_fits_is_adopted(tmp_path: Path) -> None:
     there = [entry("ada", 1500, Path("/home/ada"))]
     assert accounts.account_problems([{"name": "ada", "uid": 1500}], there, tmp_path) == []
     assert accounts.account_problems([{"name": "ada"}], there, tmp_path) == []
+
+
+def test_password_and_day_of_expiry_are_those_of_shadow(tmp_path: Path) -> None:
+    """An entry of shadow without an account has no password."""
+    text = "ada:$6$x:20000:0:99999:7:::\neve:!:20000:0:99999:7::1:\nnew:*:20000:0:99999:7::21000:\n"
+    entries = {name: entry(name, 1001, tmp_path) for name in ("ada", "eve")}
+    host = accounts.Host(entries, {}, {}, records(text))
+    assert [host.password_field(name) for name in ("ada", "eve", "new", "gone")] == ["$6$x", "!", None, None]
+    assert [host.expiry(name) for name in ("ada", "eve", "new", "gone")] == [None, 1, 21000, None]
 
 
 def test_last_day_is_usable() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Processes with their users and groups."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Facts of hosts with given GPUs and the plans for them."""
 
 from __future__ import annotations

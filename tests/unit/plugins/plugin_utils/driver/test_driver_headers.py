@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Packages with kernel headers."""
 
 from __future__ import annotations

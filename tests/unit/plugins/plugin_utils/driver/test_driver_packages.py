@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Names of the packages that belong to a driver."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Action, packages and problems of the driver plan."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Selection of a driver for every family of GPUs, system, source and option."""
 
 from __future__ import annotations

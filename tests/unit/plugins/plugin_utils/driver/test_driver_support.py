@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Support of GPUs by drivers and CUDA versions."""
 
 from __future__ import annotations

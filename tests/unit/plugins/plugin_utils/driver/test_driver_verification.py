@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Comparison of an installed driver with its plan."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Extra packages for the frameworks' environments: checks on the controller, and the locks of the sets."""
 
 from __future__ import annotations

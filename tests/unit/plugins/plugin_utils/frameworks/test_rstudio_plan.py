@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The plan for RStudio Server on a host."""
 
 from __future__ import annotations

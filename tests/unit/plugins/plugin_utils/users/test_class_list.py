@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A class from a spreadsheet: its accounts, and lines that are rejected by their number."""
 
 from __future__ import annotations

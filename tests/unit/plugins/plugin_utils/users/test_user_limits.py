@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Limits: which ones are rejected, which of several wins, and the properties for systemd."""
 
 from __future__ import annotations

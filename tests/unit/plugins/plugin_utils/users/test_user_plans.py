@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Desired state of each user: groups, keys and limits together."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Users, groups and limits that cannot be applied are rejected with a sentence that names them and the remedy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Loopback addresses of users' servers."""
 
 from __future__ import annotations

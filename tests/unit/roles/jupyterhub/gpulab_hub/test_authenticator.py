@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The authenticator: logins, and the end of sessions with an earlier password.
 
 JupyterHub itself is not installed here: the acceptance suite runs the real one.

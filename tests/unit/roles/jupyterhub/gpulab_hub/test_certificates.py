@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Certificates between the hub, the proxy and users' servers."""
 
 from __future__ import annotations

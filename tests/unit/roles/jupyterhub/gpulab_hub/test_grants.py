@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Grants of resources to servers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Requests that the root helpers read from their sockets."""
 
 from __future__ import annotations

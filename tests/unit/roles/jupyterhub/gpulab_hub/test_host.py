@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of the host and the home before a server starts."""
 
 from __future__ import annotations

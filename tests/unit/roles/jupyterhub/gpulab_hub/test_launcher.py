@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The launcher, which starts and stops servers as root."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The log filter, which keeps lines about logins during a flood."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Limits and queue of password checks."""
 
 from __future__ import annotations

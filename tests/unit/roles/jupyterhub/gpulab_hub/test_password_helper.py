@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The root helper that checks passwords: protocol and results."""
 
 from __future__ import annotations

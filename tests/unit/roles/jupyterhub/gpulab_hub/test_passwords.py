@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The client of the root helper, and the cache of the status of accounts."""
 
 from __future__ import annotations

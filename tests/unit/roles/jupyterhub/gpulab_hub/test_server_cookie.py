@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The cookie that gives a browser access to its own user's server."""
 
 from __future__ import annotations

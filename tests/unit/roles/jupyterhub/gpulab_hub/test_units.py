@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The hub's requests to the launcher."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The check of a home before its server starts."""
 
 from __future__ import annotations

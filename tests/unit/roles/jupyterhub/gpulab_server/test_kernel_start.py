@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The start of a kernel without code from the working directory."""
 
 from __future__ import annotations

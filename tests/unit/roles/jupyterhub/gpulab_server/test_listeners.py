@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Listening TCP sockets and their users."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Links to git repositories, and repositories that other users can change."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The start of a user's server."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Measurements of `gpulab bench` and their report."""
 
 from __future__ import annotations

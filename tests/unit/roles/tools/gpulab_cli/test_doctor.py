@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Every finding of `gpulab doctor` is provoked once, and is absent without its cause."""
 
 from __future__ import annotations

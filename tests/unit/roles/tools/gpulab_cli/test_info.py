@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The facts that users read at login."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Users' own environments as kernels."""
 
 from __future__ import annotations

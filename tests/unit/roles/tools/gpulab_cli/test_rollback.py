@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """`gpulab rollback` switches between complete releases."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Archives are unpacked into directories of their own."""
 
 from __future__ import annotations

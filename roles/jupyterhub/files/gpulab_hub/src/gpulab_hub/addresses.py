@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Loopback addresses of users' servers, one for each user.
 
 A certificate is valid for an address, and the certificate of one user must not be valid for the server of another.

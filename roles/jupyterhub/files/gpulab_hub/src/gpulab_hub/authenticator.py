@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Authenticator whose passwords a root helper checks with PAM; a changed password ends cookies and tokens."""
 
 from __future__ import annotations

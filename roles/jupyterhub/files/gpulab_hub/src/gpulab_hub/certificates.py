@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Certificates with which the hub, the proxy and users' servers authenticate each other.
 
 `python -m gpulab_hub.certificates DIRECTORY` makes what is missing or expires within a year: a certificate authority

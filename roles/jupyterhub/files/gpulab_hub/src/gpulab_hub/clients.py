@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Clients of the login page: their addresses, networks, and browsers that have logged in before."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Cookies of browsers that have logged in before (OWASP: "device cookies")."""
 
 from __future__ import annotations

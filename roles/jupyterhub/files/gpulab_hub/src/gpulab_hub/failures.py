@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Counters of events by client or account in bounded memory, such as wrong passwords by address."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Interface for packages that grant resources, such as GPUs, to a server that starts.
 
 A granter is a class without arguments, named by an entry point of the group `gpulab.grants`:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Client of the hub's root helpers: one line of JSON as request and one as answer, over a unix socket."""
 
 from __future__ import annotations

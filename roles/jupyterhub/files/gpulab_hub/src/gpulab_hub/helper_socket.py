@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Server side of the hub's root helpers: reads one line of JSON from a unix socket, with limits."""
 
 from __future__ import annotations

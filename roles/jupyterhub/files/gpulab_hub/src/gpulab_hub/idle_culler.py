@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Run jupyterhub-idle-culler against the hub's unix socket, which the HTTP client of tornado does not support.
 
 `python -m gpulab_hub.idle_culler SOCKET [options of jupyterhub-idle-culler]`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Start and stop users' servers for the hub, which runs without root.
 
 systemd starts one process of this program for each connection to a socket that only the hub may use

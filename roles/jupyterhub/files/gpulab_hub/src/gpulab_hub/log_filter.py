@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Log filter that drops lines of a flood, but none about logins; journald would drop any line."""
 
 from __future__ import annotations

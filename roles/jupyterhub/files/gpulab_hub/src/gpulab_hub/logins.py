@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Limits and queue of password checks, so that a flood of wrong passwords does not delay a right one.
 
 Wrong passwords are counted per client and name, and per client; there is no count per name alone, so users cannot lock

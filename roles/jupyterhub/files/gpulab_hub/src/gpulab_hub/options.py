@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Check of the options that users send to start a server: unknown ones are rejected before the hub stores them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Handlers that replace JupyterHub's own, for limits without an option (LabPAMAuthenticator.get_handlers)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Root helper that checks passwords for the hub, which runs without root.
 
 systemd starts one instance per connection (gpulab-password@.service) with the connection as standard input. It reads
@@ -29,9 +30,8 @@ from typing import Any
 from zlib import crc32
 
 from gpulab_hub.helper_socket import BadRequest, check_peer, read_request
-from gpulab_hub.shadow import EXPIRED, MUST_CHANGE, Record, records
+from gpulab_hub.shadow import EXPIRED, MUST_CHANGE, SHADOW, Record, records
 
-SHADOW = Path("/etc/shadow")
 PASSWD = Path("/etc/passwd")
 SERVICE = "gpulab-hub"
 LONGEST_REQUEST = 4096

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Client of the root helper that checks passwords, and a cache of the status of accounts."""
 
 from __future__ import annotations

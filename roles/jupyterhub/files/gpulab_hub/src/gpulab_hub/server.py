@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """HTTP server of the hub, with limits per account and per request, which trusts headers of the proxy only.
 
 The configuration file replaces the class that JupyterHub uses: `HTTPServer.configure(HubServer, ...)`.

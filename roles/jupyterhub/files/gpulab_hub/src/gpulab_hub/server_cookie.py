@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Cookie that gives a browser access to the server of its own user only.
 
 All servers share one host name. A page of one user's server would run with the login of any other user who opens it, so

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Spawner of users' servers, which are instances of gpulab-server@.service in the slices of their users.
 
 The hub runs without root. It sends the environment of a server to the launcher, and reads from systemd whether the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Start, stop and read the systemd units of users' servers, without root."""
 
 from __future__ import annotations

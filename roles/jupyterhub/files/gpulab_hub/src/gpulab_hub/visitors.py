@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Handler for browsers that open a server without its cookie (gpulab_hub.server_cookie)."""
 
 from __future__ import annotations

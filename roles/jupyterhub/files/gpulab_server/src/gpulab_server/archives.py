@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """jupyter-archive for a shared host: unpacks an archive into a directory of its own, by `gpulab unpack`.
 
 Replaces the extension `jupyter_archive`, which it loads with changed handlers. The original unpacks into the directory

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Serve TensorBoard, which supports TCP only, on a unix socket: python board.py --socket PATH --directory LOGS."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Removal of the hub's cookies and tokens from requests to users' programs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Directories that are searched for kernels."""
 
 from __future__ import annotations

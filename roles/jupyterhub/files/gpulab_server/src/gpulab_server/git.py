@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """jupyterlab-git for a shared host: ignores repositories whose settings and hooks other users can change.
 
 Replaces the extension `jupyterlab_git`, which it loads with changed handlers. Even `git status` runs programs that a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Check that a user can write into their home.
 
 `python -I -m gpulab_server.home` runs before the server starts, as the user and inside the server's unit: the home may

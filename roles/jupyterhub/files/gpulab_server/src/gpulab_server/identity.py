@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Identity provider of users' servers that writes no tokens into pages."""
 
 from __future__ import annotations

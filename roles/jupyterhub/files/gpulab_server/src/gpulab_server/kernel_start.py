@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Run a module like `python -m`, without the working directory on the module search path.
 
 `python kernel_start.py MODULE ARGUMENT...` runs in the environment of the kernel and needs its standard library only.

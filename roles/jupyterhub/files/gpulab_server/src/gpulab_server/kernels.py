@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Kernels of the host and of the user, never of the server's environment; a computing kernel is not idle."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """nbgitpuller's links for a shared host: a page that explains the link, with a button that follows it.
 
 Replaces the extension `nbgitpuller`, and copies with its program. A GET changes nothing; pages run no script.

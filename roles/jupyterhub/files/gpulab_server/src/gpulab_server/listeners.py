@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Listening TCP sockets of this host and their users, from /proc/net/tcp and /proc/net/tcp6 (proc(5))."""
 
 from __future__ import annotations

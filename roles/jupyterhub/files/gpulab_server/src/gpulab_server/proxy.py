@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """jupyter-server-proxy for a shared host: connects to the user's own programs only, without the user's login.
 
 Replaces the extension `jupyter_server_proxy`, which it loads with changed handlers. All of them (ports, HOST:PORT,

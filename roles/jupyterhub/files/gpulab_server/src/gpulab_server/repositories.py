@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Checks of links to git repositories, and of repositories that other users can change."""
 
 from __future__ import annotations

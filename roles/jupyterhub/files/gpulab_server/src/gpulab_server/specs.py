@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Command line and environment of kernels, which are safe in directories that other users can write.
 
 They also apply to kernels that users have registered, regardless of their kernel.json.

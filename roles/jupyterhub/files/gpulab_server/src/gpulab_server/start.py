@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Start a user's Jupyter server; gpulab-server@.service runs `python -I -m gpulab_server.start`.
 
 The hub passes arguments and certificates in GPULAB_SERVER. The key is written to a directory that only this unit can

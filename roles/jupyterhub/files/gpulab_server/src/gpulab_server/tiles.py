@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Programs that the user's server starts and proxies, on unix sockets that only the user can open."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Subcommand `gpulab bench`: train a small network on the processor and on the GPU, and compare the times."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # A small convolutional network from R: IMAGES EPOCHS DEVICE. Prints the seconds of the fastest epoch after the first.
 arguments <- commandArgs(trailingOnly = TRUE)
 images <- as.integer(arguments[1])

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A small convolutional network in TensorFlow: IMAGES EPOCHS DEVICE. Prints the seconds of an epoch."""
 
 # mypy: ignore-errors

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Subcommand `gpulab doctor`: find out why the GPU does not work or is not faster than the processor."""
 
 from __future__ import annotations

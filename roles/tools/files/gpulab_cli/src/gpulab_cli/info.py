@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Subcommand `gpulab info`: the resources of this host and the user's limits."""
 
 from __future__ import annotations

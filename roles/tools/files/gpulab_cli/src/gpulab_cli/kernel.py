@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Subcommand `gpulab kernel`: register a user's own environment as a kernel in Jupyter."""
 
 from __future__ import annotations

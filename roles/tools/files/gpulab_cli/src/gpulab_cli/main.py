@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The program gpulab: subcommands are added by entry points."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Paths on a host, and facts that can be read from them without starting a program."""
 
 from __future__ import annotations

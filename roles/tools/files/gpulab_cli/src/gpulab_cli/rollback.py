@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Subcommand `gpulab rollback`: switch an environment back to an earlier release."""
 
 from __future__ import annotations

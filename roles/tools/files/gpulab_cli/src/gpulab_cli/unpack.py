@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Subcommand `gpulab unpack`: unpack an uploaded archive of any common format."""
 
 from __future__ import annotations

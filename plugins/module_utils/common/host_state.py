@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """State of a host, read from /proc, /sys and /etc: no program is started, nothing is changed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The contract of the roles: what their specifications promise is what their files hold."""
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 ROLES = sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/main.yml"))
 OWN = yaml.safe_load((ROOT / "playbooks/vars/site_variables.yml").read_text(encoding="utf-8"))

@@ -1,24 +1,14 @@
 # Copyright (c) the gpulab team
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Password hashes and last days in shadow(5), and members of groups, gshadow(5) included. Internal to gpulab.core."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Members of the host's groups, those of gshadow(5) included. Internal to gpulab.core."""
 
 from __future__ import annotations
 
 import grp
 from pathlib import Path
 
-SHADOW = Path("/etc/shadow")
 GSHADOW = Path("/etc/gshadow")
-
-
-def shadow(text: str) -> dict[str, tuple[str, int | None]]:
-    """Return the password field and the day of expiry by user, from the text of /etc/shadow."""
-    entries = {}
-    for line in text.splitlines():
-        fields = line.split(":")
-        if len(fields) >= 8:
-            entries[fields[0]] = (fields[1], int(fields[7]) if fields[7] else None)
-    return entries
 
 
 def in_gshadow(text: str) -> dict[str, list[str]]:

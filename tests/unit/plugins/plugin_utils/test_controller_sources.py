@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The controller's package settings are read as pip and npm themselves would read them."""
 
 from pathlib import Path
@@ -9,7 +10,7 @@ from ansible_collections.gpulab.core.plugins.plugin_utils.controller_sources imp
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Give an empty home, so that the settings of whoever runs the tests play no part."""
+    """Give an empty home, so that the settings of this account have no effect."""
     return tmp_path
 
 
@@ -45,7 +46,7 @@ def test_npm_registry_comes_from_npmrc(home: Path) -> None:
     assert read(home)["npm"] == {"registry": "https://npm.example/"}
 
 
-def test_extra_authorities_are_listed(home: Path) -> None:
+def test_extra_ca_certificates_are_listed(home: Path) -> None:
     """Every .crt file in the administrator's directory is an authority to hand on."""
     (home / "ca").mkdir()
     (home / "ca" / "lab.crt").write_text("x")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Action plugin host_files: templates of the role are rendered on the controller."""
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[4]
-SECONDS = 60
+from tests.support.paths import ROOT
+from tests.support.processes import run
+
+SECONDS = 120
 
 
 def play(directory: Path, entry: dict[str, Any]) -> subprocess.CompletedProcess[str]:
@@ -38,9 +41,7 @@ def play(directory: Path, entry: dict[str, Any]) -> subprocess.CompletedProcess[
         "ANSIBLE_NOCOLOR": "1",
     }
     argv = ["ansible-playbook", "--connection", "local", "--inventory", "localhost,", "site.yml"]
-    return subprocess.run(
-        argv, cwd=directory, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    return run(argv, cwd=directory, env=environment, timeout=SECONDS)
 
 
 def test_template_of_the_role_is_rendered_with_variables(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Site variables: which names exist, and which values are rejected before any host is contacted."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import yaml
 
 from ansible_collections.gpulab.core.plugins.action.check_variables import type_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
+from tests.support.paths import ROOT
+from tests.support.processes import run as run_program
 
-ROOT = Path(__file__).resolve().parents[2]
 FILE = yaml.safe_load((ROOT / "playbooks/vars/site_variables.yml").read_text())
 SPEC = {**site_variables.site_variables(), **FILE["site_variables"]}
 RESERVED = FILE["reserved_variables"]
@@ -99,9 +100,7 @@ def test_migration_shows_and_makes_the_changes_of_an_inventory(tmp_path: Path) -
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
 
     def run(*options: str) -> str:
-        done = subprocess.run(
-            [*argv, *options], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = run_program([*argv, *options], cwd=ROOT, env=environment, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
