@@ -169,7 +169,7 @@ def neighbours_kernel(kernels: Kernels, neighbour: HubUser, expected: Expected) 
 
 
 @pytest.fixture(params=["notebook", "ssh"])
-def run_as_attacker(request: pytest.FixtureRequest) -> Callable[[str], str]:
+def run_as_attacker(request: pytest.FixtureRequest, host: Any) -> Callable[[str], str]:
     """Return a function that runs a Python program of the user: once in a notebook and once over SSH."""
     if request.param == "notebook":
         run: Callable[[str], str] = request.getfixturevalue("kernel").run

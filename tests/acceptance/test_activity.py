@@ -55,7 +55,7 @@ def victim(kernels: Kernels, neighbour: HubUser, expected: Expected, host: Any) 
 
 
 @pytest.fixture(params=["notebook", "ssh"])
-def run_as_user(request: pytest.FixtureRequest) -> Runner:
+def run_as_user(request: pytest.FixtureRequest, host: Any) -> Runner:
     """Return a function that runs a command of the user: once in a notebook and once over SSH."""
     if request.param == "notebook":
         kernel: Kernel = request.getfixturevalue("kernel")

@@ -199,9 +199,9 @@ def test_port_without_a_program_is_named(hub_user: HubUser) -> None:
     assert "Nothing listens on port 1" in answer.text
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0, "connected 2"), (1, "rejected 503 2")])
-def test_port_that_changes_hands_gets_nothing(host: Any, hub_user: HubUser, step: int, expected: str) -> None:
+@pytest.mark.parametrize(("step", "outcome"), [(0, "connected 2"), (1, "rejected 503 2")])
+def test_port_that_changes_hands_gets_nothing(host: Any, hub_user: HubUser, step: int, outcome: str) -> None:
     """Between the check and the connection another user may have taken the port."""
     code = CHANGES_HANDS.format(step=step)
     printed = host.check_output("runuser -u %s -- /opt/gpulab/server/current/bin/python -I -c %s", hub_user.name, code)
-    assert printed == expected
+    assert printed == outcome

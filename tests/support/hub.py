@@ -20,6 +20,9 @@ import websocket
 
 from tests.support.processes import started
 
+IDLE = 20.0
+"""Seconds after which a kernel's connection is made again: the server closes it when its pings are not answered."""
+
 
 class LoginRejected(Exception):
     """The hub rejected the login."""
@@ -151,6 +154,11 @@ class Kernel:
         )
         answer.raise_for_status()
         self.id = answer.json()["id"]
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect to the kernel's channels, for the first time or again; the kernel keeps its state."""
+        hub_user = self.hub_user
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in hub_user.web.cookies)
         options = {"ca_certs": hub_user.verify} if isinstance(hub_user.verify, str) else {"cert_reqs": ssl.CERT_NONE}
         self.socket = websocket.create_connection(
@@ -160,6 +168,7 @@ class Kernel:
             sslopt=options if hub_user.base.startswith("https") else None,
             timeout=300,
         )
+        self.used = time.monotonic()
 
     def __enter__(self) -> Kernel:
         """Return the kernel."""
@@ -188,11 +197,17 @@ class Kernel:
 
     def run(self, code: str) -> str:
         """Run a cell and return its output; raise CellFailed with its error, KernelDied when the kernel is lost."""
+        if time.monotonic() - self.used > IDLE:
+            self.socket.close()
+            self.connect()
         number = uuid.uuid4().hex
         self.socket.send(self.message(code, number))
         printed = ""
         while True:
-            answer = json.loads(self.socket.recv())
+            received = self.socket.recv()
+            if not received:
+                raise ConnectionError("the connection to the kernel was closed")
+            answer = json.loads(received)
             if answer["content"].get("execution_state") in ("restarting", "dead"):
                 raise KernelDied(code[:80])
             if answer.get("parent_header", {}).get("msg_id") != number:
@@ -203,6 +218,7 @@ class Kernel:
             elif kind == "error":
                 raise CellFailed(f"{content['ename']}: {content['evalue']}\n" + "\n".join(content["traceback"])[-3000:])
             elif kind == "status" and content["execution_state"] == "idle":
+                self.used = time.monotonic()
                 return printed
 
 
