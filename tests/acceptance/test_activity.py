@@ -129,8 +129,8 @@ def test_account_without_the_group_reads_no_activity_either(host: Any, victim: d
 def test_users_own_tools_work(ssh: Shell) -> None:
     """`gpulab info` names the limits, and the user's own service manager answers."""
     shown = ssh.run("gpulab info").stdout
-    assert "Yours in all sessions together: " in shown
-    assert "no limits" not in shown
+    assert "Your limits for all sessions together: " in shown
+    assert "together: none" not in shown
     assert ssh.run("systemctl --user list-units --no-pager").returncode == 0
     assert "ActiveState=active" in ssh.run("systemctl show user-$(id -u).slice").stdout
 

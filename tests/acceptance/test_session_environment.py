@@ -102,12 +102,12 @@ def test_gpulab_info_names_links_limits_and_users(ssh: Shell, host: Any) -> None
     info = json.loads(ssh.run("gpulab info --json").stdout)
     assert info["links"]["JupyterHub"].startswith("http")
     assert ssh.name in info["users"]
-    assert "tasks" in info["limit"]
+    assert "tasks" in info["limits"]
 
 
 def test_interactive_login_prints_a_greeting(ssh: Shell) -> None:
     """A terminal gets it; a command, whose output may be another program's input, does not."""
     shell = Shell.__new__(Shell)
     shell.argv = [*ssh.argv[:-1], "-tt", ssh.argv[-1]]
-    assert "Yours in all sessions together" in shell.run("bash --login -i -c exit").stdout
+    assert "Your limits for all sessions together" in shell.run("bash --login -i -c exit").stdout
     assert ssh.run("bash --login -c true").stdout == ""
