@@ -31,7 +31,7 @@ def contents(artefact: Path) -> dict[str, bytes]:
         for member in members:
             target = os.path.normpath(Path(member.name).parent / member.linkname) if member.issym() else member.name
             assert target in names, (
-                f"the artefact holds a link that leads out of it: {member.name} -> {member.linkname}"
+                f"link out of the artefact: {member.name} -> {member.linkname}"
             )
         return {member.name: opened.extractfile(member).read() for member in members}  # type: ignore[union-attr]
 
