@@ -12,6 +12,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
+from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems
+from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems
 
 SWITCH = "gpulab_check_options"
 """Variable that turns the search for misspelt role options off."""
@@ -47,10 +49,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not problems:
             problems += type_problems(spec, values)
         if not problems:
-            problems += site_variables.user_problems(
-                values.get("gpulab_users") or [], values.get("gpulab_groups") or {}
-            )
-            problems += site_variables.hub_problems(
+            problems += user_problems(values.get("gpulab_users") or [], values.get("gpulab_groups") or {})
+            problems += hub_problems(
                 values.get("gpulab_hub_address", "0.0.0.0"),  # noqa: S104  # the documented default
                 values.get("gpulab_tls") or {},
                 networks=values.get("gpulab_login_allow_list") or [],

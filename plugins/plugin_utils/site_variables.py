@@ -14,9 +14,6 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems as hub_problems
-from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems as user_problems
-
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 PREFIX = "gpulab_"
 DEFAULT = re.compile(r"^\{\{ (gpulab_\w+) \| default\(.*\)(?: \| \w+)* \}\}$")

@@ -30,9 +30,7 @@ def contents(artefact: Path) -> dict[str, bytes]:
         names = {member.name for member in members}
         for member in members:
             target = os.path.normpath(Path(member.name).parent / member.linkname) if member.issym() else member.name
-            assert target in names, (
-                f"link out of the artefact: {member.name} -> {member.linkname}"
-            )
+            assert target in names, f"link out of the artefact: {member.name} -> {member.linkname}"
         return {member.name: opened.extractfile(member).read() for member in members}  # type: ignore[union-attr]
 
 
