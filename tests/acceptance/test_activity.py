@@ -130,7 +130,7 @@ def test_users_own_tools_work(ssh: Shell) -> None:
     """`gpulab info` names the limits, and the user's own service manager answers."""
     shown = ssh.run("gpulab info").stdout
     assert "Your limits for all sessions together: " in shown
-    assert "no limits" not in shown
+    assert "together: none" not in shown
     assert ssh.run("systemctl --user list-units --no-pager").returncode == 0
     assert "ActiveState=active" in ssh.run("systemctl show user-$(id -u).slice").stdout
 
