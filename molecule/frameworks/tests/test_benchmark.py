@@ -44,7 +44,7 @@ def test_framework_that_fails_is_reported_with_the_results_of_the_others(lab: La
     done = lab.play("playbooks/benchmark.yml", **SMALL)
     assert (done.code, done.changed) == (2, 0), done.output
     assert "on the cpu: ImportError: libcudnn.so.9 does not exist" in done.text
-    assert "`gpulab doctor` on the host looks for the reason" in done.text
+    assert "run `gpulab doctor` on the host" in done.text
     assert "Traceback" not in done.output
     report = json.loads(host.run("gpulab bench --json --images 256 --epochs 2 --only torch").stdout)
     assert [bool(row["cpu_seconds"]) for row in report["results"]] == [False, True]
