@@ -48,7 +48,7 @@ def test_source_that_does_not_answer_is_named(lab: Lab, mirror: Mirror) -> None:
     outcome = lab.converge(gpulab_sources={**dead, "torch": "http://127.0.0.1:9/torch"})
     assert (outcome.code != 0, outcome.changed) == (True, 0)
     for name in ("apt.mirror", "apt.security_mirror", "pip.index_url", "pip.find_links", "npm.registry"):
-        assert f"gpulab_sources.{name}: http://127.0.0.1:9" in outcome.text, outcome.output[-3000:]
+        assert f"gpulab_sources.{name}): http://127.0.0.1:9" in outcome.text, outcome.output[-3000:]
 
 
 def test_converge_from_the_mirror_alone(converged: Outcome, mirror: Mirror) -> None:
