@@ -157,12 +157,13 @@ def test_home_without_an_account_is_rejected_by_name(lab: Lab) -> None:
 
 
 @pytest.fixture
-def foreign_lock(lab: Lab, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Put the lock of another run on the host."""
+def foreign_lock(lab: Lab, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Put the lock of another run on the host, and remove it afterwards."""
     record = {**run_identity.identity(1), "controller": "other", "user": "eve", **request.param}
     record["run"] = f"{record['machine']}:{record['pid']}:{record['started']}"
     lab.shell(f"printf %s '{json.dumps(record)}' > {LOCK}")
-    return record
+    yield record
+    lab.shell(f"rm -f {LOCK}")
 
 
 def now() -> str:
