@@ -35,7 +35,7 @@ LOCKS = [
     "roles/frameworks/files/locks/cpu-py311.txt",
     "roles/tools/files/locks/tools.txt",
 ]
-INSTALLS = re.compile(r"^\S+ : (?:(?:.*\| )?Install|Prefetch \||Finish \|) .*? -+ ([\d.]+)s$", re.MULTILINE)
+INSTALLS = re.compile(r"^\S+ : (?:(?:.*\| )?Install|Prefetch \|) .*? -+ ([\d.]+)s$", re.MULTILINE)
 """Lines of ansible.posix.profile_tasks about tasks that install packages or wait for an install, by their names."""
 REPORT, RESULTS = ROOT / "build" / "reports" / "bench-converge.json", ROOT / "bench" / "RESULTS.md"
 

@@ -8,6 +8,10 @@ The package gpulab_cli has a link to this file, so it imports the standard libra
 
 from __future__ import annotations
 
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 LOCK = ".lock"
@@ -16,6 +20,31 @@ MARKER = ".gpulab-release.json"
 """Written last: a release that has it is complete."""
 REPLACED = ".gpulab-replaced"
 """Marks when another release replaced this one: processes that started through the link before may still use it."""
+
+
+class LockTimeoutError(OSError):
+    """Another process held the lock of an environment for the whole time."""
+
+
+@contextmanager
+def locked(root: Path, timeout: float) -> Iterator[None]:
+    """Hold the lock of an environment.
+
+    `timeout` is in seconds. Raises LockTimeoutError when another process holds the lock for longer.
+    """
+    deadline = time.monotonic() + timeout
+    with (root / LOCK).open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise LockTimeoutError(
+                        f"an installation of {root.name} is running: wait for its end, then try again"
+                    ) from None
+                time.sleep(0.2)
+        yield
 
 
 def last_used_at(release: Path) -> float:

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,19 +107,14 @@ class Release:
         `timeout` is in seconds. Raises BusyError when another process holds the lock for longer.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + timeout
-        with (self.root / layout.LOCK).open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise BusyError(
-                            f"another process has been installing for more than {timeout / 60:.0f} minutes: stop it "
-                            f"(`fuser -v {self.root / layout.LOCK}` lists it), then run again"
-                        ) from None
-                    time.sleep(0.2)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(layout.locked(self.root, timeout))
+            except layout.LockTimeoutError:
+                raise BusyError(
+                    f"another process has been installing for more than {timeout / 60:.0f} minutes: stop it "
+                    f"(`fuser -v {self.root / layout.LOCK}` lists it), then run again"
+                ) from None
             yield
 
     def is_complete(self) -> bool:

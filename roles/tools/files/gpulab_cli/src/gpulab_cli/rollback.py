@@ -4,12 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from gpulab_cli import layout
@@ -67,27 +63,9 @@ def packages(release: Path) -> int:
     return len(json.loads((release / layout.MARKER).read_text(encoding="utf-8"))["versions"])
 
 
-@contextmanager
-def locked(root: Path, timeout: float) -> Iterator[None]:
-    """Hold the lock of an environment; raise OSError when another process holds it for `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    with (root / layout.LOCK).open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise OSError(
-                        f"an installation of {root.name} is running: wait for its end, then try again"
-                    ) from None
-                time.sleep(0.2)
-        yield
-
-
 def roll_back(root: Path, name: str | None) -> Path | None:
     """Switch to the named release, or to the one that was in use before, and return it; None if it does not exist."""
-    with locked(root, LOCK_SECONDS):
+    with layout.locked(root, LOCK_SECONDS):
         current = (root / "current").resolve()
         releases = layout.complete_releases(root)
         candidates = [path for path in releases if path.resolve() != current and name in (None, path.name)]
