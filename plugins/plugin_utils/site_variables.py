@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ DEFAULT = re.compile(r"^\{\{ (gpulab_\w+) \| default\(.*\)(?: \| \w+)* \}\}$")
 """Default of a role option that is a site variable, as roles/*/defaults/main.yml writes it."""
 
 
+@cache
 def role_options(roles: Path = ROLES) -> dict[str, dict[str, Any]]:
     """Return the options of every role, by role and option name, as its argument specification describes them."""
     options: dict[str, dict[str, Any]] = {}
