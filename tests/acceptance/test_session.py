@@ -48,6 +48,13 @@ class Kernels:
 
 
 @pytest.fixture(scope="module")
+def r_kernel(hub_user: HubUser, expected: Expected) -> Iterator[Kernel]:
+    """Return an R kernel of the user."""
+    with hub_user.kernel(expected.kernels["r"]) as kernel:
+        yield kernel
+
+
+@pytest.fixture(scope="module")
 def kernels(hub_user: HubUser) -> Iterator[Kernels]:
     """Return the kernels; they end with the module."""
     with ExitStack() as stack:
@@ -101,11 +108,15 @@ def test_framework_computes_on_the_gpu(
         assert max(report["off"].values()) < TOLERANCE * 10, (name, report)  # TF32 may be on
 
 
+def release(host: Any, expected: Expected) -> str:
+    """Return the directory of the environment's current release."""
+    return str(host.check_output("realpath %s", str(Path(expected.interpreter).parents[1])))
+
+
 def check_r(host: Any, expected: Expected, printed: str) -> None:
     """Check what the cell for R printed: the environment, a matrix there and back, a fitted model."""
     report = json.loads(printed.strip().splitlines()[-1])
-    release = host.check_output("realpath %s", str(Path(expected.interpreter).parents[1]))
-    assert report["python"] == f"{release}/bin/python"
+    assert report["python"] == f"{release(host, expected)}/bin/python"
     assert report["devices"] >= 1
     assert report["back"]
     assert report["product"]
@@ -116,10 +127,16 @@ def check_r(host: Any, expected: Expected, printed: str) -> None:
 
 
 @pytest.mark.smoke
-def test_r_kernel_and_python_share_tensorflow(host: Any, hub_user: HubUser, expected: Expected) -> None:
+def test_r_kernel_computes_with_numpy(host: Any, r_kernel: Kernel, expected: Expected) -> None:
+    """In the R kernel, NumPy of the environment multiplies a matrix as R does."""
+    report = json.loads(r_kernel.run(cells.R_NUMPY).strip().splitlines()[-1])
+    assert report["same"]
+    assert report["python"] == f"{release(host, expected)}/bin/python"
+
+
+def test_r_kernel_and_python_share_tensorflow(host: Any, r_kernel: Kernel, expected: Expected) -> None:
     """In the R kernel a matrix becomes a tensor and comes back, and a Keras model learns a line."""
-    with hub_user.kernel(expected.kernels["r"]) as kernel:
-        check_r(host, expected, kernel.run(cells.R))
+    check_r(host, expected, r_kernel.run(cells.R))
 
 
 @pytest.mark.parametrize("options", ["-l", ""], ids=["login shell", "command"])

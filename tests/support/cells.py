@@ -47,6 +47,13 @@ results = {
 report(["cpu"] + [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())], results)
 """
 
+R_NUMPY = """
+library(reticulate)
+np <- import("numpy")
+m <- matrix(c(1.5, 2, -3, 4, 5, 6), nrow = 2)
+cat(sprintf('{"same": %s, "python": "%s"}', tolower(isTRUE(all.equal(np$matmul(m, t(m)), m %*% t(m)))), py_config()$python))
+"""
+
 R = """
 library(reticulate)
 tf <- import("tensorflow")
