@@ -10,7 +10,8 @@ set +a
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install --yes --no-install-recommends acl ca-certificates git libarchive-tools python3-venv
-apt-get install --yes --no-install-recommends libpam-systemd
+apt-get install --yes --no-install-recommends libpam-systemd libpam-pwquality cracklib-runtime nftables
+apt-get install --yes --no-install-recommends fail2ban python3-systemd
 for name in tools cpu-py311 hub server; do
 	python3 -m venv "/srv/by-hand/$name"
 	"/srv/by-hand/$name/bin/pip" install --require-hashes --requirement "$locks/$name.txt"
