@@ -15,6 +15,9 @@ description:
   - Reads passwd(5), group(5), shadow(5), gshadow(5), homes, C(/proc) and the role's record on the managed host, and
     returns what differs from the requested accounts, so that a play runs the modules that change them for these alone.
   - Fails where an account must not be adopted, and names all such accounts in one message.
+  - Looks up each account by its name, so that accounts of a directory service (SSSD, LDAP) count, which does not list
+    them. Their password, shell and expiry are the directory's.
+  - System accounts, and accounts that Ansible is connected with, are never among those to close.
   - Only reads; behaves the same in check mode.
 options:
   accounts:
@@ -69,10 +72,6 @@ options:
     type: list
     elements: path
     default: []
-  shell:
-    description: The login shell of users.
-    type: path
-    default: /bin/bash
 extends_documentation_fragment: [gpulab.core.check_mode, gpulab.core.reads_only]
 """
 
@@ -99,6 +98,36 @@ differing:
   elements: str
   returned: success
   sample: [ada]
+kept_expiries:
+  description: Users whose day of expiry was set by hand; it stays.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+directory:
+  description: Users and leavers whose account belongs to a directory service.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+directory_memberships:
+  description: Missing memberships of these users.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    group:
+      description: Name of the group.
+      type: str
+    name:
+      description: Name of the user.
+      type: str
+  sample: [{group: lab, name: noether}]
+directory_homes:
+  description: Missing homes of these users.
+  type: dict
+  returned: success
+  sample: {noether: /home/noether}
 uids:
   description: Number of each requested user who has an account.
   type: dict
@@ -181,6 +210,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +230,16 @@ class Passwords:
     new: list[str]
     before: dict[str, str]
     after: dict[str, str]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Expiries:
+    """Days of expiry to set: users with a new one, users who keep one set by hand, the next record, and warnings."""
+
+    new: list[str]
+    kept: list[str]
+    after: dict[str, int | None]
     warnings: list[str]
 
 
@@ -233,6 +273,35 @@ def compare_passwords(
         if name in members_before and fields[name] != value and name not in new
     ]
     return Passwords(new, before, after, warnings)
+
+
+def compare_expiries(accounts: Requested, host: rules.Host, record: memberships.Record | None, group: str) -> Expiries:
+    """Return which days of expiry to set. `group` is the group of all users."""
+    result = Expiries([], [], {}, [])
+    for account in accounts:
+        name, day = account["name"], rules.expiry_day(account["expires"])
+        now = host.expiry(name)
+        result.after[name] = day
+        if memberships.keeps_expiry(now, day, record, name, group):
+            result.kept.append(name)
+            last = "never" if now is None else f"on {rules.FIRST_DAY + timedelta(days=now)}"
+            result.warnings.append(
+                f"{name}: the account expires {last}, which was set on the host and is kept. To change it, set expires "
+                f"in users_accounts (gpulab_users), or: chage --expiredate -1 {name}"
+            )
+        elif now != day:
+            result.new.append(name)
+    return result
+
+
+def lock_warnings(names: Sequence[str], host: rules.Host) -> list[str]:
+    """Return a warning for each account that was locked by hand: its keys still open it."""
+    return [
+        f"{name}: the password is locked on the host and stays locked. SSH keys still open the account. To close it, "
+        f"set state: absent in users_accounts (gpulab_users); to unlock it: usermod --unlock {name}"
+        for name in names
+        if memberships.is_locked(host.password_field(name))
+    ]
 
 
 def primary_group_warnings(host: rules.Host, owned: set[str], requested: memberships.Members) -> list[str]:
@@ -271,37 +340,47 @@ def record_texts(
     plan: memberships.Plan,
     requested: memberships.Members,
     passwords: Passwords,
+    expires: dict[str, int | None],
 ) -> dict[str, str | None]:
     """Return the texts of the record before and after the changes, null where the file already has the text."""
     text = path.read_text(encoding="utf-8") if record else ""
     before = plan.record_before(record or memberships.Record(), requested, passwords.before).text()
-    after = memberships.Record(plan.made, requested, passwords.after).text()
+    after = memberships.Record(plan.made, requested, passwords.after, expires).text()
     return {"before": before if before != text else None, "after": after if after != before else None}
 
 
 def compare(module: AnsibleModule) -> dict[str, Any]:
     """Return the differences, as documented; fail where an account or a record must not be changed."""
-    params, host = module.params, rules.Host.read()
+    params = module.params
     accounts, owned, path = params["accounts"], params["owned"], Path(params["record"])
     names = [account["name"] for account in accounts]
-    problems = rules.account_problems(accounts, host.accounts.values())
-    problems += rules.shared_directory_problems([Path(name) for name in params["shared_directories"]])
-    if problems:
-        module.fail_json(msg="Nothing was changed: " + " Also, ".join(problems), problems=problems)
     try:
         record, others = memberships.stored(path), memberships.granted_by_others(path)
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"Nothing was changed: {error}")
     known = record or memberships.Record()
+    uids = [account["uid"] for account in accounts if account["uid"] is not None]
+    host = rules.Host.read(
+        [*names, *(name for members in known.members.values() for name in members)], [*uids, *ancestors(os.getpid())]
+    )
     requested = requested_members(accounts, [*owned, *params["groups"]])
-    primary = {entry.pw_gid for entry in host.accounts.values()}
-    plan = memberships.plan(record, requested, host.groups, owned, primary, others)
-    before = host.groups[owned[0]].members if plan.upgraded else frozenset()
+    problems = rules.account_problems(accounts, host.accounts.values())
+    problems += rules.directory_problems(accounts, host, known.members.get(owned[0], set()))
+    problems += rules.shared_directory_problems([Path(name) for name in params["shared_directories"]])
+    problems += memberships.foreign_members(record, requested, host.groups, owned, others)
+    if problems:
+        module.fail_json(msg="Nothing was changed: " + " Also, ".join(problems), problems=problems)
+    plan = memberships.plan(record, requested, host.groups, owned, others)
+    before = host.groups[owned[0]].members if record is None and owned[0] in host.groups else frozenset()
     passwords = compare_passwords(accounts, host, known, before)
+    expiries = compare_expiries(accounts, host, record, owned[0])
 
-    leavers = [name for group, name in plan.revoked if group == owned[0] and name in host.accounts]
+    revoked = {name for group, name in plan.revoked if group == owned[0] and name in host.accounts}
+    leavers = sorted(name for name in revoked if not rules.is_protected(host.accounts[name]))
+    directory = host.directory([*names, *leavers])
     allowed = {host.groups[group].gid: members for group, members in plan.allowed.items()}
     watched = {*names, *leavers, *(name for members in known.members.values() for name in members)}
+    watched -= {name for name in watched if name in host.accounts and rules.is_protected(host.accounts[name])}
     outdated = rules.outdated(watched, host.accounts, allowed)
     problem, spared, warnings = own_session(host, leavers, outdated, params["closing"])
     if problem:
@@ -315,7 +394,18 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     for warning in [
         *unsafe.values(),
         *passwords.warnings,
+        *expiries.warnings,
         *warnings,
+        *rules.login_warnings(names, host),
+        *lock_warnings(names, host),
+        *(
+            f"{name} is a system account: it is removed from {owned[0]}, and not closed."
+            for name in sorted(revoked - {*leavers})
+        ),
+        *(
+            f"{name} belongs to a directory, which decides on logins: it is removed from {owned[0]}, and not closed."
+            for name in host.directory(leavers)
+        ),
         *(
             f"{host.accounts[name].pw_dir} cannot be read ({state}) and is left as it is. Unmount it."
             for name, state in unreadable.items()
@@ -330,15 +420,21 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
         "differing": [
             account["name"]
             for account in accounts
-            if account["name"] in passwords.new
-            or rules.differs(
-                account,
-                host.accounts.get(account["name"]),
-                host.expiry(account["name"]),
-                host.members,
-                params["shell"],
+            if account["name"] not in directory
+            and (
+                account["name"] in {*passwords.new, *expiries.new}
+                or rules.differs(account, host.accounts.get(account["name"]), host.members)
             )
         ],
+        "kept_expiries": expiries.kept,
+        "directory": directory,
+        "directory_memberships": [
+            {"name": account["name"], "group": group}
+            for account in accounts
+            if account["name"] in directory
+            for group in rules.missing_groups(account, host.members)
+        ],
+        "directory_homes": {name: host.accounts[name].pw_dir for name in directory if states.get(name) == "missing"},
         "uids": {name: host.accounts[name].pw_uid for name in names if name in host.accounts},
         "new_passwords": passwords.new,
         "locked": [name for name in names if memberships.is_locked(host.password_field(name))],
@@ -353,7 +449,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
         "leavers": leavers,
         "outdated": sorted(outdated),
         "homes": {name: host.accounts[name].pw_dir for name in losing if name in host.accounts},
-        "record": record_texts(path, record, plan, requested, passwords),
+        "record": record_texts(path, record, plan, requested, passwords, expiries.after),
     }
 
 
@@ -375,7 +471,6 @@ def main() -> None:
             "record": {"type": "path", "required": True},
             "closing": {"type": "bool", "default": True},
             "shared_directories": {"type": "list", "elements": "path", "default": []},
-            "shell": {"type": "path", "default": "/bin/bash"},
         },
         supports_check_mode=True,
     )

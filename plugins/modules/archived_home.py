@@ -73,6 +73,7 @@ from typing import NamedTuple
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
+from ansible_collections.gpulab.core.plugins.module_utils.users.accounts import named
 
 MIN_UID = 1000
 ASIDE = ".gpulab-leaving"
@@ -187,7 +188,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    directory, names, entries = Path(module.params["directory"]), module.params["names"], pwd.getpwall()
+    directory, names = Path(module.params["directory"]), module.params["names"]
+    entries = list(named(names).values())
     usable, kept = homes(names, entries)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     parents = [Path(entry.pw_dir).parent for entry in entries if entry.pw_name in names]

@@ -49,12 +49,13 @@ names:
 """
 
 import os
-import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.gpulab.core.plugins.module_utils.users.accounts import named
 
 FACTORS = {"K": 1, "M": 2**10, "G": 2**20, "T": 2**30}
 """Suffixes of sizes in blocks of 1024 bytes, as setquota(8) counts."""
@@ -133,7 +134,7 @@ def main() -> None:
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     limit = ["timeout", "--kill-after=5", str(PROGRAM_SECONDS)]
     text = module.run_command([*limit, "repquota", "--user", "--no-names", point], check_rc=True)[1]
-    uids = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+    uids = {name: entry.pw_uid for name, entry in named(quotas).items()}
     changes = differing(quotas, uids, reported(text))
     for name, size in [] if module.check_mode else changes.items():
         argv = [*limit, "setquota", "--user", name, str(size), str(size), "0", "0", point]

@@ -54,7 +54,7 @@ removed_users:
 """
 
 import grp
-import pwd
+import os
 import time
 from collections.abc import Iterable
 from http.client import HTTPException
@@ -64,12 +64,24 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import SHADOW, records
 from ansible_collections.gpulab.core.plugins.module_utils.hub import api
+from ansible_collections.gpulab.core.plugins.module_utils.users.accounts import Host, named
 
 
-def members_of(group: str) -> set[str]:
-    """Return the members of a group, primary members included; raise KeyError where the group does not exist."""
-    entry = grp.getgrnam(group)
-    return {*entry.gr_mem, *(account.pw_name for account in pwd.getpwall() if account.pw_gid == entry.gr_gid)}
+def members_of(group: str, users: Iterable[str]) -> set[str]:
+    """Return which users are in a group, primary members included; raise KeyError where the group does not exist.
+
+    The system is queried for each: a directory lists neither its accounts nor the members of its groups.
+    """
+    gid = grp.getgrnam(group).gr_gid
+    entries = named(users)
+    return {name for name, entry in entries.items() if gid in os.getgrouplist(name, entry.pw_gid)}
+
+
+def unanswered(users: Iterable[str]) -> set[str]:
+    """Return the users without an account on a host whose directory seems to be down: it knows none of the users."""
+    entries = named(users)
+    host = Host.read()
+    return set() if not host.services or set(entries) - host.local else set(users) - set(entries)
 
 
 def expired_accounts(text: str, today: int) -> set[str]:
@@ -99,22 +111,28 @@ def main() -> None:
         request = api.client(module.params["socket"], api.read_token(token_file))
     except OSError as error:
         module.fail_json(msg=f"{token_file}: {error}. Remove it and restart gpulab-hub, which makes a new one.")
+    expired = expired_accounts(SHADOW.read_text(encoding="utf-8"), int(time.time() // 86400))
     try:
-        members = members_of(module.params["group"])
+        users = api.user_names(request)
+        members = members_of(module.params["group"], users)
+        unknown = unanswered(users)
+        revoked = revoked_users(users, members | unknown, expired)
+        for name in [] if module.check_mode else revoked:
+            api.delete_user(request, name)
     except KeyError:
         module.fail_json(
             msg=f"There is no group {module.params['group']}: apply the role gpulab.core.users first, or correct "
             "jupyterhub_users_group (gpulab_users_group)."
         )
-    expired = expired_accounts(SHADOW.read_text(encoding="utf-8"), int(time.time() // 86400))
-    try:
-        revoked = revoked_users(api.user_names(request), members, expired)
-        for name in [] if module.check_mode else revoked:
-            api.delete_user(request, name)
     except (OSError, HTTPException, api.HubError) as error:
         module.fail_json(
             msg=f"The hub does not answer at {module.params['socket']} ({error}): see 'systemctl status gpulab-hub'. "
             "The accounts of revoked users are closed already. Run again when the hub is up, to end their hub sessions."
+        )
+    if unknown:
+        module.warn(
+            f"{', '.join(sorted(unknown))}: the host has no such accounts, and no account of its directory was found. "
+            f"Check its service (`getent passwd {min(unknown)}`). These users of the hub were kept."
         )
     module.exit_json(changed=bool(revoked), removed_users=revoked)
 

@@ -76,7 +76,6 @@ problems:
 import errno
 import grp
 import os
-import pwd
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -86,6 +85,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpulab.core.plugins.module_utils.common.safe_paths import unsafe_directory
+from ansible_collections.gpulab.core.plugins.module_utils.users.accounts import named
 
 CAPABILITIES = "security.capability"
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -209,7 +209,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    uids = [entry.pw_uid for entry in pwd.getpwall() if entry.pw_name in module.params["users"]]
+    uids = [entry.pw_uid for entry in named(module.params["users"]).values()]
     gids = [entry.gr_gid for entry in grp.getgrall() if entry.gr_name in module.params["groups"]]
     files: list[str] = []
     problems: list[str] = []

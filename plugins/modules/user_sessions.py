@@ -83,11 +83,12 @@ import os
 import pwd
 import signal
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpulab.core.plugins.module_utils.users.accounts import is_protected, named
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import PROC, ancestors
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import processes as all_processes
 
@@ -122,9 +123,9 @@ def processes(uid: int, more: Sequence[range] = (), proc: Path = PROC) -> list[i
     ]
 
 
-def protected(names: Iterable[str], accounts: dict[str, int], own: Set[int]) -> list[str]:
+def protected(names: Iterable[str], entries: Mapping[str, pwd.struct_passwd], own: Set[int]) -> list[str]:
     """Return the accounts whose sessions must not be ended: system accounts, and `own` ones of this run's session."""
-    return [name for name in names if name in accounts and (accounts[name] < MIN_UID or accounts[name] in own)]
+    return [name for name in names if name in entries and (is_protected(entries[name]) or entries[name].pw_uid in own)]
 
 
 def holders(memberships: Iterable[dict[str, str]], accounts: dict[str, int], gids: dict[str, int]) -> set[str]:
@@ -201,14 +202,16 @@ def main() -> None:
     )
     names, leaving = module.params["names"], module.params["leaving"]
     instances = Path(module.params["instances"]) if module.params["instances"] else None
-    accounts = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+    holding = module.params["holding"] or []
+    entries = named([*names, *(item["name"] for item in holding)])
+    accounts = {name: entry.pw_uid for name, entry in entries.items()}
     if module.params["holding"] is not None:
         gids = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
         held = holders(module.params["holding"], accounts, gids)
         # account_info has warned about the session of this run.
-        own = protected(names, accounts, ancestors(os.getpid()))
+        own = protected(names, entries, ancestors(os.getpid()))
         names = [name for name in names if name in held and name not in own]
-    if wrong := protected(names, accounts, ancestors(os.getpid())):
+    if wrong := protected(names, entries, ancestors(os.getpid())):
         module.fail_json(
             msg=f"{', '.join(wrong)}: sessions of system accounts and of this run are not ended. "
             "Connect as another account."

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.expected import Expected
 from tests.support.hub import HubUser, LoginRejected
+from tests.support.shell import KEYS
 
 STRANGER = "verify-stranger"
 STRANGERS_WORD = "a-password-that-is-right"
@@ -30,7 +31,7 @@ def test_every_requested_user_has_an_account(host: Any, expected: Expected) -> N
     for name in expected.present:
         user = host.user(name)
         assert user.exists, f"{name} has no account"
-        assert user.shell == "/bin/bash"
+        assert not user.shell.endswith(("/nologin", "/false")), f"{name}: no session starts with {user.shell}"
         assert expected.users_group in user.groups
 
 
@@ -39,6 +40,18 @@ def test_homes_are_private(host: Any, expected: Expected) -> None:
     for name in expected.present:
         home = host.file(host.user(name).home)
         assert (home.user, home.mode) == (name, 0o700)
+
+
+def test_sshd_reads_the_keys_of_every_user(host: Any) -> None:
+    """The effective setting for each user, Match blocks included; sshd rejects files that others can write."""
+    if not host.file("/usr/sbin/sshd").exists:
+        pytest.skip("no sshd on this host")
+    for name in host.file(KEYS).listdir() if host.file(KEYS).exists else []:
+        settings = host.check_output("/usr/sbin/sshd -T -C user=%s,host=localhost,addr=127.0.0.1", name).splitlines()
+        files = next(line for line in settings if line.startswith("authorizedkeysfile ")).split()[1:]
+        assert f"{KEYS}/%u" in files, f"{name}: sshd reads {files}"
+        keys = host.file(f"{KEYS}/{name}")
+        assert (keys.user, keys.mode & 0o022) == ("root", 0)
 
 
 def test_only_requested_users_are_in_the_group(host: Any, expected: Expected) -> None:

@@ -51,7 +51,8 @@ R_NUMPY = """
 library(reticulate)
 np <- import("numpy")
 m <- matrix(c(1.5, 2, -3, 4, 5, 6), nrow = 2)
-cat(sprintf('{"same": %s, "python": "%s"}', tolower(isTRUE(all.equal(np$matmul(m, t(m)), m %*% t(m)))), py_config()$python))
+same <- isTRUE(all.equal(np$matmul(m, t(m)), m %*% t(m)))
+cat(sprintf('{"same": %s, "python": "%s"}', tolower(same), py_config()$python))
 """
 
 R = """

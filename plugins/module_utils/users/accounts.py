@@ -25,33 +25,94 @@ MIN_UID = 1000
 """Smaller uids belong to system accounts (login.defs(5): UID_MIN)."""
 NOBODY = 65534
 PRIVATE = 0o700
+PASSWD = Path("/etc/passwd")
+NSSWITCH = Path("/etc/nsswitch.conf")
+LOCAL_SERVICES = frozenset(("files", "compat", "systemd"))
+"""Services of nsswitch.conf(5) that need no other machine."""
+NO_LOGIN = ("/nologin", "/false")
+"""Ends of login shells with which no session starts."""
 
 Entries = Mapping[str, pwd.struct_passwd]
+
+
+def named(names: Iterable[str]) -> dict[str, pwd.struct_passwd]:
+    """Return the accounts with these names.
+
+    Each name is looked up: a directory service, such as SSSD, does not list its accounts. It may return an account
+    under another spelling, which counts as another account.
+    """
+    entries = {}
+    for name in names:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if entry.pw_name == name:
+            entries[name] = entry
+    return entries
+
+
+def numbered(uids: Iterable[int]) -> dict[str, pwd.struct_passwd]:
+    """Return the accounts with these uids, each looked up."""
+    entries = {}
+    for uid in uids:
+        try:
+            entry = pwd.getpwuid(uid)
+        except KeyError:
+            continue
+        entries[entry.pw_name] = entry
+    return entries
+
+
+def is_protected(entry: pwd.struct_passwd) -> bool:
+    """Return whether an account is one of the system: it is never closed, and its processes are never ended."""
+    return entry.pw_uid < MIN_UID or entry.pw_uid == NOBODY
+
+
+def directory_services(text: str) -> list[str]:
+    """Return the services of accounts that are not local, from the text of nsswitch.conf(5)."""
+    lines = [line.partition("#")[0].split() for line in text.splitlines()]
+    words = [word for line in lines if line and line[0] == "passwd:" for word in line[1:]]
+    return [word for word in words if word not in LOCAL_SERVICES and not word.startswith("[")]
 
 
 @dataclass(frozen=True)
 class Host:
     """Accounts and groups of a host.
 
-    `groups` has the members of group(5) and gshadow(5), `members` those of group(5) alone.
+    `groups` has the members of group(5) and gshadow(5), `members` those of group(5) alone. `local` are the accounts of
+    passwd(5), the only ones that the tools of the distribution change; others belong to a directory.
     """
 
     accounts: dict[str, pwd.struct_passwd]
     groups: dict[str, Group]
     members: dict[str, frozenset[str]]
     shadow: dict[str, Record]
+    local: frozenset[str] = frozenset()
+    services: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls) -> Host:
-        """Return this host's accounts and groups."""
+    def read(cls, names: Iterable[str] = (), uids: Iterable[int] = ()) -> Host:
+        """Return this host's accounts and groups; those of a directory as far as `names` and `uids` name them."""
         every = host_members()
         groups = grp.getgrall()
+        members = {name for group in every.values() for name in group}
         return cls(
-            {entry.pw_name: entry for entry in pwd.getpwall()},
+            {
+                **numbered(uids),
+                **named({*names, *members}),
+                **{entry.pw_name: entry for entry in pwd.getpwall()},
+            },
             {entry.gr_name: Group(entry.gr_gid, frozenset(every[entry.gr_name])) for entry in groups},
             {entry.gr_name: frozenset(entry.gr_mem) for entry in groups},
             records(SHADOW.read_text(encoding="utf-8")),
+            frozenset(line.partition(":")[0] for line in PASSWD.read_text(encoding="utf-8").splitlines()),
+            tuple(directory_services(NSSWITCH.read_text(encoding="utf-8")) if NSSWITCH.exists() else ()),
         )
+
+    def directory(self, names: Iterable[str]) -> list[str]:
+        """Return which of these users have an account of a directory."""
+        return [name for name in names if name in self.accounts and name not in self.local]
 
     def password_field(self, name: str) -> str | None:
         """Return the password field of an account, None without one."""
@@ -73,7 +134,7 @@ def account_problems(
     for account in requested:
         name, uid = account["name"], account.get("uid")
         entry = by_name.get(name)
-        if entry and (entry.pw_uid < MIN_UID or entry.pw_uid == NOBODY):
+        if entry and is_protected(entry):
             problems.append(f"user {name} is a system account of the host (uid {entry.pw_uid}). Choose another name.")
         elif entry and uid is not None and entry.pw_uid != uid:
             problems.append(
@@ -82,11 +143,55 @@ def account_problems(
             )
         elif not entry and uid in by_uid:
             problems.append(f"uid {uid}, requested for {name}, belongs to {by_uid[uid].pw_name}. Choose another uid.")
-        elif not entry and (home_root / name).exists():
+        elif not entry and (owner := home_owner(home_root / name)) is not None and owner != uid:
+            keep = (
+                f"Set uid {owner} in users_accounts (gpulab_users) to keep it, or move" if owner >= MIN_UID else "Move"
+            )
+            problems.append(f"{home_root / name} (uid {owner}) exists and user {name} does not. {keep} it away.")
+    return problems
+
+
+def home_owner(path: Path) -> int | None:
+    """Return the uid of the path of a home, None where nothing is there. A link or a file belongs to root."""
+    try:
+        state = path.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return 0
+    return state.st_uid if stat.S_ISDIR(state.st_mode) else 0
+
+
+def directory_problems(requested: Sequence[Mapping[str, Any]], host: Host, known: Set[str]) -> list[str]:
+    """Return a sentence for each account whose directory decides on what is requested, or does not answer.
+
+    `known` are the users of the role's last run.
+    """
+    problems = []
+    for account in requested:
+        name = account["name"]
+        settings = [key for key in ("password_hash", "expires") if account.get(key)]
+        if settings and name in host.directory([name]):
             problems.append(
-                f"{home_root / name} exists and user {name} does not. Move it away, or create the account on the host."
+                f"user {name} is an account of a directory ({' '.join(host.services)}), which decides on its "
+                f"{' and '.join(settings)}. Remove that from {name} in users_accounts (gpulab_users)."
+            )
+        elif name in known and name not in host.accounts and host.services:
+            problems.append(
+                f"user {name} had an account when the role was last applied, and has none now. If it belongs to the "
+                f"directory ({' '.join(host.services)}), check its service: `getent passwd {name}`. If it was "
+                "removed, remove the user from users_accounts (gpulab_users), and run again."
             )
     return problems
+
+
+def login_warnings(names: Iterable[str], host: Host) -> list[str]:
+    """Return a warning for each account whose login shell lets no session start; it stays as it is."""
+    return [
+        f"{name}: the login shell is {entry.pw_shell}, with which no session over SSH starts. To change it: chsh {name}"
+        for name in names
+        if (entry := host.accounts.get(name)) and entry.pw_shell.endswith(NO_LOGIN)
+    ]
 
 
 def shared_directory_problems(paths: Sequence[Path]) -> list[str]:
@@ -113,16 +218,18 @@ def expiry_day(last: str | None) -> int | None:
 def differs(
     requested: Mapping[str, Any],
     entry: pwd.struct_passwd | None,
-    expires: int | None,
     memberships: Mapping[str, Set[str]],
-    shell: str,
 ) -> bool:
-    """Return whether an account differs from the requested one, its password and further groups apart."""
-    if entry is None or entry.pw_shell != shell or home_state(Path(entry.pw_dir)) == "missing":
+    """Return whether an account differs from the requested one; password, expiry, shell and further groups apart."""
+    if entry is None or home_state(Path(entry.pw_dir)) == "missing":
         return True
-    if any(requested["name"] not in memberships.get(group, frozenset()) for group in requested.get("groups") or []):
-        return True
-    return expiry_day(requested.get("expires")) != expires
+    return bool(missing_groups(requested, memberships))
+
+
+def missing_groups(requested: Mapping[str, Any], memberships: Mapping[str, Set[str]]) -> list[str]:
+    """Return the requested groups in which an account is not."""
+    groups = requested.get("groups") or []
+    return [group for group in groups if requested["name"] not in memberships.get(group, frozenset())]
 
 
 def home_state(home: Path) -> str:

@@ -33,11 +33,15 @@ class Group:
 
 @dataclass
 class Record:
-    """State that one application of the role has set: groups, members by group, digests of hashes by user."""
+    """State that one application of the role has set.
+
+    Groups, members by group, digests of hashes by user, and days of expiry by user (null: never).
+    """
 
     made: set[str] = field(default_factory=set)
     members: Members = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
+    expires: dict[str, int | None] = field(default_factory=dict)
 
     def text(self) -> str:
         """Return the record as the text of its file."""
@@ -45,6 +49,7 @@ class Record:
             "made": sorted(self.made),
             "members": {group: sorted(names) for group, names in self.members.items() if names},
             "passwords": self.passwords,
+            "expires": self.expires,
         }
         return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
@@ -57,6 +62,7 @@ def parsed(text: str) -> Record:
             {str(name) for name in value["made"]},
             {str(group): {str(name) for name in names} for group, names in value["members"].items()},
             {str(name): str(digest) for name, digest in value["passwords"].items()},
+            {str(name): day for name, day in value.get("expires", {}).items()},
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{error!r} is missing or has another type") from None
@@ -70,8 +76,8 @@ def stored(path: Path) -> Record | None:
         return None
     except ValueError as error:
         raise ValueError(
-            f"{path} is not a record of memberships ({error}). Restore it from a backup, or remove it: groups of the "
-            "inventory with a gid from 1000 on then count as made by the role."
+            f"{path} is not a record of memberships ({error}). Restore it from a backup, or remove it: groups that "
+            "exist then count as the host's own, and keep members that are not listed."
         ) from None
 
 
@@ -97,39 +103,25 @@ class Plan:
     made: set[str]
     revoked: list[tuple[str, str]]
     allowed: Members
-    upgraded: bool
 
     def record_before(self, record: Record, requested: Members, passwords: Mapping[str, str]) -> Record:
         """Return the record to write before anything is granted or revoked."""
         members = {group: names | record.members.get(group, set()) for group, names in requested.items()}
         for group, name in self.revoked:
             members.setdefault(group, set()).add(name)
-        return Record(self.made, members, dict(passwords))
+        return Record(self.made, members, dict(passwords), dict(record.expires))
 
 
 def plan(
-    record: Record | None,
-    requested: Members,
-    host: Mapping[str, Group],
-    owned: list[str],
-    primary: set[int],
-    others: Members,
+    record: Record | None, requested: Members, host: Mapping[str, Group], owned: list[str], others: Members
 ) -> Plan:
     """Return the changes that give a host the requested members by group.
 
-    `owned` are groups that have no members but the requested ones, the group of all users first. `primary` are the gids
-    that are some account's own group. `others` are members that other applications of the role have granted.
+    `owned` are groups that have no members but the requested ones, the group of all users first. `others` are members
+    that other applications of the role have granted.
     """
-    upgraded = record is None and owned[0] in host
     known = record or Record()
     made = {group for group in requested if group not in host} | {group for group in known.made if group in host}
-    if upgraded:
-        # Converged by a version without a record: which groups the role created cannot be read anywhere.
-        made |= {
-            group
-            for group in requested
-            if group in host and host[group].gid >= MIN_GID and host[group].gid not in primary
-        }
     made -= set(owned)
     revoked = []
     allowed: Members = {}
@@ -139,7 +131,38 @@ def plan(
         surplus = candidates - requested.get(group, set()) - others.get(group, set())
         revoked += [(group, name) for name in sorted(surplus)]
         allowed[group] = (present | requested.get(group, set()) | others.get(group, set())) - surplus
-    return Plan(made, revoked, allowed, upgraded)
+    return Plan(made, revoked, allowed)
+
+
+def foreign_members(
+    record: Record | None, requested: Members, host: Mapping[str, Group], owned: Iterable[str], others: Members
+) -> list[str]:
+    """Return a sentence for each owned group that the role did not make and that has members who are not listed."""
+    if record is not None:
+        return []
+    surplus = {
+        group: sorted(host[group].members - requested.get(group, set()) - others.get(group, set()))
+        for group in owned
+        if group in host
+    }
+    return [
+        f"group {group} exists, and {', '.join(names)} in it {'is' if len(names) == 1 else 'are'} not listed in "
+        f"users_accounts (gpulab_users). List them, remove them from the group (gpasswd --delete {names[0]} {group}), "
+        "or set another group in users_group (gpulab_users_group) or users_admin_group (gpulab_users_admin_group)."
+        for group, names in surplus.items()
+        if names
+    ]
+
+
+def keeps_expiry(now: int | None, requested: int | None, record: Record | None, name: str, group: str) -> bool:
+    """Return whether a day of expiry was set by hand since the role set another one, and the inventory did not change.
+
+    `group` is the group of all users: an account that was not in it, such as one that comes back, gets the requested
+    day.
+    """
+    if record is None or now == requested or name not in record.members.get(group, set()):
+        return False
+    return name in record.expires and record.expires[name] == requested
 
 
 def sets_password(password_hash: str, field_now: str | None, known: str | None, keeps_own: bool) -> bool:

@@ -86,12 +86,36 @@ def test_record_is_written_only_where_it_changes(tmp_path: Path) -> None:
     host = {"lab": Group(1100, frozenset({"ada", "eve"}))}
     known = memberships.Record(set(), {"lab": {"ada", "eve"}})
     path.write_text(known.text())
-    plan = memberships.plan(known, requested, host, ["lab"], set(), {})
+    plan = memberships.plan(known, requested, host, ["lab"], {})
     none = account_info.Passwords([], {}, {}, [])
-    texts = account_info.record_texts(path, known, plan, requested, none)
+    texts = account_info.record_texts(path, known, plan, requested, none, {})
     assert texts["before"] is None
     assert json.loads(texts["after"] or "")["members"] == {"lab": ["ada"]}
     path.write_text(texts["after"] or "")
     known = memberships.Record(set(), {"lab": {"ada"}})
-    plan = memberships.plan(known, requested, {"lab": Group(1100, frozenset({"ada"}))}, ["lab"], set(), {})
-    assert account_info.record_texts(path, known, plan, requested, none) == {"before": None, "after": None}
+    plan = memberships.plan(known, requested, {"lab": Group(1100, frozenset({"ada"}))}, ["lab"], {})
+    assert account_info.record_texts(path, known, plan, requested, none, {}) == {"before": None, "after": None}
+
+
+def test_expiry_set_by_hand_is_kept_with_a_warning() -> None:
+    """A day that the inventory changed is set."""
+    host = a_host(ada="!", eve="!", joe="!")
+    host = Host(
+        host.accounts,
+        host.groups,
+        host.members,
+        {"ada": ShadowRecord("!", expires=1), "eve": ShadowRecord("!", expires=1), "joe": ShadowRecord("!")},
+    )
+    record = memberships.Record(members={"lab": {"ada", "eve", "joe"}}, expires={"ada": None, "eve": 9, "joe": None})
+    requested = [account("ada"), account("eve"), account("joe", expires="1970-01-05")]
+    found = account_info.compare_expiries(requested, host, record, "lab")
+    assert (found.kept, found.new) == (["ada"], ["eve", "joe"])
+    assert found.after == {"ada": None, "eve": None, "joe": 5}
+    assert "ada: the account expires on 1970-01-02, which was set on the host and is kept" in found.warnings[0]
+
+
+def test_lock_by_hand_is_reported() -> None:
+    """SSH keys still open the account."""
+    found = account_info.lock_warnings(["ada", "eve"], a_host(ada="!$6$x", eve="!"))
+    assert len(found) == 1
+    assert "ada: the password is locked on the host and stays locked. SSH keys still open the account" in found[0]

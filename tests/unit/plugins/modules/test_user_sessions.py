@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 import threading
@@ -40,11 +41,13 @@ def test_processes_of_a_user_are_found() -> None:
 
 def test_sessions_of_system_accounts_are_never_ended() -> None:
     """A wrong name must not stop the host."""
-    accounts = {"root": 0, "daemon": 1, "ada": 1001, "deploy": 1002}
-    assert user_sessions.protected(["ada", "root", "daemon", "deploy", "gone"], accounts, {0, 1002}) == [
+    uids = {"root": 0, "daemon": 1, "ada": 1001, "deploy": 1002, "nobody": 65534}
+    entries = {name: pwd.struct_passwd((name, "x", uid, uid, "", "/", "/bin/sh")) for name, uid in uids.items()}
+    assert user_sessions.protected([*entries, "gone"], entries, {0, 1002}) == [
         "root",
         "daemon",
         "deploy",
+        "nobody",
     ]
 
 

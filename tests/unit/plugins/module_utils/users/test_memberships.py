@@ -24,7 +24,7 @@ KNOWN = Record({"class"}, {"class": {"ada", "victor"}, "video": {"ada", "victor"
 def revoked(record: Record | None, requested: dict[str, set[str]], **more: dict[str, set[str]]) -> set[tuple[str, str]]:
     """Return the memberships that a run revokes on the host above."""
     every = {"lab": {"ada", "eve"}, "admins": {"ada", "grace"}, **requested}
-    return set(plan(record, every, HOST, OWNED, {1001}, more.get("others", {})).revoked)
+    return set(plan(record, every, HOST, OWNED, more.get("others", {})).revoked)
 
 
 def test_group_of_the_role_has_only_the_requested_members() -> None:
@@ -54,21 +54,41 @@ def test_group_that_is_no_longer_listed_loses_all_members() -> None:
 def test_group_that_existed_before_keeps_its_members() -> None:
     """On a host that the role has never converged, no membership is revoked."""
     host = {name: group for name, group in HOST.items() if name not in OWNED}
-    found = plan(None, {"lab": {"ada"}, "class": {"ada"}, "new": set()}, host, OWNED, {1001}, {})
+    found = plan(None, {"lab": {"ada"}, "class": {"ada"}, "new": set()}, host, OWNED, {})
     assert found.revoked == []
     assert found.made == {"new"}
-    assert not found.upgraded
 
 
-def test_first_record_of_a_host_converged_before() -> None:
-    """Listed groups with a regular gid count as made by the role; groups of the system and accounts' own do not."""
-    found = plan(
-        None, {"lab": {"ada", "eve"}, "class": {"ada"}, "video": {"ada"}, "ada": set()}, HOST, OWNED, {1001}, {}
-    )
-    assert found.made == {"class"}
-    assert found.upgraded
-    assert {("class", "victor"), ("class", "by-hand")} == {pair for pair in found.revoked if pair[0] == "class"}
-    assert [pair for pair in found.revoked if pair[0] == "video"] == []
+def test_group_with_members_that_are_not_listed_is_not_taken_over() -> None:
+    """On a host without a record, such as one whose group has the name that the role would use."""
+    found = memberships.foreign_members(None, {"lab": {"ada"}, "admins": {"ada", "grace"}}, HOST, OWNED, {})
+    assert len(found) == 1
+    assert "group lab exists, and eve in it is not listed in users_accounts" in found[0]
+    assert "gpasswd --delete eve lab" in found[0]
+    every = {"lab": {"ada", "eve"}, "admins": {"ada", "grace"}}
+    assert memberships.foreign_members(None, every, HOST, OWNED, {}) == []
+    assert memberships.foreign_members(None, {"lab": {"ada"}}, HOST, ["lab"], {"lab": {"eve"}}) == []
+    assert memberships.foreign_members(Record(), {"lab": {"ada"}}, HOST, OWNED, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "requested", "recorded", "member", "keeps"),
+    [
+        (1, None, {"ada": None}, True, True),  # usermod --expiredate 1 by hand
+        (20000, 19000, {"ada": 19000}, True, True),  # a longer time by hand
+        (1, None, {"ada": 19000}, True, False),  # changed in the inventory
+        (1, None, {"ada": None}, False, False),  # a user who comes back
+        (1, None, {}, True, False),  # a record without days of expiry
+        (None, 19000, {"ada": 19000}, True, True),  # chage --expiredate -1 by hand
+    ],
+)
+def test_expiry_that_was_set_by_hand_stays(
+    now: int | None, requested: int | None, recorded: dict[str, int | None], member: bool, keeps: bool
+) -> None:
+    """Until the inventory changes."""
+    record = Record(members={"lab": {"ada"} if member else set()}, expires=recorded)
+    assert memberships.keeps_expiry(now, requested, record, "ada", "lab") is keeps
+    assert not memberships.keeps_expiry(now, requested, None, "ada", "lab")
 
 
 def test_membership_of_another_application_stays() -> None:
@@ -80,21 +100,21 @@ def test_membership_of_another_application_stays() -> None:
 def test_interrupted_run_is_completed() -> None:
     """What is granted and revoked stands in the record from before until after, so the next run revokes it, too."""
     requested = {"lab": {"ada", "eve"}, "admins": {"ada", "grace"}, "class": {"ada"}, "video": {"ada", "eve"}}
-    first = plan(KNOWN, requested, HOST, OWNED, {1001}, {})
+    first = plan(KNOWN, requested, HOST, OWNED, {})
     between = memberships.parsed(first.record_before(KNOWN, requested, {}).text())
     assert between.made == {"class"}
     assert between.members["video"] == {"ada", "victor", "eve"}
     assert between.members["class"] == {"ada", "victor", "by-hand"}
     # Membership is gone already, sessions and files may not be handled yet.
     host = {**HOST, "class": Group(1100, frozenset({"ada"}))}
-    assert ("class", "victor") in plan(between, requested, host, OWNED, {1001}, {}).revoked
+    assert ("class", "victor") in plan(between, requested, host, OWNED, {}).revoked
 
 
 def test_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Records of other applications are in the same directory; a broken one is named with the remedy."""
     path = tmp_path / "lab.json"
     assert memberships.stored(path) is None
-    record = Record({"class"}, {"class": {"ada"}}, {"ada": "d"})
+    record = Record({"class"}, {"class": {"ada"}}, {"ada": "d"}, {"ada": 20000, "joe": None})
     path.write_text(record.text())
     (tmp_path / "physics.json").write_text(Record(set(), {"video": {"joe"}}).text())
     assert memberships.stored(path) == record

@@ -50,6 +50,68 @@ def test_home_without_its_account_is_rejected(tmp_path: Path) -> None:
     assert "Move it away" in accounts.account_problems([{"name": "ada"}], [], tmp_path)[0]
 
 
+def test_home_is_kept_where_its_owner_is_the_requested_uid(tmp_path: Path) -> None:
+    """After the system was installed again; another number, a link and a file are rejected."""
+    for name in ("ada", "eve", "joe"):
+        (tmp_path / name).mkdir()
+    for name, uid in (("ada", 20001), ("eve", 20002), ("joe", 104)):
+        os.chown(tmp_path / name, uid, uid)
+    (tmp_path / "link").symlink_to(tmp_path / "ada")
+
+    def problems(name: str, uid: int | None) -> list[str]:
+        return accounts.account_problems([{"name": name, "uid": uid}], [], tmp_path)
+
+    assert problems("ada", 20001) == []
+    assert "(uid 20002) exists and user eve does not. Set uid 20002" in problems("eve", 20001)[0]
+    assert "Set uid 20002 in users_accounts (gpulab_users) to keep it, or move it away." in problems("eve", None)[0]
+    assert problems("joe", None)[0].endswith("(uid 104) exists and user joe does not. Move it away.")
+    assert "Move it away" in problems("link", 20001)[0]
+
+
+def test_services_of_nsswitch_that_are_not_local() -> None:
+    """Actions in brackets and comments are no services."""
+    assert accounts.directory_services("passwd:  files systemd\ngroup: files sss\n") == []
+    assert accounts.directory_services("# passwd: ldap\npasswd: files sss [NOTFOUND=return] winbind # x\n") == [
+        "sss",
+        "winbind",
+    ]
+
+
+def test_accounts_are_looked_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory does not list its accounts; an account under another spelling is another account."""
+    directory = {"noether": entry("noether", 70001, Path("/home/noether")), "Curie": entry("curie", 70002, Path("/"))}
+    monkeypatch.setattr(accounts.pwd, "getpwnam", lambda name: directory[name])
+    monkeypatch.setattr(accounts.pwd, "getpwuid", lambda uid: {70001: directory["noether"]}[uid])
+    assert list(accounts.named(["noether", "Curie", "ghost"])) == ["noether"]
+    assert list(accounts.numbered([70001, 70009])) == ["noether"]
+
+
+def test_directory_decides_on_password_and_expiry() -> None:
+    """The message names the service and the setting; a local account may have both."""
+    entries = {name: entry(name, 70001, Path("/home")) for name in ("noether", "ada")}
+    host = accounts.Host(entries, {}, {}, {}, frozenset({"ada"}), ("sss",))
+    requested = [{"name": name, "password_hash": "$6$x", "expires": "2030-01-01"} for name in entries]
+    found = accounts.directory_problems(requested, host, set())
+    assert len(found) == 1
+    assert "user noether is an account of a directory (sss), which decides on its password_hash and expires" in found[0]
+    assert accounts.directory_problems([{"name": "noether"}], host, {"noether"}) == []
+
+
+def test_known_user_without_an_account_stops_where_a_directory_may_be_down() -> None:
+    """A local account of the same name would be another user. Without a directory, the account is created again."""
+    requested = [{"name": "noether"}, {"name": "new"}]
+    found = accounts.directory_problems(requested, accounts.Host({}, {}, {}, {}, services=("sss",)), {"noether"})
+    assert len(found) == 1
+    assert "check its service: `getent passwd noether`" in found[0]
+    assert accounts.directory_problems(requested, accounts.Host({}, {}, {}, {}), {"noether"}) == []
+
+
+@pytest.mark.parametrize(("uid", "protected"), [(0, True), (33, True), (999, True), (1000, False), (65534, True)])
+def test_system_accounts_are_protected(uid: int, protected: bool) -> None:
+    """They are never closed, and their processes are never ended."""
+    assert accounts.is_protected(entry("x", uid, Path("/"))) is protected
+
+
 def test_account_that_fits_is_adopted(tmp_path: Path) -> None:
     """The same number, or none requested, is no problem."""
     there = [entry("ada", 1500, Path("/home/ada"))]
@@ -78,23 +140,25 @@ def test_last_day_is_usable() -> None:
         ({}, False),
         ({"groups": ["lab"]}, False),
         ({"groups": ["lab", "staff"]}, True),
-        ({"expires": "2030-01-01"}, True),
     ],
 )
 def test_account_that_differs_is_named(tmp_path: Path, setting: dict[str, Any], differs: bool) -> None:
     """Only accounts that differ are updated."""
-    found = accounts.differs(
-        {"name": "ada", **setting}, entry("ada", 1001, tmp_path), None, {"lab": {"ada"}}, "/bin/bash"
-    )
+    found = accounts.differs({"name": "ada", **setting}, entry("ada", 1001, tmp_path), {"lab": {"ada"}})
     assert found is differs
 
 
-def test_missing_account_shell_and_home_differ(tmp_path: Path) -> None:
-    """An account without a home or with another shell is updated."""
-    rest = (None, dict[str, set[str]](), "/bin/bash")
-    assert accounts.differs({"name": "ada"}, None, *rest)
-    assert accounts.differs({"name": "ada"}, entry("ada", 1001, tmp_path, "/bin/false"), *rest)
-    assert accounts.differs({"name": "ada"}, entry("ada", 1001, tmp_path / "gone"), *rest)
+def test_missing_account_and_home_differ_and_a_shell_does_not(tmp_path: Path) -> None:
+    """A shell is the user's own choice; one with which no session starts is reported."""
+    assert accounts.differs({"name": "ada"}, None, {})
+    assert accounts.differs({"name": "ada"}, entry("ada", 1001, tmp_path / "gone"), {})
+    shells = {"ada": "/bin/zsh", "eve": "/usr/sbin/nologin", "joe": "/bin/false"}
+    entries = {name: entry(name, 1001, tmp_path, shell) for name, shell in shells.items()}
+    assert not any(accounts.differs({"name": name}, entries[name], {}) for name in entries)
+    host = accounts.Host(entries, {}, {}, {})
+    found = accounts.login_warnings(["ada", "eve", "joe", "ghost"], host)
+    assert [warning.partition(":")[0] for warning in found] == ["eve", "joe"]
+    assert "the login shell is /usr/sbin/nologin" in found[0]
 
 
 def test_open_home_is_named_and_a_link_is_left_alone(tmp_path: Path) -> None:
@@ -136,7 +200,7 @@ def test_home_that_root_cannot_read_counts_as_it_is(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "stat", fails)
     monkeypatch.setattr(Path, "lstat", fails)
     assert accounts.home_state(tmp_path / "eve") == "Permission denied"
-    assert not accounts.differs({"name": "eve"}, home, None, {}, "/bin/bash")
+    assert not accounts.differs({"name": "eve"}, home, {})
     assert accounts.open_homes(["eve"], {"eve": home}) == {}
 
 
