@@ -42,7 +42,9 @@ def rendered(name: str, **variables: Any) -> str:
 
 def key_entries(*paths: str) -> list[dict[str, Any]]:
     """Return the entries for key files where these files have keys of the group already."""
-    return evaluated("keys.yml", 1, __users_plans=[ADA, NEW], __users_key_files=listed(paths))
+    directory = "/etc/ssh/authorized_keys.d"
+    files = listed(paths)
+    return evaluated("keys.yml", 1, __users_plans=[ADA, NEW], __users_key_files=files, __users_key_directory=directory)
 
 
 def test_keys_are_blocks_of_the_group_in_files_of_roots() -> None:
