@@ -366,6 +366,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     requested = requested_members(accounts, [*owned, *params["groups"]])
     problems = rules.account_problems(accounts, host.accounts.values())
     problems += rules.directory_problems(accounts, host, known.members.get(owned[0], set()))
+    problems += rules.directory_groups(requested, rules.local_names(rules.GROUP))
     problems += rules.shared_directory_problems([Path(name) for name in params["shared_directories"]])
     problems += memberships.foreign_members(record, requested, host.groups, owned, others)
     if problems:

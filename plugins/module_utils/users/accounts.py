@@ -26,6 +26,7 @@ MIN_UID = 1000
 NOBODY = 65534
 PRIVATE = 0o700
 PASSWD = Path("/etc/passwd")
+GROUP = Path("/etc/group")
 NSSWITCH = Path("/etc/nsswitch.conf")
 LOCAL_SERVICES = frozenset(("files", "compat", "systemd"))
 """Services of nsswitch.conf(5) that need no other machine."""
@@ -106,7 +107,7 @@ class Host:
             {entry.gr_name: Group(entry.gr_gid, frozenset(every[entry.gr_name])) for entry in groups},
             {entry.gr_name: frozenset(entry.gr_mem) for entry in groups},
             records(SHADOW.read_text(encoding="utf-8")),
-            frozenset(line.partition(":")[0] for line in PASSWD.read_text(encoding="utf-8").splitlines()),
+            local_names(PASSWD),
             tuple(directory_services(NSSWITCH.read_text(encoding="utf-8")) if NSSWITCH.exists() else ()),
         )
 
@@ -183,6 +184,28 @@ def directory_problems(requested: Sequence[Mapping[str, Any]], host: Host, known
                 "removed, remove the user from users_accounts (gpulab_users), and run again."
             )
     return problems
+
+
+def directory_groups(names: Iterable[str], local: Set[str]) -> list[str]:
+    """Return a sentence for each requested group that belongs to a directory. `local` are the groups of group(5)."""
+    problems = []
+    for name in names:
+        if name in local:
+            continue
+        try:
+            gid = grp.getgrnam(name).gr_gid
+        except KeyError:
+            continue
+        problems.append(
+            f"group {name} (gid {gid}) belongs to a directory, where its members are set. Choose another name in "
+            "users_groups (gpulab_groups) and in the groups of users, or use a group of the host."
+        )
+    return problems
+
+
+def local_names(path: Path) -> frozenset[str]:
+    """Return the first fields of the lines of passwd(5) or group(5)."""
+    return frozenset(line.partition(":")[0] for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def login_warnings(names: Iterable[str], host: Host) -> list[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from pathlib import Path
@@ -215,3 +216,18 @@ def test_link_in_the_place_of_a_shared_directory_is_rejected(tmp_path: Path, mon
     (tmp_path / "open").mkdir()
     assert "can replace" in accounts.shared_directory_problems([tmp_path / "open" / "class"])[0]
     assert accounts.shared_directory_problems([]) == []
+
+
+def test_group_of_a_directory_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its members cannot be set on the host; a group of the host and a new one are no problem."""
+    known = {"physics": grp.struct_group(("physics", "x", 70100, [])), "lab": grp.struct_group(("lab", "x", 990, []))}
+    monkeypatch.setattr(accounts.grp, "getgrnam", lambda name: known[name])
+    found = accounts.directory_groups(["lab", "physics", "new"], frozenset({"lab"}))
+    assert len(found) == 1
+    assert "group physics (gid 70100) belongs to a directory" in found[0]
+
+
+def test_local_accounts_are_those_of_the_file(tmp_path: Path) -> None:
+    """Whatever other services know."""
+    (tmp_path / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n+::::::\nada:x:1001:1001::/home/ada:/bin/bash\n")
+    assert {"root", "ada"} <= accounts.local_names(tmp_path / "passwd")
