@@ -81,8 +81,8 @@ def test_services_of_nsswitch_that_are_not_local() -> None:
 def test_accounts_are_looked_up_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory does not list its accounts; an account under another spelling is another account."""
     directory = {"noether": entry("noether", 70001, Path("/home/noether")), "Curie": entry("curie", 70002, Path("/"))}
-    monkeypatch.setattr(accounts.pwd, "getpwnam", lambda name: directory[name])
-    monkeypatch.setattr(accounts.pwd, "getpwuid", lambda uid: {70001: directory["noether"]}[uid])
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: directory[name])
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: {70001: directory["noether"]}[uid])
     assert list(accounts.named(["noether", "Curie", "ghost"])) == ["noether"]
     assert list(accounts.numbered([70001, 70009])) == ["noether"]
 
@@ -221,7 +221,7 @@ def test_link_in_the_place_of_a_shared_directory_is_rejected(tmp_path: Path, mon
 def test_group_of_a_directory_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its members cannot be set on the host; a group of the host and a new one are no problem."""
     known = {"physics": grp.struct_group(("physics", "x", 70100, [])), "lab": grp.struct_group(("lab", "x", 990, []))}
-    monkeypatch.setattr(accounts.grp, "getgrnam", lambda name: known[name])
+    monkeypatch.setattr(grp, "getgrnam", lambda name: known[name])
     found = accounts.directory_groups(["lab", "physics", "new"], frozenset({"lab"}))
     assert len(found) == 1
     assert "group physics (gid 70100) belongs to a directory" in found[0]
