@@ -21,7 +21,7 @@ def two_users(world: UsersHost) -> Iterator[None]:
     world.root("for name in emmy marie lise; do userdel -rf $name; done; rm -rf /home/lise")
 
 
-def shadow(world: UsersHost, name: str) -> list[str]:
+def fields_of(world: UsersHost, name: str) -> list[str]:
     """Return the fields of an account's line in shadow(5)."""
     return world.root(f"getent shadow {name}").stdout.strip().split(":")
 
@@ -29,29 +29,29 @@ def shadow(world: UsersHost, name: str) -> list[str]:
 def test_what_was_set_by_hand_stays_and_is_reported(world: UsersHost) -> None:
     """A shell, a lock and a last day; a last day in the inventory wins when it changes."""
     world.root("chsh -s /bin/dash emmy; usermod --lock emmy; usermod --expiredate 2031-01-31 marie")
-    before = shadow(world, "emmy"), shadow(world, "marie")
+    before = fields_of(world, "emmy"), fields_of(world, "marie")
     recap = world.sync()
     assert "changed=0" in recap
-    assert (shadow(world, "emmy"), shadow(world, "marie")) == before
+    assert (fields_of(world, "emmy"), fields_of(world, "marie")) == before
     assert world.root("getent passwd emmy").stdout.strip().endswith(":/bin/dash")
     output = " ".join(world.output.split())
     assert "emmy: the password is locked on the host and stays locked" in output
     assert "marie: the account expires on 2031-01-31, which was set on the host and is kept" in output
     world.users[1] = {**world.users[1], "expires": "2032-12-31"}
     world.sync()
-    assert shadow(world, "marie")[7] != before[1][7]
+    assert fields_of(world, "marie")[7] != before[1][7]
     del world.users[1]["expires"]
     world.root("usermod --unlock emmy")
     world.sync()
-    assert shadow(world, "marie")[7] == ""
+    assert fields_of(world, "marie")[7] == ""
 
 
 def test_system_account_in_the_group_is_not_closed(world: UsersHost) -> None:
     """It is removed from the group alone."""
     world.root("gpasswd --add www-data gpulab-users; gpasswd --add nobody gpulab-users")
-    before = shadow(world, "www-data"), shadow(world, "nobody")
+    before = fields_of(world, "www-data"), fields_of(world, "nobody")
     world.sync()
-    assert (shadow(world, "www-data"), shadow(world, "nobody")) == before
+    assert (fields_of(world, "www-data"), fields_of(world, "nobody")) == before
     assert "www-data is a system account: it is removed from gpulab-users, and not closed" in " ".join(
         world.output.split()
     )
@@ -85,11 +85,11 @@ def test_kept_home_goes_to_the_account_with_its_number(world: UsersHost) -> None
 def test_group_of_others_is_not_taken_over(world: UsersHost) -> None:
     """Its members would lose their accounts."""
     world.root("groupadd physics; useradd --create-home --groups physics bohr")
-    before = shadow(world, "bohr")
+    before = fields_of(world, "bohr")
     try:
         with pytest.raises(AssertionError, match="group physics exists, and bohr in it is not listed"):
             world.sync(gpulab_users_group="physics")
-        assert shadow(world, "bohr") == before
+        assert fields_of(world, "bohr") == before
     finally:
         world.root("userdel -rf bohr; groupdel physics")
 
