@@ -49,7 +49,7 @@ core: ## unit tests and the Google Cloud inventory's suite on another ansible-co
 docs: ## write the generated parts of the documentation again
 	@scripts/bootstrap && python -m scripts.docs
 build: ## build the collection's artefact into build/
-	@scripts/bootstrap && ansible-galaxy collection build --force --output-path build
+	@scripts/bootstrap && scripts/build build
 lock: ## resolve every lock file again
 	@scripts/bootstrap && scripts/lock
 wheels: ## check that wheels of the framework locks do not overwrite each other's files, without downloads
