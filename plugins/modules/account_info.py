@@ -186,6 +186,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpulab.core.plugins.module_utils.common import host_state
 from ansible_collections.gpulab.core.plugins.module_utils.users import accounts as rules
 from ansible_collections.gpulab.core.plugins.module_utils.users import memberships
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import ancestors
@@ -379,6 +380,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # First: without root's rights, other checks would give wrong reasons.
+    if problem := host_state.privilege_problem():
+        module.fail_json(msg=problem)
     module.exit_json(changed=False, **compare(module))
 
 

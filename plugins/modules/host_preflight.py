@@ -271,6 +271,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # First: without root's rights, other checks would give wrong reasons.
+    if problem := host_state.privilege_problem():
+        module.fail_json(msg=problem)
     params = module.params
     release = host_state.os_release()
     host = {

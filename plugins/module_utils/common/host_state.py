@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shlex
 import ssl
@@ -26,6 +27,21 @@ class Listener:
     pid: int
     name: str
     unit: str
+
+
+def privilege_problem(uid: int | None = None) -> str:
+    """Return why the connection cannot be used, or an empty text where it is root's; `uid` is that of this process."""
+    uid = os.geteuid() if uid is None else uid
+    if uid == 0:
+        return ""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    return (
+        f"Nothing was changed, because the connection is {name}'s and not root's: set ansible_become: true for this "
+        "host in the inventory (with ansible_become_password or --ask-become-pass where sudo requires a password)."
+    )
 
 
 def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
