@@ -52,6 +52,7 @@ def free_port() -> int:
 def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]:
     """Forward a port of the host through SSH, as a user behind a firewall does; return the local port."""
     local = free_port()
+    address = f"[{address}]" if ":" in address else address
     argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "NumberOfPasswordPrompts=1", "-o", "ControlPath=none"]
     environment = dict(os.environ)
     if password_file := connection.get("password_file") or os.environ.get("ANSIBLE_CONNECTION_PASSWORD_FILE"):
