@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
@@ -54,6 +55,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 values.get("gpulab_hub_address", "0.0.0.0"),  # noqa: S104  # the documented default
                 values.get("gpulab_tls") or {},
                 networks=values.get("gpulab_login_allow_list") or [],
+                port=values.get("gpulab_hub_port", 443),
+                redirect=boolean(values.get("gpulab_http_redirect_enabled", False)),
             )
         if problems:
             text = "".join(f"\n- {problem}" for problem in problems)

@@ -59,6 +59,20 @@ options:
         description: Unit that may listen on the port.
         type: str
         default: ""
+  addresses:
+    description: IP addresses of the host that a service is to listen on.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: The address.
+        type: str
+        required: true
+      variable:
+        description: Variable that sets it, for the message.
+        type: str
+        required: true
   sources:
     description: Package sources that must be reachable from the host.
     type: list
@@ -192,6 +206,16 @@ def port_problems(ports: list[dict[str, Any]]) -> list[str]:
     return problems
 
 
+def address_problems(addresses: list[dict[str, Any]]) -> list[str]:
+    """Report addresses that no network interface of the host has."""
+    return [
+        f"{entry['variable']}: the host has no address {entry['address']} (`ip address` shows those that it has): set "
+        "one of them, 0.0.0.0 for all or 127.0.0.1 for none but the host itself."
+        for entry in addresses
+        if not host_state.has_address(entry["address"])
+    ]
+
+
 def file_problems(files: list[dict[str, Any]]) -> list[str]:
     """Report existing files that no role has written."""
     problems = []
@@ -246,6 +270,15 @@ def main() -> None:
                     "unit": {"type": "str", "default": ""},
                 },
             },
+            "addresses": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "variable": {"type": "str", "required": True},
+                },
+            },
             "sources": {
                 "type": "list",
                 "elements": "dict",
@@ -289,6 +322,7 @@ def main() -> None:
         *(system_problems(host) if params["supported_os"] else []),
         *size_problems(host, params["minimum"], params["minimum_variable"]),
         *space_problems(params["free_gb"]),
+        *address_problems(params["addresses"]),
         *port_problems(params["ports"]),
         *file_problems(params["files"]),
         *source_problems(params),

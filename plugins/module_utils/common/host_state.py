@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import shlex
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -101,6 +102,17 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
         except OSError:  # the process has ended
             continue
     return found or [Listener(0, "unknown", "")]
+
+
+def has_address(address: str) -> bool:
+    """Return whether a service of this host can listen on an IP address, with a socket on a free port."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def why_unreachable(
