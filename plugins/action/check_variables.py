@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -43,6 +44,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             values = {name: self._templar.template(variables[name]) for name in names if name in variables}
         except AnsibleError as error:
             return {**result, "failed": True, "msg": f"A variable cannot be evaluated: {error.message}"}
+        required = self._task.args.get("required", {})
+        directories = [Path(variables[name]) for name in ("inventory_dir", "playbook_dir") if variables.get(name)]
+        problems += site_variables.ignored_files(directories)
+        problems += site_variables.missing_names(
+            {**variables, **values},
+            required,
+            {name: option["option"] for name, option in spec.items() if "option" in option},
+            variables.get("inventory_dir") or "",
+        )
         problems += site_variables.renamed_names(values, renamed)
         problems += site_variables.reserved_problems(values, reserved)
         values = {name: value for name, value in values.items() if name in spec}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Site variables and role options: which names exist, and what is wrong with the values that a site gives them.
 
-Pure functions; problems come back as sentences.
+Problems come back as sentences. Reads files of the roles and of the inventory on the controller, changes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import yaml
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 PREFIX = "gpulab_"
+VARIABLE_FILES = ("", ".yml", ".yaml", ".json")
+"""Endings of files in group_vars, in the order in which Ansible tries them: it reads the first one and no other."""
 DEFAULT = re.compile(r"^\{\{ (gpulab_\w+) \| default\(.*\)(?: \| \w+)* \}\}$")
 """Default of a role option that is a site variable, as roles/*/defaults/main.yml writes it."""
 
@@ -63,6 +65,39 @@ def unknown_names(names: Iterable[str], allowed: Iterable[str]) -> list[str]:
                 f"Did you mean {PREFIX}{similar[0]}?" if similar else "docs/reference/variables.md lists all variables."
             )
             problems.append(f"{name} is not a variable of gpulab. {hint}")
+    return problems
+
+
+def missing_names(
+    variables: Mapping[str, Any], required: Mapping[str, Mapping[str, str]], options: Mapping[str, str], inventory: str
+) -> list[str]:
+    """Report required variables that are not set or have no value.
+
+    `required` holds by name the `empty` value that is allowed, and the `effect` that it has. `options` holds by name the
+    role option that may be set instead. `inventory` is the directory of the inventory, for the message.
+    """
+    place = f"{inventory}/group_vars" if inventory else "group_vars next to the inventory"
+    return [
+        f"{name} is not set. Write it into {place}, or write `{name}: {entry['empty']}`, which {entry['effect']}. Ansible "
+        "does not read group_vars next to site.yml, a file that is not named like a group, or X.yml next to a directory X."
+        for name, entry in required.items()
+        if variables.get(name) is None and variables.get(options.get(name, name)) is None
+    ]
+
+
+def ignored_files(directories: Iterable[Path]) -> list[str]:
+    """Report files with variables that Ansible ignores, because a directory or file of the same name comes first."""
+    problems = []
+    for directory in directories:
+        for kind in ("group_vars", "host_vars"):
+            entries = [entry for entry in sorted((directory / kind).glob("*")) if not entry.name.startswith(".")]
+            stems = {
+                entry.name if entry.is_dir() or entry.suffix not in VARIABLE_FILES else entry.stem for entry in entries
+            }
+            for stem in sorted(stems):
+                files = [path for ending in VARIABLE_FILES if (path := directory / kind / f"{stem}{ending}").exists()]
+                fix = f"Move it into {files[0]}/" if files[0].is_dir() else f"Join it with {files[0]}"
+                problems += [f"Ansible ignores {path}, because {files[0]} exists. {fix}." for path in files[1:]]
     return problems
 
 
