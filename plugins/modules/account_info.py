@@ -64,6 +64,12 @@ options:
         one of them then.
     type: bool
     default: true
+  confirmed_removals:
+    description:
+      - Number of users who may leave the group of all users in this run. Where at least five and more than a third of
+        the group leave, the module fails with their number unless it is this one.
+      - Not checked where it is not set.
+    type: int
   shared_directories:
     description: Directories that root creates for groups. Other accounts must not be able to replace them.
     type: list
@@ -300,6 +306,12 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     passwords = compare_passwords(accounts, host, known, before)
 
     leavers = [name for group, name in plan.revoked if group == owned[0] and name in host.accounts]
+    if params["confirmed_removals"] is not None and (
+        many := memberships.unconfirmed_removals(
+            leavers, len(host.groups[owned[0]].members & set(host.accounts)), params["confirmed_removals"]
+        )
+    ):
+        module.fail_json(msg=f"Nothing was changed: {many}")
     allowed = {host.groups[group].gid: members for group, members in plan.allowed.items()}
     watched = {*names, *leavers, *(name for members in known.members.values() for name in members)}
     outdated = rules.outdated(watched, host.accounts, allowed)
@@ -374,6 +386,7 @@ def main() -> None:
             "owned": {**listed, "required": True},
             "record": {"type": "path", "required": True},
             "closing": {"type": "bool", "default": True},
+            "confirmed_removals": {"type": "int"},
             "shared_directories": {"type": "list", "elements": "path", "default": []},
             "shell": {"type": "path", "default": "/bin/bash"},
         },

@@ -73,13 +73,14 @@ def missing_names(
 ) -> list[str]:
     """Report required variables that are not set or have no value.
 
-    `required` holds by name the `empty` value that is allowed, and the `effect` that it has. `options` holds by name the
-    role option that may be set instead. `inventory` is the directory of the inventory, for the message.
+    `required` holds by name the `empty` value that is allowed, and its `effect`. `options` holds by name the role
+    option that may be set instead. `inventory` is the directory of the inventory, for the message.
     """
     place = f"{inventory}/group_vars" if inventory else "group_vars next to the inventory"
     return [
-        f"{name} is not set. Write it into {place}, or write `{name}: {entry['empty']}`, which {entry['effect']}. Ansible "
-        "does not read group_vars next to site.yml, a file that is not named like a group, or X.yml next to a directory X."
+        f"{name} is not set. Write it into {place}, or write `{name}: {entry['empty']}`, which {entry['effect']}. "
+        "Ansible does not read group_vars next to site.yml, a file that is not named like a group, or X.yml next to a "
+        "directory X."
         for name, entry in required.items()
         if variables.get(name) is None and variables.get(options.get(name, name)) is None
     ]

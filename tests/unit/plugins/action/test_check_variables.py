@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Variables of an inventory, as Ansible reads them: what stops a run on the controller, with the words of the message."""
+"""Variables of an inventory, as Ansible reads them: what stops a run on the controller, and with which message."""
 
 from __future__ import annotations
 

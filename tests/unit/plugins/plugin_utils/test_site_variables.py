@@ -30,8 +30,9 @@ def test_variables_with_an_ignored_file_are_named(tmp_path: Path) -> None:
     (directory / "gpu1.lab.example").mkdir(parents=True)
     for name in ("gpu2.yml", "gpu2.json", "gpu1.lab.yml", ".gpu2", "README.md", "gpu2.yml~"):
         (directory / name).touch()
+    kept = f"{directory}/gpu2.yml"
     assert site_variables.ignored_files([tmp_path]) == [
-        f"Ansible ignores {directory}/gpu2.json, because {directory}/gpu2.yml exists. Join it with {directory}/gpu2.yml."
+        f"Ansible ignores {directory}/gpu2.json, because {kept} exists. Join it with {kept}."
     ]
     (directory / "gpu1.lab.example.yaml").touch()
     assert f"Move it into {directory}/gpu1.lab.example/" in site_variables.ignored_files([tmp_path])[0]
