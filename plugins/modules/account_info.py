@@ -291,6 +291,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     accounts, owned, path = params["accounts"], params["owned"], Path(params["record"])
     names = [account["name"] for account in accounts]
     problems = rules.account_problems(accounts, host.accounts.values())
+    problems += rules.group_problems(params["groups"], host.groups)
     problems += rules.shared_directory_problems([Path(name) for name in params["shared_directories"]])
     if problems:
         module.fail_json(msg="Nothing was changed: " + " Also, ".join(problems), problems=problems)
@@ -332,6 +333,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
             f"{host.accounts[name].pw_dir} cannot be read ({state}) and is left as it is. Unmount it."
             for name, state in unreadable.items()
         ),
+        *rules.name_warnings(names),
         *primary_group_warnings(host, {*plan.made, *owned}, requested),
     ]:
         module.warn(warning)

@@ -157,7 +157,8 @@ def unconfirmed_removals(leavers: Sequence[str], present: int, confirmed: int) -
     names = ", ".join(sorted(leavers)[:NAMED_LEAVERS])
     more = f" and {number - NAMED_LEAVERS} more" if number > NAMED_LEAVERS else ""
     return (
-        f"{number} of {present} users would lose their access: {names}{more}. They are not listed in users_accounts (gpulab_users), or are absent there. If that is right, run again with "
+        f"{number} of {present} users would lose their access: {names}{more}. They are not listed in "
+        "users_accounts (gpulab_users), or are absent there. If that is right, run again with "
         f"-e users_confirm_removals={number}."
     )
 
