@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shlex
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -85,6 +87,20 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
         except OSError:  # the process has ended
             continue
     return found or [Listener(0, "unknown", "")]
+
+
+def why_not_bound(address: str) -> str:
+    """Return the reason why no program can listen on an IP address of this host, empty where one can.
+
+    A free port is taken for a moment; nothing is sent.
+    """
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.bind((address, 0))
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
 
 
 def why_unreachable(

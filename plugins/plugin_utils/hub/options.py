@@ -10,12 +10,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def hub_problems(address: str, tls: Mapping[str, Any], networks: Sequence[str] = ()) -> list[str]:
-    """Return one sentence for each unsafe or unsupported combination of address and certificate, and wrong network.
+def hub_problems(address: str, tls: Mapping[str, Any], networks: Sequence[str] = (), port: object = 443) -> list[str]:
+    """Return one sentence for each unsafe or unsupported combination of address and certificate, network and port.
 
     Sentences name the role option and, in brackets, the site variable that sets it.
     """
-    return [*_address_problems(address, tls), *_certificate_problems(tls), *_allow_list_problems(networks)]
+    return [
+        *_address_problems(address, tls),
+        *_certificate_problems(tls),
+        *_allow_list_problems(networks),
+        *_port_problems(port),
+    ]
+
+
+def _port_problems(port: object) -> list[str]:
+    if str(port).isdecimal() and 1 <= int(str(port)) <= 65535:
+        return []
+    return [f"jupyterhub_port (gpulab_hub_port): {port} is not a port. Set a number from 1 to 65535."]
 
 
 def _address_problems(address: str, tls: Mapping[str, Any]) -> list[str]:
