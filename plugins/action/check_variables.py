@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
 from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems
 
+AGREEING = ("gpulab_users_group", "gpulab_admin_group")
+"""Site variables whose role options must have one value."""
 SWITCH = "gpulab_check_options"
 """Variable that turns the search for misspelt role options off."""
 
@@ -56,6 +60,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems += site_variables.renamed_names(values, renamed)
         problems += site_variables.reserved_problems(values, reserved)
         values = {name: value for name, value in values.items() if name in spec}
+        problems += site_variables.empty_names(values, set(spec) - set(required))
+        problems += [
+            problem
+            for name, value in values.items()
+            for problem in site_variables.shape_problems(name, spec[name], value)
+        ]
+        of_roles = self._role_options(variables, options)
+        problems += self._foreign_problems(of_roles, options)
+        problems += site_variables.disagreements({**values, **of_roles}, AGREEING)
         if not problems:
             problems += type_problems(spec, values)
         if not problems:
@@ -64,6 +77,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 values.get("gpulab_hub_address", "0.0.0.0"),  # noqa: S104  # the documented default
                 values.get("gpulab_tls") or {},
                 networks=values.get("gpulab_login_allow_list") or [],
+                port=values.get("gpulab_hub_port", 443),
             )
         if problems:
             text = "".join(f"\n- {problem}" for problem in problems)
@@ -72,6 +86,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
             return {**result, "failed": True, "problems": problems, "msg": message}
         return {**result, "changed": False, "msg": "The variables are valid."}
+
+    def _role_options(self, variables: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the role options that the site sets. One that needs facts of the host is left to its role."""
+        values = {}
+        for name in {name for of_role in options.values() for name in of_role} & set(variables):
+            with suppress(AnsibleError):
+                values[name] = self._templar.template(variables[name])
+        return values
+
+    @staticmethod
+    def _foreign_problems(values: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Report role options of another type: they may belong to another role of the site."""
+        problems = []
+        for name, value in values.items():
+            role = site_variables.role_of(name, options)
+            problems += [
+                f"{problem} {name} is an option of gpulab's role {role}; where it belongs to another role of your "
+                "site, rename it there."
+                for problem in site_variables.shape_problems(name, options[role][name], value)
+            ]
+        return problems
 
 
 def type_problems(spec: dict[str, Any], values: dict[str, Any]) -> list[str]:

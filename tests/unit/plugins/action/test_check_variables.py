@@ -31,6 +31,9 @@ def inventory(tmp_path: Path) -> Path:
     return tmp_path
 
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz82I3VnE8MeuUGAoOhFBakxbHz+0vgUHCdiTE1LjEP ada@laptop"
+
+
 def write(inventory: Path, name: str = "gpu_hosts.yml", **variables: Any) -> None:
     """Write variables into a file of group_vars."""
     path = inventory / "group_vars" / name
@@ -70,3 +73,83 @@ def test_file_next_to_a_directory_of_its_name_is_reported(inventory: Path) -> No
     directory = f"{inventory}/group_vars/gpu_hosts"
     assert f"Ansible ignores {directory}.yml, because {directory} exists. Move it into {directory}/." in output
     assert "gpulab_users is not set" in output
+
+
+def test_other_files_next_to_the_inventory_are_no_inventory(inventory: Path) -> None:
+    """Class lists, keys and certificates, in a directory or not, with endings as Windows writes them."""
+    files = (
+        *("class-2026.csv", "CLASS.CSV", "class.tsv", "class.xlsx", "lab-ca.crt", "ca.PEM", "gpu1.key", "grace.pub"),
+        *("files/lab-ca", "keys/grace", "README", "notes.txt", "README.md", "rstudio.deb", "class-2026.csv.lock"),
+    )
+    for name in files:
+        (inventory / name).parent.mkdir(exist_ok=True)
+        (inventory / name).write_text(f"name;group\ngrace;class-2026,{KEY}\n")
+    argv = ["ansible-inventory", "--inventory", str(inventory), "--list"]
+    done = run(argv, cwd=ROOT, env=ENVIRONMENT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    assert list(json.loads(done.stdout)["_meta"]["hostvars"]) == ["gpu1"]
+
+
+def test_text_instead_of_a_list_of_groups_or_keys_is_accepted(inventory: Path) -> None:
+    """One group, and the file of one user."""
+    (inventory / "grace.pub").write_text(f"{KEY}\n")
+    keys = "{{ lookup('ansible.builtin.file', inventory_dir ~ '/grace.pub') }}"
+    write(inventory, gpulab_users=[{"name": "grace", "groups": "class-2026", "ssh_keys": keys}])
+    assert validated(inventory)[0] == 0
+
+
+FOREIGN = "is an option of gpulab's role users; where it belongs to another role of your site, rename it there."
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"gpulab_idle": 5}, "gpulab_idle is a number, not a dictionary with the keys kernel_minutes, server_minutes."),
+    ({"gpulab_tls": "none"}, "gpulab_tls is text, not a dictionary with the keys mode, names, certificate, key."),
+    ({"gpulab_tls": {"names": "lab.example"}}, "gpulab_tls.names is text, not a list."),
+    ({"gpulab_sources": {"pip": "https://svc:hunter2@mirror"}}, "gpulab_sources.pip is text, not a dictionary"),
+    ({"gpulab_sources": {"ca_certificates": "ca.crt"}}, "gpulab_sources.ca_certificates is text, not a list."),
+    ({"gpulab_login_allow_list": "192.0.2.0/24"}, "gpulab_login_allow_list is text, not a list."),
+    ({"gpulab_groups": ["class-2026"]}, "gpulab_groups is a list, not a dictionary."),
+    ({"gpulab_hub_port": [443]}, "gpulab_hub_port is a list, not a number."),
+    ({"gpulab_groups": None}, "gpulab_groups has no value. Write one, or remove the line."),
+    ({"gpulab_users": ["ada"]}, "gpulab_users[0] is text, not a dictionary with the keys name, groups"),
+    ({"gpulab_users": {"ada": {}}}, "gpulab_users is a dictionary, not a list."),
+    ({"gpulab_users": [{"name": "ada", "limits": "4G"}]}, "gpulab_users[0].limits is text, not a dictionary"),
+    ({"gpulab_users": [{"name": "ada", "groups": [{"name": "x"}]}]}, "gpulab_users[0].groups[0] is a dictionary, not"),
+    ({"users_groups": [{"name": "lab"}]}, f"users_groups is a list, not a dictionary. users_groups {FOREIGN}"),
+    ({"users_groups": []}, "users_groups is a list, not a dictionary."),
+    ({"users_group": "staff"}, "users_group is set alone, and jupyterhub_users_group must be the same. Set "),
+    ({"users_sshd_ports": 22}, "users_sshd_ports is a number, not a list."),
+    ({"gpulab_hub_port": 0}, "jupyterhub_port (gpulab_hub_port): 0 is not a port. Set a number from 1 to 65535."),
+    ({"gpulab_hub_port": 70000}, "70000 is not a port"),
+    ({"gpulab_hub_port": -1}, "-1 is not a port"),
+]
+
+
+@pytest.fixture(scope="module")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the message for each of the wrong variables: each is that of a host, and one run names them all."""
+    path = tmp_path_factory.mktemp("wrong") / "hosts.yml"
+    hosts = {f"host{number}": {"gpulab_users": [], **variables} for number, (variables, _words) in enumerate(WRONG)}
+    path.write_text(json.dumps({"gpu_hosts": {"hosts": hosts}}))
+    code, output = validated(path)
+    assert code != 0
+    assert "Traceback" not in output
+    assert "hunter2" not in output
+    failures = output.partition(" PLAY RECAP ")[0].split("fatal: [")[1:]
+    problems = [failure.partition("problems: ")[2].partition(" [ERROR]")[0] for failure in failures]
+    return {failure.partition("]")[0]: text for failure, text in zip(failures, problems, strict=True)}
+
+
+@pytest.mark.parametrize(("number", "words"), [(number, words) for number, (_, words) in enumerate(WRONG)])
+def test_value_of_another_kind_is_named(messages: dict[str, str], number: int, words: str) -> None:
+    """One sentence, which names the variable and never the value: it may hold a secret."""
+    assert words in messages[f"host{number}"].replace("''", "'")
+    assert messages[f"host{number}"].count("- ") == 1
+
+
+def test_agreeing_options_pass(inventory: Path) -> None:
+    """Both options of one site variable may be set, also to a value that depends on the host."""
+    write(
+        inventory, gpulab_users=[], users_group="lab", jupyterhub_users_group="lab", gpulab_admin_group="root-lab",
+        users_admin_group="root-lab", users_sshd_trusted=["{{ ansible_facts['default_ipv4'].address }}"],
+    )  # fmt: skip
+    assert validated(inventory)[0] == 0
