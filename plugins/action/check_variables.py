@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
+from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files, site_variables
 from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems
 
@@ -79,6 +79,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 networks=values.get("gpulab_login_allow_list") or [],
                 port=values.get("gpulab_hub_port", 443),
             )
+            problems += file_problems({**values, **of_roles}, variables)
         if problems:
             text = "".join(f"\n- {problem}" for problem in problems)
             message = (
@@ -107,6 +108,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 for problem in site_variables.shape_problems(name, options[role][name], value)
             ]
         return problems
+
+
+def file_problems(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    """Report certificates and keys that are not on the controller; `variables` name the directories of the search."""
+    return [
+        f"{name}: {problem}."
+        for name, path in controller_paths(values)
+        if path and (problem := controller_files.problem(str(path), variables))
+    ]
+
+
+def controller_paths(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the names and paths of files on the controller that roles read."""
+    for name in ("gpulab_tls", "jupyterhub_tls"):
+        tls = values.get(name) or {}
+        if tls.get("mode") == "own":
+            yield from ((f"{name}.{key}", tls.get(key)) for key in ("certificate", "key"))
+    for path in (values.get("gpulab_sources") or {}).get("ca_certificates") or []:
+        yield "gpulab_sources.ca_certificates", path
+    for path in values.get("sources_ca_certificates") or []:
+        yield "sources_ca_certificates", path
 
 
 def type_problems(spec: dict[str, Any], values: dict[str, Any]) -> list[str]:

@@ -118,6 +118,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"users_groups": []}, "users_groups is a list, not a dictionary."),
     ({"users_group": "staff"}, "users_group is set alone, and jupyterhub_users_group must be the same. Set "),
     ({"users_sshd_ports": 22}, "users_sshd_ports is a number, not a list."),
+    (
+        {"gpulab_tls": {"mode": "own", "certificate": "files/gone.pem", "key": __file__}},
+        "gpulab_tls.certificate: files/gone.pem is not a file on the controller (searched in ",
+    ),
+    (
+        {"gpulab_sources": {"ca_certificates": ["/nowhere/ca.crt"]}},
+        "gpulab_sources.ca_certificates: /nowhere/ca.crt is not a file on the controller (searched in /nowhere).",
+    ),
     ({"gpulab_hub_port": 0}, "jupyterhub_port (gpulab_hub_port): 0 is not a port. Set a number from 1 to 65535."),
     ({"gpulab_hub_port": 70000}, "70000 is not a port"),
     ({"gpulab_hub_port": -1}, "-1 is not a port"),
@@ -144,6 +152,17 @@ def test_value_of_another_kind_is_named(messages: dict[str, str], number: int, w
     """One sentence, which names the variable and never the value: it may hold a secret."""
     assert words in messages[f"host{number}"].replace("''", "'")
     assert messages[f"host{number}"].count("- ") == 1
+
+
+def test_files_next_to_the_inventory_are_used(inventory: Path) -> None:
+    """As the comments of the example have them."""
+    (inventory / "files").mkdir()
+    for name in ("lab-ca.crt", "hub.pem", "hub.key"):
+        (inventory / "files" / name).write_text("PEM")
+    tls = {"mode": "own", "certificate": "files/hub.pem", "key": "files/hub.key"}
+    write(inventory, gpulab_users=[], gpulab_sources={"ca_certificates": ["files/lab-ca.crt"]}, gpulab_tls=tls)
+    code, output = validated(inventory)
+    assert code == 0, output
 
 
 def test_agreeing_options_pass(inventory: Path) -> None:
