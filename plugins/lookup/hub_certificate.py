@@ -45,6 +45,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files
 from ansible_collections.gpulab.core.plugins.plugin_utils.hub import certificates
 
 FILES = {"certificate": certificates.CERTIFICATE, "key": certificates.KEY}
@@ -56,28 +57,19 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[Any], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Return one dictionary."""
         tls, known = terms[0], variables or {}
-        inventory, playbook = (
-            Path(str(known[key])) if known.get(key) else None for key in ("inventory_dir", "playbook_dir")
-        )
-        directories = [path for path in (inventory, playbook, playbook and playbook / "files", Path.cwd()) if path]
         result: dict[str, Any] = {"problems": [], "names": []}
         content: dict[str, bytes] = {}
         for name, option in FILES.items():
             requested = str(tls.get(name) or "")
-            candidates = list(dict.fromkeys(directory / Path(requested).expanduser() for directory in directories))
-            path = next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
-            result[name] = str(path)
-            if not path.is_file():
-                places = ", ".join(map(str, candidates))
-                result["problems"].append(
-                    f"{option}: {requested} does not exist on the controller. Searched: {places}."
-                )
+            if problem := controller_files.problem(requested, known):
+                result["problems"].append(f"{option}: {problem}.")
                 continue
+            result[name] = path = str(controller_files.find(requested, known))
             try:
                 content[name] = self._read(path)
             except (OSError, AnsibleError):  # the message of a decryption could hold a part of the file
                 result["problems"].append(
-                    f"{option}: {path} cannot be read by this user, or not decrypted with the given vault passwords."
+                    f"{option}: {path} cannot be read, or not decrypted with the vault passwords."
                 )
         if len(content) == len(FILES):
             report = certificates.check(content["certificate"], content["key"], tls.get("names") or [])
@@ -87,7 +79,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
                 self._display.warning(warning)
         return [result]
 
-    def _read(self, path: Path) -> bytes:
+    def _read(self, path: str) -> bytes:
         """Return the content of a file, decrypted where it is encrypted with Ansible Vault."""
         loader = self._loader or DataLoader()
-        return Path(loader.get_real_file(str(path))).read_bytes()
+        return Path(loader.get_real_file(path)).read_bytes()

@@ -64,6 +64,12 @@ options:
         one of them then.
     type: bool
     default: true
+  confirmed_removals:
+    description:
+      - Number of users who may leave the group of all users in this run. Where at least five and more than a third of
+        the group leave, the module fails with their number unless it is this one.
+      - Not checked where it is not set.
+    type: int
   shared_directories:
     description: Directories that root creates for groups. Other accounts must not be able to replace them.
     type: list
@@ -286,6 +292,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     accounts, owned, path = params["accounts"], params["owned"], Path(params["record"])
     names = [account["name"] for account in accounts]
     problems = rules.account_problems(accounts, host.accounts.values())
+    problems += rules.group_problems(params["groups"], host.groups)
     problems += rules.shared_directory_problems([Path(name) for name in params["shared_directories"]])
     if problems:
         module.fail_json(msg="Nothing was changed: " + " Also, ".join(problems), problems=problems)
@@ -301,6 +308,12 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     passwords = compare_passwords(accounts, host, known, before)
 
     leavers = [name for group, name in plan.revoked if group == owned[0] and name in host.accounts]
+    if params["confirmed_removals"] is not None and (
+        many := memberships.unconfirmed_removals(
+            leavers, len(host.groups[owned[0]].members & set(host.accounts)), params["confirmed_removals"]
+        )
+    ):
+        module.fail_json(msg=f"Nothing was changed: {many}")
     allowed = {host.groups[group].gid: members for group, members in plan.allowed.items()}
     watched = {*names, *leavers, *(name for members in known.members.values() for name in members)}
     outdated = rules.outdated(watched, host.accounts, allowed)
@@ -321,6 +334,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
             f"{host.accounts[name].pw_dir} cannot be read ({state}) and is left as it is. Unmount it."
             for name, state in unreadable.items()
         ),
+        *rules.name_warnings(names),
         *primary_group_warnings(host, {*plan.made, *owned}, requested),
     ]:
         module.warn(warning)
@@ -375,6 +389,7 @@ def main() -> None:
             "owned": {**listed, "required": True},
             "record": {"type": "path", "required": True},
             "closing": {"type": "bool", "default": True},
+            "confirmed_removals": {"type": "int"},
             "shared_directories": {"type": "list", "elements": "path", "default": []},
             "shell": {"type": "path", "default": "/bin/bash"},
         },

@@ -41,6 +41,20 @@ options:
     description: Whether the host must run a supported distribution.
     type: bool
     default: true
+  addresses:
+    description: IP addresses to listen on, which the host must have.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: The address; 0.0.0.0 and C(::) stand for all.
+        type: str
+        required: true
+      variable:
+        description: Variable that sets it, for the message.
+        type: str
+        required: true
   ports:
     description: TCP ports that must be free or in use by O(ports[].unit).
     type: list
@@ -59,20 +73,6 @@ options:
         description: Unit that may listen on the port.
         type: str
         default: ""
-  addresses:
-    description: IP addresses of the host that a service is to listen on.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      address:
-        description: The address.
-        type: str
-        required: true
-      variable:
-        description: Variable that sets it, for the message.
-        type: str
-        required: true
   sources:
     description: Package sources that must be reachable from the host.
     type: list
@@ -191,6 +191,16 @@ def space_problems(free_gb: dict[str, Any]) -> list[str]:
     return problems
 
 
+def address_problems(addresses: list[dict[str, Any]]) -> list[str]:
+    """Report addresses that no program can listen on."""
+    return [
+        f"{entry['variable']}: a program cannot listen on {entry['address']} on this host ({reason}). Set an address "
+        "that `ip address` shows, or 0.0.0.0 for all."
+        for entry in addresses
+        if (reason := host_state.why_not_bound(entry["address"]))
+    ]
+
+
 def port_problems(ports: list[dict[str, Any]]) -> list[str]:
     """Report ports on which another unit listens."""
     problems = []
@@ -204,16 +214,6 @@ def port_problems(ports: list[dict[str, Any]]) -> list[str]:
                 f"stop it, or set another port with {entry['variable']}."
             )
     return problems
-
-
-def address_problems(addresses: list[dict[str, Any]]) -> list[str]:
-    """Report addresses that no network interface of the host has."""
-    return [
-        f"{entry['variable']}: the host has no address {entry['address']} (`ip address` shows those that it has): set "
-        "one of them, 0.0.0.0 for all or 127.0.0.1 for none but the host itself."
-        for entry in addresses
-        if not host_state.has_address(entry["address"])
-    ]
 
 
 def file_problems(files: list[dict[str, Any]]) -> list[str]:
@@ -260,6 +260,15 @@ def main() -> None:
             "minimum_variable": {"type": "str", "default": "gpulab_minimum"},
             "free_gb": {"type": "dict", "default": {}},
             "supported_os": {"type": "bool", "default": True},
+            "addresses": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "variable": {"type": "str", "required": True},
+                },
+            },
             "ports": {
                 "type": "list",
                 "elements": "dict",
@@ -268,15 +277,6 @@ def main() -> None:
                     "port": {"type": "int", "required": True},
                     "variable": {"type": "str", "required": True},
                     "unit": {"type": "str", "default": ""},
-                },
-            },
-            "addresses": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "address": {"type": "str", "required": True},
-                    "variable": {"type": "str", "required": True},
                 },
             },
             "sources": {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import pwd
 import re
@@ -104,15 +105,18 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
     return found or [Listener(0, "unknown", "")]
 
 
-def has_address(address: str) -> bool:
-    """Return whether a service of this host can listen on an IP address, with a socket on a free port."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+def why_not_bound(address: str) -> str:
+    """Return the reason why no program can listen on an IP address of this host, empty where one can.
+
+    A free port is taken for a moment; nothing is sent.
+    """
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((address, 0))
-    except OSError:
-        return False
-    return True
+        family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.bind((address, 0))
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
 
 
 def why_unreachable(

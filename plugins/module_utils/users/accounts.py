@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ FIRST_DAY = date(1970, 1, 1)
 MIN_UID = 1000
 """Smaller uids belong to system accounts (login.defs(5): UID_MIN)."""
 NOBODY = 65534
+NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,30}\Z")
+"""Login and group names that every tool of the distribution creates (useradd(8): NAME_REGEX, at most 32 bytes)."""
 PRIVATE = 0o700
 
 Entries = Mapping[str, pwd.struct_passwd]
@@ -82,11 +85,35 @@ def account_problems(
             )
         elif not entry and uid in by_uid:
             problems.append(f"uid {uid}, requested for {name}, belongs to {by_uid[uid].pw_name}. Choose another uid.")
+        elif not entry and not NAME.match(name):
+            problems.append(
+                f"user {name} does not exist on the host, and an account of this name cannot be created: a login name "
+                "starts with a small letter and holds small letters, digits, - and _ only, at most 31."
+            )
         elif not entry and (home_root / name).exists():
             problems.append(
                 f"{home_root / name} exists and user {name} does not. Move it away, or create the account on the host."
             )
     return problems
+
+
+def group_problems(requested: Iterable[str], groups: Iterable[str]) -> list[str]:
+    """Return a sentence for each requested group that the host neither has nor can create."""
+    return [
+        f"group {name} does not exist on the host, and a group of this name cannot be created: use small letters, "
+        "digits, - and _, at most 31."
+        for name in sorted(set(requested) - set(groups))
+        if not NAME.match(name)
+    ]
+
+
+def name_warnings(names: Iterable[str]) -> list[str]:
+    """Return a warning for each account that JupyterHub cannot log in, because it reads names in small letters."""
+    return [
+        f"{name}: the hub logs in names in small letters only, so this account can use SSH and not the hub."
+        for name in names
+        if name != name.lower()
+    ]
 
 
 def shared_directory_problems(paths: Sequence[Path]) -> list[str]:

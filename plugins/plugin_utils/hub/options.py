@@ -13,7 +13,7 @@ REDIRECT_PORT, LAST_PORT = 80, 65535
 
 
 def hub_problems(
-    address: str, tls: Mapping[str, Any], networks: Sequence[str] = (), port: int | str = 443, redirect: bool = False
+    address: str, tls: Mapping[str, Any], networks: Sequence[str] = (), port: object = 443, redirect: bool = False
 ) -> list[str]:
     """Return one sentence for each unsafe combination of address and certificate, wrong network and wrong port.
 
@@ -24,14 +24,14 @@ def hub_problems(
         *_address_problems(address, tls),
         *_certificate_problems(tls),
         *_allow_list_problems(networks),
-        *_port_problems(int(port), redirect and tls.get("mode") != "none"),
+        *_port_problems(port, redirect and tls.get("mode") != "none"),
     ]
 
 
-def _port_problems(port: int, redirect: bool) -> list[str]:
-    if not 1 <= port <= LAST_PORT:
-        return [f"jupyterhub_port (gpulab_hub_port): {port} is not a TCP port. Set a number from 1 to {LAST_PORT}."]
-    if redirect and port == REDIRECT_PORT:
+def _port_problems(port: object, redirect: bool) -> list[str]:
+    if not (str(port).isdecimal() and 1 <= int(str(port)) <= LAST_PORT):
+        return [f"jupyterhub_port (gpulab_hub_port): {port} is not a port. Set a number from 1 to {LAST_PORT}."]
+    if redirect and int(str(port)) == REDIRECT_PORT:
         return [
             f"jupyterhub_port (gpulab_hub_port): {port} is the port that redirects to the hub. Set another port, or "
             "jupyterhub_http_redirect_enabled (gpulab_http_redirect_enabled) to false."

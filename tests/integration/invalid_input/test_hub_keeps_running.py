@@ -70,8 +70,8 @@ def test_own_certificate_that_cannot_work_is_rejected(
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"gpulab_hub_port": 70000}, "70000 is not a TCP port"),
-        ({"gpulab_hub_address": "192.0.2.77"}, "the host has no address 192.0.2.77"),
+        ({"gpulab_hub_port": 70000}, "70000 is not a port"),
+        ({"gpulab_hub_address": "192.0.2.77"}, "cannot listen on 192.0.2.77"),
         ({"gpulab_hub_port": 80, "gpulab_http_redirect_enabled": True}, "80 is the port that redirects"),
     ],
 )

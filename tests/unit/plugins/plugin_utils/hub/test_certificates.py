@@ -180,5 +180,5 @@ def test_missing_file_names_where_it_was_searched(site: Callable[..., dict[str, 
     """For the certificate and the key alike."""
     problems = site(certificate="hub.crt", key=str(tmp_path / "gone.key"))["problems"]
     assert len(problems) == 2
-    assert f"{tmp_path}/inventory/hub.crt" in problems[0]
+    assert f"hub.crt is not a file on the controller (searched in {tmp_path}/inventory, " in problems[0]
     assert "gpulab_tls.key" in problems[1]

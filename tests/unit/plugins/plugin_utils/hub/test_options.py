@@ -55,7 +55,7 @@ def test_other_text_in_the_allow_list_is_rejected() -> None:
 def test_number_that_is_not_a_port_is_rejected(port: int | str) -> None:
     """The proxy would not start with it; an INI inventory gives text."""
     problems = hub_problems("0.0.0.0", {}, port=port)
-    assert problems == [f"jupyterhub_port (gpulab_hub_port): {port} is not a TCP port. Set a number from 1 to 65535."]
+    assert problems == [f"jupyterhub_port (gpulab_hub_port): {port} is not a port. Set a number from 1 to 65535."]
 
 
 @pytest.mark.parametrize("port", [1, 443, "8443", 65535])
