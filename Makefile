@@ -4,6 +4,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Ansible does not start in a locale that is not UTF-8, as cron and CI have it.
 export LC_ALL := C.UTF-8
 INVENTORY ?= inventory/example
+# Further options of `make site` (Ansible's) and `make verify`, such as ARGS=--ask-become-pass.
+ARGS ?=
 
 .PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse closed-network nightly bench molecule docs build lock wheels core
 
@@ -13,10 +15,10 @@ lab: ## make a lab on this machine: build a host, converge it, check that users 
 	@scripts/bootstrap --containers && python -m scripts.lab up
 down: ## remove the lab that `make lab` made
 	@scripts/bootstrap --containers && python -m scripts.lab down
-site: ## converge the hosts of INVENTORY
-	@scripts/bootstrap && scripts/site $(INVENTORY)
-verify: ## run the acceptance suite on the hosts of INVENTORY
-	@scripts/bootstrap && scripts/verify $(INVENTORY)
+site: ## converge the hosts of INVENTORY; ARGS are options of ansible-playbook
+	@scripts/bootstrap && scripts/site $(INVENTORY) $(ARGS)
+verify: ## run the acceptance suite on the hosts of INVENTORY; ARGS as for site
+	@scripts/bootstrap && scripts/verify $(INVENTORY) $(ARGS)
 pictures: ## let a real browser use the lab of `make lab`; its screenshots are the README's pictures
 	@scripts/bootstrap --browser && scripts/pictures
 check: lint unit ## lint, unit and interface tests: under two minutes, no container
@@ -49,7 +51,7 @@ core: ## unit tests and the Google Cloud inventory's suite on another ansible-co
 docs: ## write the generated parts of the documentation again
 	@scripts/bootstrap && python -m scripts.docs
 build: ## build the collection's artefact into build/
-	@scripts/bootstrap && ansible-galaxy collection build --force --output-path build
+	@scripts/bootstrap && scripts/build build
 lock: ## resolve every lock file again
 	@scripts/bootstrap && scripts/lock
 wheels: ## check that wheels of the framework locks do not overwrite each other's files, without downloads

@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpulab.core.plugins.plugin_utils import site_variables
+from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files, site_variables
 from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems
 
+AGREEING = ("gpulab_users_group", "gpulab_admin_group")
+"""Site variables whose role options must have one value."""
 SWITCH = "gpulab_check_options"
 """Variable that turns the search for misspelt role options off."""
 
@@ -43,9 +49,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             values = {name: self._templar.template(variables[name]) for name in names if name in variables}
         except AnsibleError as error:
             return {**result, "failed": True, "msg": f"A variable cannot be evaluated: {error.message}"}
+        required = self._task.args.get("required", {})
+        directories = [Path(variables[name]) for name in ("inventory_dir", "playbook_dir") if variables.get(name)]
+        problems += site_variables.ignored_files(directories)
+        problems += site_variables.missing_names(
+            {**variables, **values},
+            required,
+            {name: option["option"] for name, option in spec.items() if "option" in option},
+            variables.get("inventory_dir") or "",
+        )
         problems += site_variables.renamed_names(values, renamed)
         problems += site_variables.reserved_problems(values, reserved)
         values = {name: value for name, value in values.items() if name in spec}
+        problems += site_variables.empty_names(values, set(spec) - set(required))
+        problems += [
+            problem
+            for name, value in values.items()
+            for problem in site_variables.shape_problems(name, spec[name], value)
+        ]
+        of_roles = self._role_options(variables, options)
+        problems += self._foreign_problems(of_roles, options)
+        problems += site_variables.disagreements({**values, **of_roles}, AGREEING)
         if not problems:
             problems += type_problems(spec, values)
         if not problems:
@@ -54,7 +78,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 values.get("gpulab_hub_address", "0.0.0.0"),  # noqa: S104  # the documented default
                 values.get("gpulab_tls") or {},
                 networks=values.get("gpulab_login_allow_list") or [],
+                port=values.get("gpulab_hub_port", 443),
+                redirect=boolean(values.get("gpulab_http_redirect_enabled", False)),
             )
+            problems += file_problems({**values, **of_roles}, variables)
         if problems:
             text = "".join(f"\n- {problem}" for problem in problems)
             message = (
@@ -62,6 +89,48 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
             return {**result, "failed": True, "problems": problems, "msg": message}
         return {**result, "changed": False, "msg": "The variables are valid."}
+
+    def _role_options(self, variables: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the role options that the site sets. One that needs facts of the host is left to its role."""
+        values = {}
+        for name in {name for of_role in options.values() for name in of_role} & set(variables):
+            with suppress(AnsibleError):
+                values[name] = self._templar.template(variables[name])
+        return values
+
+    @staticmethod
+    def _foreign_problems(values: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Report role options of another type: they may belong to another role of the site."""
+        problems = []
+        for name, value in values.items():
+            role = site_variables.role_of(name, options)
+            problems += [
+                f"{problem} {name} is an option of gpulab's role {role}; where it belongs to another role of your "
+                "site, rename it there."
+                for problem in site_variables.shape_problems(name, options[role][name], value)
+            ]
+        return problems
+
+
+def file_problems(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    """Report certificates and keys that are not on the controller; `variables` name the directories of the search."""
+    return [
+        f"{name}: {problem}."
+        for name, path in controller_paths(values)
+        if path and (problem := controller_files.problem(str(path), variables))
+    ]
+
+
+def controller_paths(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the names and paths of files on the controller that roles read."""
+    for name in ("gpulab_tls", "jupyterhub_tls"):
+        tls = values.get(name) or {}
+        if tls.get("mode") == "own":
+            yield from ((f"{name}.{key}", tls.get(key)) for key in ("certificate", "key"))
+    for path in (values.get("gpulab_sources") or {}).get("ca_certificates") or []:
+        yield "gpulab_sources.ca_certificates", path
+    for path in values.get("sources_ca_certificates") or []:
+        yield "sources_ca_certificates", path
 
 
 def type_problems(spec: dict[str, Any], values: dict[str, Any]) -> list[str]:

@@ -475,7 +475,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         except AnsibleError as error:
             populator.undo()
             raise GcpError(to_native(error.message)) from None
-        for warning in (*warnings, *evaluator.warnings()):
+        for warning in (*warnings, *evaluator.warnings(), *populator.warnings):
             self.display.warning(f"{path}: {warning}")
         for note in snapshot.notes:
             self.display.vv(f"{path}: {note}")

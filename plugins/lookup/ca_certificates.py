@@ -37,12 +37,14 @@ _raw:
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files
 from ansible_collections.gpulab.core.plugins.plugin_utils.certificates import ca_certificates
+
+VARIABLE = "sources_ca_certificates (gpulab_sources.ca_certificates)"
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
@@ -51,26 +53,18 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[Any], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Return one dictionary."""
         known = variables or {}
-        directories = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
         files: dict[str, str] = {}
         problems = []
         for term in [str(entry) for given in terms for entry in (given if isinstance(given, list) else [given])]:
-            candidates = (directory / term for directory in directories)
-            path = next((candidate for candidate in candidates if candidate.is_file()), Path(term))
-            try:
-                texts, of_file = ca_certificates(path.read_bytes())
-            except OSError as error:
-                texts, of_file = (
-                    [],
-                    [f"it cannot be read ({error.strerror}). Searched: {', '.join(map(str, directories))}"],
-                )
-            problems += [f"sources_ca_certificates (gpulab_sources.ca_certificates): {term}: {it}." for it in of_file]
+            path = controller_files.find(term, known)
+            if path is None or controller_files.problem(term, known):
+                problems.append(f"{VARIABLE}: {controller_files.problem(term, known)}.")
+                continue
+            texts, of_file = ca_certificates(path.read_bytes())
+            problems += [f"{VARIABLE}: {term}: {it}." for it in of_file]
             for number, text in enumerate(texts, start=1):
                 name = f"gpulab-{path.stem}{'' if len(texts) == 1 else f'-{number}'}.crt"
                 if files.get(name, text) != text:
-                    problems.append(
-                        f"sources_ca_certificates (gpulab_sources.ca_certificates): two files are named {path.stem}. "
-                        "Rename one."
-                    )
+                    problems.append(f"{VARIABLE}: two files are named {path.stem}. Rename one.")
                 files[name] = text
         return [{"files": [{"name": name, "text": text} for name, text in files.items()], "problems": problems}]

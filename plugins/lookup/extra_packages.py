@@ -42,6 +42,7 @@ from typing import Any
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.profiles import SETS
+from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files
 from ansible_collections.gpulab.core.plugins.plugin_utils.frameworks import extra_packages
 
 
@@ -51,14 +52,12 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[Any], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Return one dictionary."""
         known = variables or {}
-        directories = [Path(str(known[name])) for name in ("inventory_dir", "playbook_dir") if name in known]
         requested = [str(entry) for term in terms for entry in (term if isinstance(term, list) else [term])]
         problems = extra_packages.unknown_sets(requested, SETS)
         entries = []
         for entry in requested:
             if extra_packages.is_file(entry):
-                candidates = (directory / entry for directory in directories)
-                path = next((candidate for candidate in candidates if candidate.is_file()), Path(entry)).absolute()
+                path = controller_files.find(entry, known) or Path(entry).absolute()
                 problems += extra_packages.file_problems(entry, path.read_text("utf-8") if path.is_file() else None)
                 entries.append(str(path))
             else:

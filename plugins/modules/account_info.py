@@ -67,6 +67,12 @@ options:
         one of them then.
     type: bool
     default: true
+  confirmed_removals:
+    description:
+      - Number of users who may leave the group of all users in this run. Where at least five and more than a third of
+        the group leave, the module fails with their number unless it is this one.
+      - Not checked where it is not set.
+    type: int
   shared_directories:
     description: Directories that root creates for groups. Other accounts must not be able to replace them.
     type: list
@@ -216,6 +222,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpulab.core.plugins.module_utils.common import host_state
 from ansible_collections.gpulab.core.plugins.module_utils.users import accounts as rules
 from ansible_collections.gpulab.core.plugins.module_utils.users import memberships
 from ansible_collections.gpulab.core.plugins.module_utils.users.processes import ancestors
@@ -366,6 +373,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     requested = requested_members(accounts, [*owned, *params["groups"]])
     problems = rules.account_problems(accounts, host.accounts.values())
     problems += rules.directory_problems(accounts, host, known.members.get(owned[0], set()))
+    problems += rules.group_problems(params["groups"], host.groups)
     problems += rules.directory_groups(requested, rules.local_names(rules.GROUP))
     problems += rules.shared_directory_problems([Path(name) for name in params["shared_directories"]])
     problems += memberships.foreign_members(record, requested, host.groups, owned, others)
@@ -379,6 +387,12 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     revoked = {name for group, name in plan.revoked if group == owned[0] and name in host.accounts}
     leavers = sorted(name for name in revoked if not rules.is_protected(host.accounts[name]))
     directory = host.directory([*names, *leavers])
+    if params["confirmed_removals"] is not None and (
+        many := memberships.unconfirmed_removals(
+            leavers, len(host.groups[owned[0]].members & set(host.accounts)), params["confirmed_removals"]
+        )
+    ):
+        module.fail_json(msg=f"Nothing was changed: {many}")
     allowed = {host.groups[group].gid: members for group, members in plan.allowed.items()}
     watched = {*names, *leavers, *(name for members in known.members.values() for name in members)}
     watched -= {name for name in watched if name in host.accounts and rules.is_protected(host.accounts[name])}
@@ -411,6 +425,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
             f"{host.accounts[name].pw_dir} cannot be read ({state}) and is left as it is. Unmount it."
             for name, state in unreadable.items()
         ),
+        *rules.name_warnings(names),
         *primary_group_warnings(host, {*plan.made, *owned}, requested),
     ]:
         module.warn(warning)
@@ -471,10 +486,14 @@ def main() -> None:
             "owned": {**listed, "required": True},
             "record": {"type": "path", "required": True},
             "closing": {"type": "bool", "default": True},
+            "confirmed_removals": {"type": "int"},
             "shared_directories": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
+    # First: without root's rights, other checks would give wrong reasons.
+    if problem := host_state.privilege_problem():
+        module.fail_json(msg=problem)
     module.exit_json(changed=False, **compare(module))
 
 

@@ -14,6 +14,7 @@ short_description: Check the variables of a host on the controller
 description:
   - Compares the variables of a host with the site variables and the role options of the collection, and reports all
     problems at once.
+  - Reports files in C(group_vars) and C(host_vars) that Ansible ignores, because a directory of the same name exists.
   - Reads the argument specifications and defaults of the roles on the controller. Contacts no host, changes nothing
     and never repeats a secret.
 options:
@@ -23,6 +24,12 @@ options:
     default: {}
   reserved:
     description: Variables that this release does not support, with the keys C(needs) and C(accepted).
+    type: dict
+    default: {}
+  required:
+    description:
+      - Variables that must be set, because a host would lose something without them, with the keys C(empty) (the value
+        that means nothing) and C(effect) (of that value). The role option that a variable sets counts as well.
     type: dict
     default: {}
   renamed:
@@ -41,6 +48,8 @@ EXAMPLES = r"""
   gpulab.core.check_variables:
     variables:
       gpulab_lock_hours: {type: float}
+    required:
+      gpulab_users: {empty: "[]", effect: closes every account}
     renamed:
       gpulab_old: gpulab_new
 """

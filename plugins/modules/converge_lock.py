@@ -71,6 +71,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpulab.core.plugins.module_utils.common import host_state
+
 
 def read(path: Path) -> dict[str, Any]:
     """Return the holder, or an empty dictionary where the file is missing or not valid."""
@@ -113,6 +115,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # First: without root's rights, other checks would give wrong reasons.
+    if problem := host_state.privilege_problem():
+        module.fail_json(msg=problem)
     path, me = Path(module.params["path"]), module.params["me"]
     if module.check_mode:
         module.exit_json(changed=False, holder=read(path) if module.params["state"] == "present" else {})

@@ -41,6 +41,20 @@ options:
     description: Whether the host must run a supported distribution.
     type: bool
     default: true
+  addresses:
+    description: IP addresses to listen on, which the host must have.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: The address; 0.0.0.0 and C(::) stand for all.
+        type: str
+        required: true
+      variable:
+        description: Variable that sets it, for the message.
+        type: str
+        required: true
   ports:
     description: TCP ports that must be free or in use by O(ports[].unit).
     type: list
@@ -177,6 +191,16 @@ def space_problems(free_gb: dict[str, Any]) -> list[str]:
     return problems
 
 
+def address_problems(addresses: list[dict[str, Any]]) -> list[str]:
+    """Report addresses that no program can listen on."""
+    return [
+        f"{entry['variable']}: a program cannot listen on {entry['address']} on this host ({reason}). Set an address "
+        "that `ip address` shows, or 0.0.0.0 for all."
+        for entry in addresses
+        if (reason := host_state.why_not_bound(entry["address"]))
+    ]
+
+
 def port_problems(ports: list[dict[str, Any]]) -> list[str]:
     """Report ports on which another unit listens."""
     problems = []
@@ -236,6 +260,15 @@ def main() -> None:
             "minimum_variable": {"type": "str", "default": "gpulab_minimum"},
             "free_gb": {"type": "dict", "default": {}},
             "supported_os": {"type": "bool", "default": True},
+            "addresses": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "variable": {"type": "str", "required": True},
+                },
+            },
             "ports": {
                 "type": "list",
                 "elements": "dict",
@@ -271,6 +304,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # First: without root's rights, other checks would give wrong reasons.
+    if problem := host_state.privilege_problem():
+        module.fail_json(msg=problem)
     params = module.params
     release = host_state.os_release()
     host = {
@@ -286,6 +322,7 @@ def main() -> None:
         *(system_problems(host) if params["supported_os"] else []),
         *size_problems(host, params["minimum"], params["minimum_variable"]),
         *space_problems(params["free_gb"]),
+        *address_problems(params["addresses"]),
         *port_problems(params["ports"]),
         *file_problems(params["files"]),
         *source_problems(params),

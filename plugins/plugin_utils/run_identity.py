@@ -21,9 +21,27 @@ def started(pid: int, proc: Path = Path("/proc")) -> str:
     return text.rpartition(")")[2].split()[19]
 
 
-def machine(paths: tuple[Path, ...] = (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id"))) -> str:
-    """Return a name of this controller since its last boot that no other controller has."""
-    return "-".join(path.read_text(encoding="ascii").strip() for path in paths if path.is_file()) or platform.node()
+def machine(
+    paths: tuple[Path, ...] = (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")),
+    namespace: Path = Path("/proc/self/ns/pid"),
+) -> str:
+    """Return a name of this controller since its last boot that no other controller has.
+
+    Containers of one image share their host's boot and perhaps a machine id. Each numbers processes in a namespace of
+    its own, and cannot read whether a run of another one lives.
+    """
+    parts = [path.read_text(encoding="ascii").strip() for path in paths if path.is_file()] or [platform.node()]
+    if namespace.is_symlink():
+        parts.append(str(namespace.readlink()))
+    return "-".join(parts)
+
+
+def user() -> str:
+    """Return the name of this user on the controller, or the number where a container has no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the second one since Python 3.13
+        return f"uid {os.getuid()}"
 
 
 def identity(pid: int) -> dict[str, Any]:
@@ -33,7 +51,7 @@ def identity(pid: int) -> dict[str, Any]:
         "run": f"{machine()}:{pid}:{start}",
         "machine": machine(),
         "controller": platform.node(),
-        "user": getpass.getuser(),
+        "user": user(),
         "pid": pid,
         "started": start,
         "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Site variables and role options: which names exist, and what is wrong with the values that a site gives them.
 
-Pure functions; problems come back as sentences.
+Problems come back as sentences. Reads files of the roles and of the inventory on the controller, changes nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,14 @@ from typing import Any
 
 import yaml
 
+KINDS = {"int": "a number", "float": "a number", "bool": "true or false"}
+"""Words for types of options."""
+TEXT_LISTS = ("groups", "ssh_keys")
+"""Keys of users whose list may be one text."""
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 PREFIX = "gpulab_"
+VARIABLE_FILES = ("", ".yml", ".yaml", ".json")
+"""Endings of files in group_vars, in the order in which Ansible tries them: it reads the first one and no other."""
 DEFAULT = re.compile(r"^\{\{ (gpulab_\w+) \| default\(.*\)(?: \| \w+)* \}\}$")
 """Default of a role option that is a site variable, as roles/*/defaults/main.yml writes it."""
 
@@ -41,9 +47,7 @@ def site_variables(roles: Path = ROLES) -> dict[str, dict[str, Any]]:
     """
     variables: dict[str, dict[str, Any]] = {}
     for role, options in role_options(roles).items():
-        defaults = roles / role / "defaults" / "main.yml"
-        values = (yaml.safe_load(defaults.read_text(encoding="utf-8")) or {}) if defaults.is_file() else {}
-        for option, value in values.items():
+        for option, value in _defaults(roles / role).items():
             match = DEFAULT.match(str(value).strip())
             if match and option in options:
                 variables.setdefault(match[1], {**options[option], "option": option})
@@ -66,6 +70,40 @@ def unknown_names(names: Iterable[str], allowed: Iterable[str]) -> list[str]:
     return problems
 
 
+def missing_names(
+    variables: Mapping[str, Any], required: Mapping[str, Mapping[str, str]], options: Mapping[str, str], inventory: str
+) -> list[str]:
+    """Report required variables that are not set or have no value.
+
+    `required` holds by name the `empty` value that is allowed, and its `effect`. `options` holds by name the role
+    option that may be set instead. `inventory` is the directory of the inventory, for the message.
+    """
+    place = f"{inventory}/group_vars" if inventory else "group_vars next to the inventory"
+    return [
+        f"{name} is not set. Write it into {place}, or write `{name}: {entry['empty']}`, which {entry['effect']}. "
+        "Ansible does not read group_vars next to site.yml, a file that is not named like a group, or X.yml next to a "
+        "directory X."
+        for name, entry in required.items()
+        if variables.get(name) is None and variables.get(options.get(name, name)) is None
+    ]
+
+
+def ignored_files(directories: Iterable[Path]) -> list[str]:
+    """Report files with variables that Ansible ignores, because a directory or file of the same name comes first."""
+    problems = []
+    for directory in directories:
+        for kind in ("group_vars", "host_vars"):
+            entries = [entry for entry in sorted((directory / kind).glob("*")) if not entry.name.startswith(".")]
+            stems = {
+                entry.name if entry.is_dir() or entry.suffix not in VARIABLE_FILES else entry.stem for entry in entries
+            }
+            for stem in sorted(stems):
+                files = [path for ending in VARIABLE_FILES if (path := directory / kind / f"{stem}{ending}").exists()]
+                fix = f"Move it into {files[0]}/" if files[0].is_dir() else f"Join it with {files[0]}"
+                problems += [f"Ansible ignores {path}, because {files[0]} exists. {fix}." for path in files[1:]]
+    return problems
+
+
 def misspelt_options(names: Iterable[str], options: Mapping[str, Iterable[str]]) -> list[str]:
     """Report names that differ by a letter or two from a role option; other variables with a role's prefix pass.
 
@@ -78,6 +116,99 @@ def misspelt_options(names: Iterable[str], options: Mapping[str, Iterable[str]])
         if role and (similar := difflib.get_close_matches(name, list(options[role]), n=1, cutoff=0.9)):
             problems.append(f"{name} is unknown. Did you mean {similar[0]} (role {role})?")
     return problems
+
+
+def role_of(option: str, options: Mapping[str, Iterable[str]]) -> str:
+    """Return the role that has an option, empty where none has it. `options` holds the option names by role."""
+    return next((role for role, names in options.items() if option in names), "")
+
+
+def shape_problems(name: str, option: Mapping[str, Any], value: Any) -> list[str]:
+    """Report where a value is text, a number, a list or a dictionary, and its specification has another of these.
+
+    Ansible converts text to lists and dictionaries where it checks them, and a template then reads single letters.
+    Values are not repeated, because they may hold secrets.
+    """
+    kind = option.get("type", "str")
+    if value is None:
+        return []
+    if kind == "dict":
+        known = option.get("options") or {}
+        keys = f" with the keys {', '.join(known)}" if known else ""
+        if not isinstance(value, Mapping):
+            return [f"{name} is {_kind_of(value)}, not a dictionary{keys}."]
+        return [
+            problem
+            for key, inner in known.items()
+            if key in value
+            for problem in shape_problems(f"{name}.{key}", inner, value[key])
+        ]
+    if kind == "list":
+        if isinstance(value, str) and name.rpartition(".")[2] in TEXT_LISTS:
+            return []
+        if not isinstance(value, list | tuple):
+            return [f"{name} is {_kind_of(value)}, not a list. Write it in square brackets, with commas between."]
+        item = {**option, "type": option.get("elements", "str")}
+        return [
+            problem
+            for position, each in enumerate(value)
+            for problem in shape_problems(f"{name}[{position}]", item, each)
+        ]
+    if kind != "raw" and isinstance(value, Mapping | list | tuple):
+        return [f"{name} is {_kind_of(value)}, not {KINDS.get(kind, 'text')}."]
+    return []
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a truth value"
+    if isinstance(value, Mapping):
+        return "a dictionary"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "a number" if isinstance(value, int | float) else "text" if isinstance(value, str) else "a date"
+
+
+def empty_names(values: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Report variables without a value: the default of a role's option holds only where the variable is not set."""
+    return [
+        f"{name} has no value. Write one, or remove the line."
+        for name in sorted(names)
+        if name in values and values[name] is None
+    ]
+
+
+def disagreements(values: Mapping[str, Any], variables: Iterable[str], roles: Path = ROLES) -> list[str]:
+    """Report role options that must agree, when only one of them is set; the site `variables` set all of them."""
+    problems = []
+    for variable in variables:
+        shared = _options_of(variable, roles)
+        of_site = values.get(variable)
+        for option in shared:
+            if option in values and any(values.get(other, of_site) != values[option] for other in shared):
+                others = ", ".join(other for other in shared if other != option)
+                problems.append(
+                    f"{option} is set alone, and {others} must be the same. Set {variable} instead; where {option} "
+                    "belongs to another role of your site, rename it there."
+                )
+    return problems
+
+
+def _options_of(variable: str, roles: Path) -> list[str]:
+    """Return the role options whose default is a site variable."""
+    return [
+        option
+        for role in role_options(roles)
+        for option, value in _defaults(roles / role).items()
+        if (match := DEFAULT.match(str(value).strip())) and match[1] == variable
+    ]
+
+
+@cache
+def _defaults(role: Path) -> dict[str, Any]:
+    """Return the defaults of a role."""
+    path = role / "defaults" / "main.yml"
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
 def renamed_names(variables: Mapping[str, Any], renamed: Mapping[str, str]) -> list[str]:

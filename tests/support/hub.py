@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import ssl
@@ -18,10 +19,14 @@ from typing import Any
 import requests
 import websocket
 
+from tests.support.paths import ROOT
 from tests.support.processes import started
 
 IDLE = 20.0
 """Seconds after which a kernel's connection is made again: the server closes it when its pings are not answered."""
+
+ASKPASS = str(ROOT / "tests" / "support" / "askpass")
+"""Program that gives ssh the password of the file $GPULAB_SSH_PASSWORD."""
 
 
 class LoginRejected(Exception):
@@ -47,7 +52,13 @@ def free_port() -> int:
 def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]:
     """Forward a port of the host through SSH, as a user behind a firewall does; return the local port."""
     local = free_port()
-    argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", "-o", "ControlPath=none"]
+    address = f"[{address}]" if ":" in address else address
+    argv = ["ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-o", "NumberOfPasswordPrompts=1", "-o", "ControlPath=none"]
+    environment = dict(os.environ)
+    if password_file := connection.get("password_file") or os.environ.get("ANSIBLE_CONNECTION_PASSWORD_FILE"):
+        environment |= {"SSH_ASKPASS": ASKPASS, "SSH_ASKPASS_REQUIRE": "force", "GPULAB_SSH_PASSWORD": password_file}
+    else:
+        argv += ["-o", "BatchMode=yes"]
     argv += [
         "-p",
         str(connection["port"]),
@@ -58,7 +69,7 @@ def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]
     argv += ["-i", connection["key"]] if connection["key"] else []
     target = f"{connection['user']}@{connection['address']}" if connection["user"] else connection["address"]
     # OpenSSH 9.2 can lose a SIGTERM that arrives just before it polls, so the end of the block kills it if need be.
-    with started([*argv, target], stdin=subprocess.DEVNULL) as process:
+    with started([*argv, target], stdin=subprocess.DEVNULL, env=environment) as process:
         until = time.monotonic() + 20
         while not answers(local):
             if process.poll() is not None or time.monotonic() > until:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -74,6 +75,14 @@ class UsersHost(TestHost):
         self.seconds = time.monotonic() - begun
         assert done.returncode == 0, " ".join((done.stdout[-4000:] + done.stderr[-1000:]).split())
         return next(line for line in done.stdout.splitlines() if line.startswith(self.lab.host) and "changed=" in line)
+
+    def restore(self) -> None:
+        """Give the host the users of its inventory back; many test users may leave in this run."""
+        options = ("ansible-playbook", "playbooks/users.yml", "--limit", self.lab.host)
+        done = self.lab.ansible(*options)
+        if number := re.search(r"users_confirm_removals=(\d+)", done.stdout):
+            done = self.lab.ansible(*options, "-e", number[0])
+        assert done.returncode == 0, done.stdout[-3000:]
 
     def root(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the host as root."""

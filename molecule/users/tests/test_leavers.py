@@ -164,3 +164,18 @@ def test_jobs_of_a_leaver_do_not_run(world: UsersHost) -> None:
     assert world.root("pgrep -u walter").returncode == 1
     ran = "find /var/tmp /var/lib/gpulab/sessions -name '*-ran'"
     assert world.root(ran).stdout.strip() == ""
+
+
+def test_lost_list_closes_no_class(world: UsersHost) -> None:
+    """Five of all users leave: the run changes nothing until their number is confirmed."""
+    names = [f"pupil{number}" for number in range(5)]
+    staff, world.users, world.groups = world.users, [world.account(name) for name in names], {}
+    world.sync()
+    world.users = staff
+    for options in ((), ("-e", "users_confirm_removals=4")):
+        with pytest.raises(AssertionError, match=r"5 of \d+ users would lose their access: pupil0, .*removals=5"):
+            world.sync(*options)
+        assert "gpulab-users" in world.root("id -nG pupil0").stdout
+    world.sync("-e", "users_confirm_removals=5")
+    assert "gpulab-users" not in world.root("id -nG pupil0").stdout
+    world.root(f"for name in {' '.join(names)}; do userdel -rf $name; done")

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import pwd
 import re
 import shlex
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -26,6 +29,21 @@ class Listener:
     pid: int
     name: str
     unit: str
+
+
+def privilege_problem(uid: int | None = None) -> str:
+    """Return why the connection cannot be used, or an empty text where it is root's; `uid` is that of this process."""
+    uid = os.geteuid() if uid is None else uid
+    if uid == 0:
+        return ""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    return (
+        f"Nothing was changed, because the connection is {name}'s and not root's: set ansible_become: true for this "
+        "host in the inventory (with ansible_become_password or --ask-become-pass where sudo requires a password)."
+    )
 
 
 def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
@@ -85,6 +103,20 @@ def listeners(port: int, proc: Path = Path("/proc")) -> list[Listener]:
         except OSError:  # the process has ended
             continue
     return found or [Listener(0, "unknown", "")]
+
+
+def why_not_bound(address: str) -> str:
+    """Return the reason why no program can listen on an IP address of this host, empty where one can.
+
+    A free port is taken for a moment; nothing is sent.
+    """
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.bind((address, 0))
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
 
 
 def why_unreachable(

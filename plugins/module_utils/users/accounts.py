@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ FIRST_DAY = date(1970, 1, 1)
 MIN_UID = 1000
 """Smaller uids belong to system accounts (login.defs(5): UID_MIN)."""
 NOBODY = 65534
+NAME = re.compile(r"^[a-z_][a-z0-9_-]{0,30}\Z")
+"""Login and group names that every tool of the distribution creates (useradd(8): NAME_REGEX, at most 32 bytes)."""
 PRIVATE = 0o700
 PASSWD = Path("/etc/passwd")
 GROUP = Path("/etc/group")
@@ -144,6 +147,11 @@ def account_problems(
             )
         elif not entry and uid in by_uid:
             problems.append(f"uid {uid}, requested for {name}, belongs to {by_uid[uid].pw_name}. Choose another uid.")
+        elif not entry and not NAME.match(name):
+            problems.append(
+                f"user {name} does not exist on the host, and an account of this name cannot be created: a login name "
+                "starts with a small letter and holds small letters, digits, - and _ only, at most 31."
+            )
         elif not entry and (owner := home_owner(home_root / name)) is not None and owner != uid:
             keep = (
                 f"Set uid {owner} in users_accounts (gpulab_users) to keep it, or move" if owner >= MIN_UID else "Move"
@@ -214,6 +222,25 @@ def login_warnings(names: Iterable[str], host: Host) -> list[str]:
         f"{name}: the login shell is {entry.pw_shell}, with which no session over SSH starts. To change it: chsh {name}"
         for name in names
         if (entry := host.accounts.get(name)) and entry.pw_shell.endswith(NO_LOGIN)
+    ]
+
+
+def group_problems(requested: Iterable[str], groups: Iterable[str]) -> list[str]:
+    """Return a sentence for each requested group that the host neither has nor can create."""
+    return [
+        f"group {name} does not exist on the host, and a group of this name cannot be created: use small letters, "
+        "digits, - and _, at most 31."
+        for name in sorted(set(requested) - set(groups))
+        if not NAME.match(name)
+    ]
+
+
+def name_warnings(names: Iterable[str]) -> list[str]:
+    """Return a warning for each account that JupyterHub cannot log in, because it reads names in small letters."""
+    return [
+        f"{name}: the hub logs in names in small letters only, so this account can use SSH and not the hub."
+        for name in names
+        if name != name.lower()
     ]
 
 

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 MIN_GID = 1000
 """Smaller gids belong to groups of the system (login.defs(5): GID_MIN)."""
+MANY_LEAVERS = 5
+"""So many users who leave in one run, and more than a third of all, must be confirmed: a list may have been lost."""
+NAMED_LEAVERS = 10
+"""So many of them are named in the message."""
 NO_PASSWORD = frozenset(("", "*", "!", "!!", "!*"))
 """Password fields of shadow(5) of accounts that never had a password."""
 
@@ -163,6 +167,23 @@ def keeps_expiry(now: int | None, requested: int | None, record: Record | None, 
     if record is None or now == requested or name not in record.members.get(group, set()):
         return False
     return name in record.expires and record.expires[name] == requested
+
+
+def unconfirmed_removals(leavers: Sequence[str], present: int, confirmed: int) -> str:
+    """Return why a run that would revoke the access of many users must not start, empty where it may.
+
+    `present` is the number of users who have access now, `confirmed` the number of leavers that the site has confirmed.
+    """
+    number = len(leavers)
+    if number < MANY_LEAVERS or number * 3 <= present or number == confirmed:
+        return ""
+    names = ", ".join(sorted(leavers)[:NAMED_LEAVERS])
+    more = f" and {number - NAMED_LEAVERS} more" if number > NAMED_LEAVERS else ""
+    return (
+        f"{number} of {present} users would lose their access: {names}{more}. They are not listed in "
+        "users_accounts (gpulab_users), or are absent there. If that is right, run again with "
+        f"-e users_confirm_removals={number}."
+    )
 
 
 def sets_password(password_hash: str, field_now: str | None, known: str | None, keeps_own: bool) -> bool:

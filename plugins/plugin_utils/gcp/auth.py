@@ -125,7 +125,8 @@ def fingerprint(auth: Auth) -> str:
 
 def _well_known_file() -> Path:
     folder = os.environ.get("CLOUDSDK_CONFIG")
-    base = Path(folder) if folder else Path.home() / ".config" / "gcloud"
+    # Unlike Path.home(), no error for a user without a home, as in a container.
+    base = Path(folder) if folder else Path(os.path.expanduser("~/.config/gcloud"))  # noqa: PTH111
     return base / "application_default_credentials.json"
 
 

@@ -54,8 +54,7 @@ _NUMBER = re.compile(r"[0-9]+")
 _ZONE = re.compile(r"[a-z0-9-]+")
 _EMAIL = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/]+")
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
-_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_LABEL_SOURCE = re.compile(r"labels\.[a-z][a-z0-9_-]{0,62}")
+_LABEL_KEY = re.compile(r"[^\W\d_][\w-]{0,62}")
 _YES_NO = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0", "y", "n", "t", "f"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -244,12 +243,21 @@ class _Reader:
             raise OptionError(name, f"expected a dictionary of label: value, got {_kind(value)}")
         result = {}
         for key, wanted in value.items():
-            if not isinstance(key, str) or not _LABEL_KEY.fullmatch(key):
+            if not isinstance(key, str) or not _is_label_key(key):
                 raise OptionError(name, f"'{key}' is not a label name")
             if isinstance(wanted, bool) or not isinstance(wanted, (str, int)):
                 raise OptionError(name, f"the value of '{key}' must be a string (quote it), got {_kind(wanted)}")
             result[key] = str(wanted)
         return result
+
+
+def _is_label_key(text: str) -> bool:
+    """Return whether a text can be the name of a label: letters of any script without capitals, digits, _ and -."""
+    return text == text.lower() and bool(_LABEL_KEY.fullmatch(text))
+
+
+def _is_label_source(text: str) -> bool:
+    return text.startswith("labels.") and _is_label_key(text.removeprefix("labels."))
 
 
 def _kind(value: object) -> str:
@@ -455,13 +463,13 @@ def _shape(read: _Reader) -> Shape:
 
 def is_expression(source: str) -> bool:
     """Return whether a text is a Jinja expression or template, and not the name of a host name source."""
-    if source in HOST_SOURCES or _LABEL_SOURCE.fullmatch(source):
+    if source in HOST_SOURCES or _is_label_source(source):
         return False
     return source.startswith("gcp_") or not _IDENTIFIER.fullmatch(source)
 
 
 def _check_host_source(source: str) -> None:
-    if source in HOST_SOURCES or _LABEL_SOURCE.fullmatch(source) or is_expression(source):
+    if source in HOST_SOURCES or _is_label_source(source) or is_expression(source):
         return
     known = ", ".join((*HOST_SOURCES, "labels.KEY"))
     raise OptionError("hostnames", f"'{source}' is no source of host names; there are {known}, and Jinja expressions")

@@ -167,12 +167,15 @@ class Populator:
         self._wrappers = _Wrappers()
         self._groups_before = set(inventory.groups)
         self._added: list[str] = []
+        self.warnings: list[str] = []
 
     def add(self, host: Host) -> None:
         """Add a host with its variables, and then those that compose makes from them."""
         name = host.name
         # Variables that another source gave this host may hold templates of its own.
         foreign = name in self._hosts
+        if foreign:
+            self._warn_of_other_instance(self._hosts[name].vars, host)
         self._inventory.add_host(name)
         if not foreign:
             self._added.append(name)
@@ -189,6 +192,15 @@ class Populator:
                 before = self._constructed.seen_by_groups(host.facts, name)
             if foreign or not self._shortcuts or not self._short(entry, host):
                 self._long(entry, host, before if entry.kind == "groups" else None)
+
+    def _warn_of_other_instance(self, known: Mapping[str, Any], host: Host) -> None:
+        """Warn where an earlier inventory source has another instance of this name: Ansible makes one host of both."""
+        if "gcp_id" in known and str(known["gcp_id"]) != str(host.facts.get("gcp_id")):
+            other = f"project {known.get('gcp_project')}, zone {known.get('gcp_zone')}"
+            self.warnings.append(
+                f"host '{host.name}': an earlier inventory source has another instance of that name ({other}), and "
+                "Ansible makes one host of both; set option 'hostnames' or 'name_suffix' so that their names differ"
+            )
 
     def undo(self) -> None:
         """Remove the hosts and groups again: after an error there must be no inventory rather than half of one."""

@@ -9,13 +9,34 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+REDIRECT_PORT, LAST_PORT = 80, 65535
 
-def hub_problems(address: str, tls: Mapping[str, Any], networks: Sequence[str] = ()) -> list[str]:
-    """Return one sentence for each unsafe or unsupported combination of address and certificate, and wrong network.
 
-    Sentences name the role option and, in brackets, the site variable that sets it.
+def hub_problems(
+    address: str, tls: Mapping[str, Any], networks: Sequence[str] = (), port: object = 443, redirect: bool = False
+) -> list[str]:
+    """Return one sentence for each unsafe combination of address and certificate, wrong network and wrong port.
+
+    `redirect` is whether port 80 redirects to the hub. Sentences name the role option and, in brackets, the site
+    variable that sets it.
     """
-    return [*_address_problems(address, tls), *_certificate_problems(tls), *_allow_list_problems(networks)]
+    return [
+        *_address_problems(address, tls),
+        *_certificate_problems(tls),
+        *_allow_list_problems(networks),
+        *_port_problems(port, redirect and tls.get("mode") != "none"),
+    ]
+
+
+def _port_problems(port: object, redirect: bool) -> list[str]:
+    if not (str(port).isdecimal() and 1 <= int(str(port)) <= LAST_PORT):
+        return [f"jupyterhub_port (gpulab_hub_port): {port} is not a port. Set a number from 1 to {LAST_PORT}."]
+    if redirect and int(str(port)) == REDIRECT_PORT:
+        return [
+            f"jupyterhub_port (gpulab_hub_port): {port} is the port that redirects to the hub. Set another port, or "
+            "jupyterhub_http_redirect_enabled (gpulab_http_redirect_enabled) to false."
+        ]
+    return []
 
 
 def _address_problems(address: str, tls: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from ansible_collections.gpulab.core.plugins.plugin_utils.users.keys import public_keys
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.limits import limits_of, slice_properties
+from ansible_collections.gpulab.core.plugins.plugin_utils.users.values import group_names
 
 
 class Account(TypedDict, total=False):
@@ -50,17 +52,17 @@ def _plan(
     """Return the plan of one user."""
     limits = limits_of(user, groups, defaults)
     admin = [admin_group] if user.get("admin") else []
-    account = Account(name=str(user["name"]), groups=[group, *admin, *(user.get("groups") or [])])
+    account = Account(name=str(user["name"]), groups=[group, *admin, *group_names(user)])
     if user.get("uid") is not None:
         account["uid"] = user["uid"]
     if user.get("password_hash"):
-        account["password_hash"] = user["password_hash"]
+        account["password_hash"] = str(user["password_hash"]).strip()
     if user.get("expires"):
         account["expires"] = str(user["expires"])
     return UserPlan(
         name=account["name"],
         account=account,
-        ssh_keys=[key.strip() for key in user.get("ssh_keys") or []],
+        ssh_keys=[key.line for key in public_keys(user.get("ssh_keys"))],
         limits=limits,
         slice=slice_properties(limits),
     )

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.gpulab.core.plugins.plugin_utils.users.values import group_names
+
 UNLIMITED = "unlimited"
 KINDS = ("cpu", "memory", "swap", "tasks", "disk")
 GROUP_KEYS = ("limits", "gpu", "shared_directory")
@@ -117,7 +119,7 @@ def larger(kind: str, one: object, other: object) -> object:
 def limits_of(account: Mapping[str, Any], groups: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return the limits that hold for one user: own ones, else the most generous of the groups, else the defaults."""
     of_groups: dict[str, Any] = {}
-    for group in account.get("groups") or []:
+    for group in group_names(account):
         for kind, value in ((groups.get(group) or {}).get("limits") or {}).items():
             if value is not None:
                 of_groups[kind] = larger(kind, of_groups[kind], value) if kind in of_groups else value

@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the artefact from the checkout as it is now."""
     directory = tmp_path_factory.mktemp("artefact")
-    run(ROOT, "ansible-galaxy", "collection", "build", "--output-path", str(directory))
+    run(ROOT, "scripts/build", str(directory))
     (built,) = directory.glob("gpulab-core-*.tar.gz")
     return built
 

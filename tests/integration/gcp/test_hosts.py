@@ -280,3 +280,31 @@ def test_os_login_user(cloud: FakeCloud, lab: Project, inventory: Inventory, cas
     variables = inventory.load(_options(cloud, os_login_user="sa_1")).hosts["box"]
     assert variables.get("ansible_user") == ("sa_1" if expected else None)
     assert variables["gcp_os_login"] is expected
+
+
+def test_one_name_in_two_files_gives_a_warning(cloud: FakeCloud, lab: Project, inventory: Inventory) -> None:
+    """Ansible makes one host of two instances of that name; the same instance in two files is no mistake."""
+    other = cloud.world.add(Project("test", "8"))
+    for project, number in ((lab, "1"), (other, "2")):
+        add_instance(project, "gpu1", "us-central1-a", id=number, labels={}, **PLAIN)
+    first = str(inventory.write(_options(cloud), name="first/gcp.yml"))
+    second = inventory.write(_options(cloud, projects=["test"]), name="second/gcp.yml")
+    loaded = inventory.attempt(second, others=(first,))
+    assert not loaded.error
+    assert [warning for warning in loaded.warnings if "host 'gpu1'" in warning and "project lab" in warning]
+    again = inventory.write(_options(cloud, name_suffix=""), name="third/gcp.yml")
+    assert not [warning for warning in inventory.attempt(again, others=(first,)).warnings if "gpu1" in warning]
+    apart = inventory.write(_options(cloud, projects=["test"], name_suffix=".test"), name="fourth/gcp.yml")
+    loaded = inventory.attempt(apart, others=(first,))
+    assert sorted(loaded.hosts) == ["gpu1", "gpu1.test"]
+    assert not [warning for warning in loaded.warnings if "gpu1" in warning]
+
+
+def test_labels_with_letters_of_other_scripts_name_and_select_hosts(
+    cloud: FakeCloud, lab: Project, inventory: Inventory
+) -> None:
+    """Google allows lower case letters and letters without case of every script in names of labels."""
+    add_instance(lab, "a", "us-central1-a", labels={"größe": "l", "ゾーン": "東"}, **PLAIN)
+    add_instance(lab, "b", "us-central1-a", labels={"größe": "s"}, **PLAIN)
+    loaded = inventory.load(_options(cloud, labels={"größe": "l"}, hostnames=["labels.ゾーン"]))
+    assert sorted(loaded.hosts) == ["東"]

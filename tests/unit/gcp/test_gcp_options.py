@@ -97,3 +97,16 @@ def test_unknown_option_names_the_nearest() -> None:
 )
 def test_filters_are_joined_by_and(filters: list[str], expected: str) -> None:
     assert joined_filters(filters) == expected
+
+
+@pytest.mark.parametrize("label", ["env", "größe", "ключ", "タグ", "a_1-b", "é" * 63])
+def test_label_of_any_script_is_taken(label: str) -> None:
+    assert settings_from({"labels": {label: "l"}, "hostnames": [f"labels.{label}", "name"]}).scope.labels == {
+        label: "l"
+    }
+
+
+@pytest.mark.parametrize("label", ["Größe", "GRÖSSE", "1a", "-a", "_a", "a b", "a" * 64, "", "a.b", 1])
+def test_label_that_google_does_not_allow_is_rejected(label: object) -> None:
+    with pytest.raises(OptionError, match="is not a label name"):
+        settings_from({"labels": {label: "l"}})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -74,3 +75,30 @@ def test_identity_is_the_runs_own() -> None:
     assert mine["run"] == run_identity.identity(os.getpid())["run"]
     assert mine["run"] != run_identity.identity(os.getppid())["run"]
     assert run_identity.started(2**22 + 1) == ""
+
+
+def test_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run with a uid that passwd(5) does not list, and without USER."""
+    for error in (KeyError("getpwuid(): uid not found: 4711"), OSError("No username set in the environment")):
+        monkeypatch.setattr("getpass.getuser", raising(error))
+        monkeypatch.setattr("os.getuid", lambda: 4711)
+        assert run_identity.identity(os.getpid())["user"] == "uid 4711"
+
+
+def raising(error: Exception) -> Callable[[], str]:
+    """Return a function that raises an error."""
+
+    def function() -> str:
+        raise error
+
+    return function
+
+
+def test_containers_on_one_host_are_two_controllers(tmp_path: Path) -> None:
+    """They share the boot and the image's machine id, and count processes in namespaces of their own."""
+    boot = tmp_path / "boot"
+    boot.write_text("b\n")
+    (tmp_path / "first").symlink_to("pid:[1]")
+    (tmp_path / "second").symlink_to("pid:[2]")
+    machines = {run_identity.machine((boot,), tmp_path / name) for name in ("first", "second", "none")}
+    assert machines == {"b-pid:[1]", "b-pid:[2]", "b"}

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.gpulab.core.plugins.module_utils.common import host_state
 from ansible_collections.gpulab.core.plugins.modules import host_preflight as preflight
+from tests.support.paths import ROOT
 
 DEBIAN = {"os": "debian", "version": "12", "name": "Debian GNU/Linux 12", "cores": 2, "memory_gb": 8.2, "disk_gb": 30.0}
 
@@ -40,6 +41,20 @@ def test_lack_of_space_names_the_directory(tmp_path: Path) -> None:
     """A directory that does not exist yet counts as its nearest parent."""
     assert preflight.space_problems({str(tmp_path / "not" / "yet"): 0}) == []
     assert str(tmp_path) in preflight.space_problems({str(tmp_path): 1e9})[0]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.77", "2001:db8::77", "lab.example"])
+def test_address_that_the_host_lacks_is_reported(address: str) -> None:
+    """The proxy could not start with it; the message names the variable."""
+    found = preflight.address_problems([{"address": address, "variable": "jupyterhub_address (gpulab_hub_address)"}])
+    assert len(found) == 1
+    assert found[0].startswith(f"jupyterhub_address (gpulab_hub_address): a program cannot listen on {address} on this")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "127.0.0.7"])
+def test_address_of_the_host_passes(address: str, taken_port: int) -> None:
+    """Also while another program listens there."""
+    assert preflight.address_problems([{"address": address, "variable": "x"}]) == []
 
 
 @pytest.fixture
@@ -128,3 +143,21 @@ def test_foreign_file_is_never_overwritten(tmp_path: Path) -> None:
         str(kernel),
         str(command),
     ]
+
+
+@pytest.mark.parametrize("uid", [65534, 4711])
+def test_connection_without_root_is_one_sentence(uid: int) -> None:
+    """It names the login and the variable, also for a uid without a name."""
+    problem = host_state.privilege_problem(uid)
+    assert "set ansible_become: true" in problem
+    assert ("nobody" if uid == 65534 else "uid 4711") in problem
+    assert host_state.privilege_problem(0) == ""
+
+
+@pytest.mark.parametrize("module", ["host_preflight", "account_info", "converge_lock"])
+def test_modules_that_need_root_check_it_first(module: str) -> None:
+    """Whichever of them a playbook or a role that is used alone calls first."""
+    text = (ROOT / "plugins" / "modules" / f"{module}.py").read_text()
+    main = text[text.index("def main()") :]
+    assert "privilege_problem()" in main
+    assert main.index("privilege_problem()") < main.index("exit_json")

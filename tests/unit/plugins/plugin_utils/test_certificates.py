@@ -107,4 +107,4 @@ def test_missing_file_and_two_files_of_one_name_are_named(tmp_path: Path) -> Non
     assert len(problems) == 2
     assert all(problem.startswith("sources_ca_certificates (gpulab_sources.ca_certificates): ") for problem in problems)
     assert "two files are named ca. Rename one." in problems[0]
-    assert f"gone.crt: it cannot be read (No such file or directory). Searched: {tmp_path}" in problems[1]
+    assert f"gone.crt is not a file on the controller (searched in {tmp_path}" in problems[1]

@@ -24,6 +24,20 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKz82I3VnE8MeuUGAoOhFBakxbHz+0vgUHCdi
 HASH = "$6$salt$" + "x" * 86
 
 
+def test_variables_with_an_ignored_file_are_named(tmp_path: Path) -> None:
+    """Of files with one name Ansible reads the first; names with dots, hidden files and other endings are no reason."""
+    directory = tmp_path / "host_vars"
+    (directory / "gpu1.lab.example").mkdir(parents=True)
+    for name in ("gpu2.yml", "gpu2.json", "gpu1.lab.yml", ".gpu2", "README.md", "gpu2.yml~"):
+        (directory / name).touch()
+    kept = f"{directory}/gpu2.yml"
+    assert site_variables.ignored_files([tmp_path]) == [
+        f"Ansible ignores {directory}/gpu2.json, because {kept} exists. Join it with {kept}."
+    ]
+    (directory / "gpu1.lab.example.yaml").touch()
+    assert f"Move it into {directory}/gpu1.lab.example/" in site_variables.ignored_files([tmp_path])[0]
+
+
 def test_variable_of_a_role_has_the_specification_of_the_option() -> None:
     """Type, choices and nested options come from the role alone."""
     options = site_variables.role_options()

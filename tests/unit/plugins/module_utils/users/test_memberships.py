@@ -33,6 +33,41 @@ def test_group_of_the_role_has_only_the_requested_members() -> None:
     assert found == {("class", "victor"), ("class", "by-hand"), ("video", "victor")}
 
 
+CLASS = [f"user{number:02}" for number in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("leaving", "present", "confirmed", "stops"),
+    [
+        (4, 4, 0, False),
+        (5, 5, 0, True),
+        (5, 15, 0, False),
+        (5, 14, 0, True),
+        (20, 60, 0, False),
+        (21, 60, 0, True),
+        (60, 60, 59, True),
+        (60, 60, 61, True),
+        (60, 60, 60, False),
+        (0, 60, 0, False),
+    ],
+)
+def test_many_leavers_must_be_confirmed_by_their_number(
+    leaving: int, present: int, confirmed: int, stops: bool
+) -> None:
+    """From five on, when they are more than a third of the users who have access."""
+    assert bool(memberships.unconfirmed_removals(CLASS[:leaving], present, confirmed)) is stops
+
+
+def test_message_names_ten_leavers_and_the_number_to_confirm() -> None:
+    """A list that was lost is recognised by its names."""
+    text = memberships.unconfirmed_removals(CLASS[:12], 12, 0)
+    assert "12 of 12 users would lose their access: user00, user01" in text
+    assert "user09 and 2 more. " in text
+    assert "user10" not in text
+    assert "-e users_confirm_removals=12." in text
+    assert " more" not in memberships.unconfirmed_removals(CLASS[:10], 12, 0)
+
+
 def test_owned_groups_have_only_the_requested_members() -> None:
     """The groups of users and of administrators, also when the role did not create them."""
     assert revoked(KNOWN, {"class": {"ada", "victor", "by-hand"}, "video": {"ada", "victor"}, "lab": {"ada"}}) == {

@@ -120,6 +120,21 @@ def test_account_that_fits_is_adopted(tmp_path: Path) -> None:
     assert accounts.account_problems([{"name": "ada"}], there, tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["Grace.Hopper", "grace@lab", "1ada", "a" * 32])
+def test_name_of_an_existing_account_is_adopted_and_none_is_created(tmp_path: Path, name: str) -> None:
+    """Directories and older systems have names that useradd does not accept; so do groups."""
+    assert accounts.account_problems([{"name": name}], [entry(name, 1500, tmp_path)], tmp_path) == []
+    assert f"user {name} does not exist on the host" in accounts.account_problems([{"name": name}], [], tmp_path)[0]
+    assert accounts.group_problems([name, "class"], {name: None}) == []
+    assert f"group {name} does not exist on the host" in accounts.group_problems([name, "class"], {})[0]
+
+
+def test_capitals_cannot_log_in_at_the_hub() -> None:
+    """JupyterHub reads all names in small letters."""
+    assert accounts.name_warnings(["ada", "grace@lab"]) == []
+    assert "Grace: the hub logs in names in small letters only" in accounts.name_warnings(["ada", "Grace"])[0]
+
+
 def test_password_and_day_of_expiry_are_those_of_shadow(tmp_path: Path) -> None:
     """An entry of shadow without an account has no password."""
     text = "ada:$6$x:20000:0:99999:7:::\neve:!:20000:0:99999:7::1:\nnew:*:20000:0:99999:7::21000:\n"

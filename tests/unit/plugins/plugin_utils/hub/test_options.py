@@ -49,3 +49,22 @@ def test_other_text_in_the_allow_list_is_rejected() -> None:
     problems = hub_problems("127.0.0.1", {}, ["lab.example", "192.0.2.1"])
     assert len(problems) == 1
     assert "jupyterhub_login_allow_list (gpulab_login_allow_list): 'lab.example'" in problems[0]
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 70000, "70000"])
+def test_number_that_is_not_a_port_is_rejected(port: int | str) -> None:
+    """The proxy would not start with it; an INI inventory gives text."""
+    problems = hub_problems("0.0.0.0", {}, port=port)
+    assert problems == [f"jupyterhub_port (gpulab_hub_port): {port} is not a port. Set a number from 1 to 65535."]
+
+
+@pytest.mark.parametrize("port", [1, 443, "8443", 65535])
+def test_ports_pass(port: int | str) -> None:
+    """From the first to the last."""
+    assert hub_problems("0.0.0.0", {}, port=port, redirect=True) == []
+
+
+def test_hub_and_redirection_cannot_share_a_port() -> None:
+    """Without TLS nothing redirects."""
+    assert "redirects to the hub" in hub_problems("0.0.0.0", {}, port=80, redirect=True)[0]
+    assert hub_problems("127.0.0.1", {"mode": "none"}, port=80, redirect=True) == []

@@ -30,6 +30,20 @@ def test_absent_user_has_no_plan() -> None:
     assert [plan["name"] for plan in plans] == ["ada"]
 
 
+def test_text_stands_for_a_list() -> None:
+    """Groups with commas between them, and a file of keys; the limits of the groups hold."""
+    user = {
+        "name": "ada",
+        "groups": "class, plain",
+        "ssh_keys": "# one\r\nkey-a\r\nkey-b\r\n",
+        "password_hash": "$6$x\n",
+    }
+    plan = user_plans([user], "lab", "admins", GROUPS)[0]
+    assert plan["account"] == {"name": "ada", "groups": ["lab", "class", "plain"], "password_hash": "$6$x"}
+    assert plan["ssh_keys"] == ["key-a", "key-b"]
+    assert plan["limits"] == {"memory": "2G"}
+
+
 def test_account_has_the_keys_that_are_set() -> None:
     """A day without quotes is a date in YAML."""
     user = {"name": "ada", "uid": 2001, "password_hash": "$6$x", "expires": date(2027, 3, 31)}

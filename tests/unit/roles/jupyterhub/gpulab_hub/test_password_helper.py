@@ -143,6 +143,14 @@ def test_codes_of_pam_become_results(host: Path, name: str, codes: tuple[int, in
     assert bool(answer["reason"]) == (result not in ("ok", "wrong"))
 
 
+@pytest.mark.parametrize(
+    ("code", "words"), [(12, "run passwd"), (13, "account has expired"), (16, "password was"), (27, "password was")]
+)
+def test_reason_tells_an_expired_password_from_an_expired_account(host: Path, code: int, words: str) -> None:
+    """Also for an account of a directory service, which shadow(5) does not list."""
+    assert words in helper.check("directory-user", WORD, lambda *_: (0, code))["reason"]
+
+
 def test_login_has_the_fingerprint_from_before_the_check(host: Path) -> None:
     """A password that is changed during the check ends this login too."""
 

@@ -30,7 +30,7 @@ from typing import Any
 from zlib import crc32
 
 from gpulab_hub.helper_socket import BadRequest, check_peer, read_request
-from gpulab_hub.shadow import EXPIRED, MUST_CHANGE, SHADOW, Record, records
+from gpulab_hub.shadow import EXPIRED, MUST_CHANGE, SHADOW, STALE, Record, records
 
 PASSWD = Path("/etc/passwd")
 SERVICE = "gpulab-hub"
@@ -108,7 +108,7 @@ def check(name: str, password: str, pam: Pam = check_with_pam) -> Answer:
     # Where pam_deny hides the code of a module (Debian's common-account), shadow(5) has the reason.
     result, reason = record.problem(today()) if record else ("", "")
     if not result and account in (PAM_ACCT_EXPIRED, PAM_CRED_EXPIRED, PAM_AUTHTOK_EXPIRED):
-        result, reason = "expired", EXPIRED
+        result, reason = "expired", EXPIRED if account == PAM_ACCT_EXPIRED else STALE
     return {"result": result or "not_allowed", "reason": reason or NOT_ALLOWED}
 
 

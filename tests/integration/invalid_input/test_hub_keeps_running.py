@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What cannot work does not take a running hub down: it is rejected before, or the previous configuration returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.lab import Lab
+from tests.support.processes import run
+
+OWN = "/etc/gpulab/jupyterhub/jupyterhub_config.d/site.py"
+READ = """import ssl, urllib.request
+context = ssl._create_unverified_context()
+urllib.request.urlopen("https://127.0.0.1/hub/api", context=context, timeout=20)"""
+FILES = "/etc/gpulab/jupyterhub /etc/gpulab/tls /etc/gpulab/links.d"
+
+
+def state(lab: Lab) -> str:
+    """Return the processes of the services and a digest of the configuration; the hub must answer."""
+    lab.shell(f"/usr/bin/python3 -c '{READ}'")
+    services = "systemctl show --property MainPID --value gpulab-hub gpulab-proxy"
+    return lab.shell(f"{services}; find {FILES} -type f | sort | xargs sha256sum")
+
+
+@pytest.fixture
+def unchanged(lab: Lab) -> Iterator[None]:
+    """Check that the same processes run with the same files afterwards."""
+    before = state(lab)
+    yield
+    assert state(lab) == before
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with certificates and keys of several kinds."""
+    directory = tmp_path_factory.mktemp("tls")
+    request = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=lab.example"]
+    for name in ("good", "other"):
+        out = ["-days", "30", "-keyout", str(directory / f"{name}.key"), "-out", str(directory / f"{name}.pem")]
+        run([*request, *out, "-addext", "subjectAltName=DNS:lab.example"], check=True, timeout=60)
+    seal = ["openssl", "pkey", "-in", str(directory / "good.key"), "-aes256", "-passout", "pass:hunter2"]
+    run([*seal, "-out", str(directory / "sealed.key")], check=True, timeout=60)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "words"),
+    [
+        ("good.pem", "other.key", "not the key of the certificate"),
+        ("good.pem", "sealed.key", "encrypted"),
+        ("good.key", "good.pem", "holds a key"),
+        ("gone.pem", "good.key", "does not exist on the controller"),
+    ],
+)
+def test_own_certificate_that_cannot_work_is_rejected(
+    lab: Lab, files: Path, unchanged: None, certificate: str, key: str, words: str
+) -> None:
+    """In the preflight, by name, with nothing changed."""
+    tls = {"mode": "own", "certificate": str(files / certificate), "key": str(files / key)}
+    done = lab.play("site.yml", "--tags", "jupyterhub", gpulab_tls=tls)
+    assert (done.code != 0, done.changed) == (True, 0), done.output[-3000:]
+    assert words in done.text
+    assert "hunter2" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"gpulab_hub_port": 70000}, "70000 is not a port"),
+        ({"gpulab_hub_address": "192.0.2.77"}, "cannot listen on 192.0.2.77"),
+        ({"gpulab_hub_port": 80, "gpulab_http_redirect_enabled": True}, "80 is the port that redirects"),
+    ],
+)
+def test_port_or_address_that_cannot_work_is_rejected(
+    lab: Lab, unchanged: None, variables: dict[str, Any], words: str
+) -> None:
+    """Before anything is changed."""
+    done = lab.play("site.yml", "--tags", "jupyterhub", **variables)
+    assert (done.code != 0, done.changed) == (True, 0), done.output[-3000:]
+    assert words in done.text
+
+
+@pytest.fixture
+def own_settings(lab: Lab, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Write a configuration file of the site's own, and remove it afterwards."""
+    lab.shell(f"printf '%s' '{request.param}' > {OWN}")
+    yield
+    lab.shell(f"rm {OWN}")
+
+
+@pytest.mark.parametrize(
+    ("own_settings", "words"),
+    [
+        ('c.JupyterHub.base_url = "/lab/"', "sets c.JupyterHub.base_url"),
+        ("c.JupyterHub.template_vars = {", "site.py is not valid Python"),
+    ],
+    indirect=["own_settings"],
+)
+def test_own_file_that_cannot_work_is_rejected(lab: Lab, own_settings: None, words: str) -> None:
+    """Before the hub is started again with it."""
+    done = lab.play("site.yml", "--tags", "jupyterhub")
+    assert (done.code != 0, done.changed) == (True, 0), done.output[-3000:]
+    assert words in done.text
+    assert "Traceback" not in done.output
+    state(lab)
+
+
+def test_hub_that_does_not_start_returns_to_its_previous_configuration(lab: Lab) -> None:
+    """No check knows everything: here the hub cannot open its socket."""
+    before = lab.shell(f"find {FILES} -type f | sort | xargs sha256sum")
+    done = lab.play("site.yml", "--tags", "jupyterhub", __jupyterhub_socket="/run/gpulab-hub/nowhere/hub.sock")
+    assert done.code != 0, done.output[-3000:]
+    assert "runs with the previous configuration again" in done.text
+    assert "The last lines of its journal" in done.text
+    state(lab)
+    assert lab.shell(f"find {FILES} -type f | sort | xargs sha256sum") == before
+    again = lab.play("site.yml", "--tags", "jupyterhub")
+    assert (again.code, again.changed) == (0, 0), again.output[-3000:]
+
+
+def test_copy_of_the_configuration_is_private(lab: Lab) -> None:
+    """It holds the key of the certificate."""
+    assert "700 root" in lab.shell("stat --format '%a %U' /var/lib/gpulab/hub-saved")
+
+
+def test_users_are_shown_the_first_name(lab: Lab) -> None:
+    """At the end of a run, in `gpulab info` and thereby in the login message."""
+    done = lab.play("site.yml", "--tags", "jupyterhub", gpulab_tls={"names": ["lab.example", "gpu.example"]})
+    assert done.code == 0, done.output[-3000:]
+    assert f"Users of {lab.host} log in at https://lab.example/" in done.text
+    assert "JupyterHub: https://lab.example/" in lab.shell("gpulab info")
+    assert lab.play("site.yml", "--tags", "jupyterhub").code == 0
