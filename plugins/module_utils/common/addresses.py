@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import proxy_bypass_environment
 
 MASK = "***"
 LOGIN = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<login>[^\s'\"`<>]*[^\s'\"`<>/])@")
@@ -69,11 +70,35 @@ def split_login(url: str) -> Address:
     return Address(f"{scheme}://{rest[len(login) + 1 :]}", unquote(user), unquote(password))
 
 
-def secrets(url: str) -> set[str]:
-    """Return the texts of an address that no output may contain."""
-    parts, login = split_login(url), raw_login(url)
-    raw_user, _, raw_password = login.partition(":")
-    return {text for text in ((parts.password, raw_password) if parts.password else (parts.user, raw_user)) if text}
+def with_login(url: str, login: str) -> str:
+    """Return an address with a login as raw_login returns it; the opposite of removing it."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{login}@{rest}" if login and separator else url
+
+
+def secrets(text: str) -> set[str]:
+    """Return the passwords and tokens in the addresses of a text, as they are written and decoded."""
+    logins = [found["login"] for found in LOGIN.finditer(text) if IS_LOGIN.match(f"{found['login']}@")]
+    raw = {password or user for user, _, password in (login.partition(":") for login in logins)}
+    return {value for value in (*raw, *map(unquote, raw)) if value}
+
+
+def apt_login(url: str) -> str:
+    """Return the line of apt_auth.conf(5) for the login of a mirror, empty without one."""
+    parts = split_login(url)
+    words = [
+        f"machine {parts.url}",
+        f"login {parts.user}" if parts.user else "",
+        f"password {parts.password}" if parts.password else "",
+    ]
+    return " ".join(filter(None, words)) if parts.user or parts.password else ""
+
+
+def is_direct(url: str, no_proxy: Any) -> bool:
+    """Return whether the host of an address is reached without a proxy."""
+    host = urlsplit(split_login(url).url).netloc
+    # Of the standard library; it is not documented there and exists in all versions of Python 3.
+    return bool(proxy_bypass_environment(host, {"no": ",".join(no_proxy_hosts(no_proxy))}))
 
 
 def address_problem(url: str) -> str:
