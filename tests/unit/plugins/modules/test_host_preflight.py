@@ -140,3 +140,25 @@ def test_foreign_file_is_never_overwritten(tmp_path: Path) -> None:
         str(kernel),
         str(command),
     ]
+
+
+def test_addresses_that_programs_read_differently_are_rejected_without_their_logins() -> None:
+    """Of sources, wheels and proxies; hosts in lists are checked, too."""
+    found = preflight.address_problems(
+        {
+            "sources": [{"url": "http://mirror/simple", "login": "svc:s3cret#", "variable": "sources_pip.index_url"}],
+            "wheels": [{"index": "http://mirror/whl", "login": "s3cret%", "variable": "frameworks_torch_index"}],
+            "proxies": {"https": 'svc:s3cret"@proxy:3128', "http": "proxy:3128"},
+            "no_proxy": ["localhost", "10.0.0.0/8", "[::1]", "$(id)"],
+            "trusted_hosts": ["mirror:8443", "https://mirror", "mi'rror"],
+        }
+    )
+    assert [problem.partition(": ")[0] for problem in found] == [
+        "sources_pip.index_url",
+        "frameworks_torch_index",
+        "sources_proxy.https (gpulab_sources.proxy.https)",
+        "sources_proxy.no_proxy (gpulab_sources.proxy.no_proxy)",
+        "sources_pip.trusted_hosts (gpulab_sources.pip.trusted_hosts)",
+    ]
+    assert "must be written as %23" in found[0]
+    assert not any("s3cret" in problem for problem in found)
