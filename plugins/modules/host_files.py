@@ -16,6 +16,7 @@ description:
   - A loop over M(ansible.builtin.template) costs two round trips per file, for the files of this collection half of the
     time of a first run; docs/explanation/speed.md has the measurement.
   - A file is replaced in one step, so that no reader sees half of it. Links are never followed.
+  - Missing parents of a directory get the mode 0755, whatever the umask.
   - Reads the state of the paths on the managed host. The action plugin of the same name renders templates on the
     controller.
 options:
@@ -126,6 +127,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpulab.core.plugins.module_utils.common.addresses import secrets
 from ansible_collections.gpulab.core.plugins.module_utils.common.atomic_files import difference, write_whole
 from ansible_collections.gpulab.core.plugins.module_utils.common.text_blocks import with_block
 
@@ -222,7 +224,11 @@ class ManagedPath:
 
     def _create_directory(self) -> None:
         if not self.before and self._change("", "a directory\n"):
-            self.path.mkdir(mode=0o700, parents=True)
+            # Modes do not depend on the umask: parents that are missing, too, can be entered by all users.
+            for parent in reversed([path for path in self.path.parents if not path.exists()]):
+                parent.mkdir(mode=0o700)
+                parent.chmod(0o755)
+            self.path.mkdir(mode=0o700)
 
     def _create_link(self) -> None:
         target = self.entry["target"]
@@ -320,6 +326,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     entries = module.params["files"]
+    for entry in entries:  # Ansible removes them from all output, that of -vvv included
+        module.no_log_values.update(secrets(entry["content"] or ""))
     if problems := [text for entry in entries if (text := problem(entry))]:
         module.fail_json(msg=f"Nothing was changed, because {'; '.join(problems)}.")
     managed: list[ManagedPath] = []

@@ -34,9 +34,20 @@ options:
     type: str
     default: gpulab_minimum
   free_gb:
-    description: Free space that is needed (in 1e9 bytes), by directory. A directory need not exist yet.
+    description:
+      - Free space that is needed (in 1e9 bytes), by directory. A directory need not exist yet.
+      - The needs of directories on one file system are added up.
     type: dict
     default: {}
+  executables:
+    description: Directories for programs. Their file systems must not be mounted C(noexec) or read-only.
+    type: list
+    elements: path
+    default: []
+  clock_seconds:
+    description: Largest difference between the clocks of the host and the controller, in seconds.
+    type: float
+    default: 300
   supported_os:
     description: Whether the host must run a supported distribution.
     type: bool
@@ -80,17 +91,63 @@ options:
     default: []
     suboptions:
       url:
-        description: Address, or a directory on the host.
+        description:
+          - Address, or a directory on the host. A login in the address is sent to the source and is in no message.
         type: str
         required: true
       variable:
         description: Variable that sets it, for the message.
         type: str
         required: true
-      whole:
-        description: Whether this is the address of a file that must exist; else any answer of the server counts.
-        type: bool
-        default: false
+      kind:
+        description:
+          - Kind of the source, which decides on the files below O(sources[].url) that are requested. One of them must
+            exist; HTTP 401, 403 and 404 are reported as such.
+          - V(file) is the address of a file or a page. V(apt) and V(apt_security) are mirrors of the distribution,
+            V(apt_flat) a repository without C(dists), V(python) an index, V(npm) a registry, V(cran) a mirror of CRAN.
+        type: str
+        choices: [file, apt, apt_security, apt_flat, python, npm, cran]
+        default: file
+      login:
+        description: Internal. The login of O(sources[].url), set by the action plugin.
+        type: str
+        default: ""
+  wheels:
+    description: Wheels that a source must have for the host's Python.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      requirement:
+        description: Package and version, as C(torch==2.13.0+cpu).
+        type: str
+        required: true
+      python:
+        description: Version of Python, as 3.11.
+        type: str
+        required: true
+      index:
+        description: Index of the package. Empty searches O(indexes) and O(find_links) only.
+        type: str
+        default: ""
+      variable:
+        description: Variable that sets the index, for the message.
+        type: str
+        required: true
+      login:
+        description: Internal. The login of O(wheels[].index), set by the action plugin.
+        type: str
+        default: ""
+  indexes:
+    description: Other indexes of Python packages that the host uses, for O(wheels).
+    type: list
+    elements: str
+    default: []
+  find_links:
+    description: Directories on the host and pages with wheels, for O(wheels).
+    type: list
+    elements: str
+    default: []
   files:
     description: Files that a role writes. An existing file without the mark is not replaced.
     type: list
@@ -110,7 +167,26 @@ options:
     type: str
     default: ""
   proxies:
-    description: Proxies by scheme.
+    description: Proxies by scheme, and the hosts of C(no_proxy).
+    type: dict
+    default: {}
+  no_proxy:
+    description: Internal. Hosts that are reached directly, set by the action plugin from O(proxies).
+    type: list
+    elements: str
+    default: []
+  trusted_hosts:
+    description: >-
+      Hosts, each with or without a port, whose certificate is not verified when an index of Python packages is read.
+    type: list
+    elements: str
+    default: []
+  controller_time:
+    description: Internal. Time of the controller in seconds since 1970, set by the action plugin; 0 checks no clock.
+    type: float
+    default: 0
+  logins:
+    description: Internal. Logins of O(indexes) and O(find_links) by address, set by the action plugin.
     type: dict
     default: {}
   timeout:
@@ -151,13 +227,20 @@ problems:
 """
 
 import platform
+import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gpulab.core.plugins.module_utils.common import host_state
+from ansible_collections.gpulab.core.plugins.module_utils.common import host_state, source_requests
+from ansible_collections.gpulab.core.plugins.module_utils.common.addresses import address_problem, masked, with_login
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks import wheel_pages
+
+HOST = re.compile(r"(?:https?://)?[\w.:\[\]*/%-]+")
+"""A host in a list: a name, an address, a network, a domain, each perhaps with a port."""
 
 
 def system_problems(host: dict[str, Any]) -> list[str]:
@@ -180,24 +263,65 @@ def size_problems(host: dict[str, Any], minimum: dict[str, Any], variable: str) 
 
 
 def space_problems(free_gb: dict[str, Any]) -> list[str]:
-    """Report directories with too little free space."""
-    problems = []
+    """Report file systems with too little free space for their directories together."""
+    needs: dict[Path, dict[str, float]] = {}
     for directory, wanted in free_gb.items():
-        free = host_state.disk_gb(Path(directory))[1]
-        if free < float(wanted):
+        needs.setdefault(host_state.mount_point(Path(directory)), {})[directory] = float(wanted)
+    problems = []
+    for mount, wanted_gb in needs.items():
+        free = host_state.disk_gb(mount)[1]
+        if free < sum(wanted_gb.values()):
+            parts = " and ".join(f"{wanted:g} GB for {directory}" for directory, wanted in wanted_gb.items())
             problems.append(
-                f"{directory} has {free:.1f} GB free and needs {float(wanted):g} GB: free some space there."
+                f"the file system mounted at {mount} has {free:.1f} GB free and needs {parts}: free some space there, "
+                "or enlarge it."
             )
     return problems
 
 
-def address_problems(addresses: list[dict[str, Any]]) -> list[str]:
+def bind_problems(addresses: list[dict[str, Any]]) -> list[str]:
     """Report addresses that no program can listen on."""
     return [
         f"{entry['variable']}: a program cannot listen on {entry['address']} on this host ({reason}). Set an address "
         "that `ip address` shows, or 0.0.0.0 for all."
         for entry in addresses
         if (reason := host_state.why_not_bound(entry["address"]))
+    ]
+
+
+def mount_problems(directories: list[str]) -> list[str]:
+    """Report file systems on which no program can be installed, by the mount option."""
+    problems = {}
+    for directory in directories:
+        if option := host_state.mount_problem(Path(directory)):
+            mount = host_state.mount_point(Path(directory))
+            fix = "exec" if option == "noexec" else "rw"
+            problems[mount] = (
+                f"{directory} is on the file system mounted at {mount} with the option {option}, so no program can be "
+                f"installed there: remove the option in /etc/fstab and run 'mount -o remount,{fix} {mount}'."
+            )
+    return list(problems.values())
+
+
+def duration(seconds: float) -> str:
+    """Return a number of seconds in its largest unit."""
+    for unit, length in (("days", 86400), ("hours", 3600)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 60:.0f} minutes"
+
+
+def clock_problems(controller_time: float, tolerance: float) -> list[str]:
+    """Report a clock that differs from the controller's; certificates and package lists then seem to be invalid."""
+    difference = time.time() - controller_time
+    if not controller_time or abs(difference) <= tolerance:
+        return []
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    relation = "ahead of" if difference > 0 else "behind"
+    return [
+        f"the host's clock shows {shown}, {duration(abs(difference))} {relation} the controller's: "
+        "check which one is wrong with 'timedatectl', then run 'timedatectl set-ntp true' there (or 'timedatectl "
+        "set-time' where no time server can be reached)."
     ]
 
 
@@ -230,22 +354,71 @@ def file_problems(files: list[dict[str, Any]]) -> list[str]:
     return problems
 
 
-def source_problems(params: dict[str, Any]) -> list[str]:
-    """Report sources that cannot be reached; all are tried at the same time."""
+def access(params: dict[str, Any], trusted: bool = False) -> source_requests.Access:
+    """Return how the sources are reached; certificates of trusted hosts are not verified for Python packages."""
+    return source_requests.Access(
+        params["ca_certificates"],
+        params["proxies"],
+        tuple(params["no_proxy"]),
+        tuple(params["trusted_hosts"]) if trusted else (),
+        params["timeout"],
+    )
+
+
+def address_problems(params: dict[str, Any]) -> list[str]:
+    """Report addresses and hosts that shells, systemd, apt and pip would read differently, without their logins."""
+    addresses = [(source["variable"], source["url"], source["login"]) for source in params["sources"]]
+    addresses += [(wheel["variable"], wheel["index"], wheel["login"]) for wheel in params["wheels"] if wheel["index"]]
+    problems = [
+        f"{variable}: {masked(url)} cannot be used: {problem}."
+        for variable, url, login in addresses
+        if (problem := address_problem(with_login(url, login)))
+    ]
+    problems += [
+        f"sources_proxy.{scheme} (gpulab_sources.proxy.{scheme}): the address cannot be used: {problem}."
+        for scheme, proxy in params["proxies"].items()
+        if (problem := address_problem(proxy if "://" in proxy else f"http://{proxy}"))
+    ]
+    for option, name in (("no_proxy", "proxy.no_proxy"), ("trusted_hosts", "pip.trusted_hosts")):
+        role = f"sources_{name}"
+        problems += [
+            f"{role} (gpulab_sources.{name}): {host!r} is not a host: write names and addresses, separated by commas."
+            for host in params[option]
+            if not HOST.fullmatch(host)
+        ]
+    return list(dict.fromkeys(problems))
+
+
+def source_problems(params: dict[str, Any], release: str = "") -> list[str]:
+    """Report sources that cannot be used; all are tried at the same time. `release` is the distribution's code name."""
 
     def reason(source: dict[str, Any]) -> str:
-        return host_state.why_unreachable(
-            source["url"], params["ca_certificates"], params["proxies"], params["timeout"], source["whole"]
-        )
+        way = access(params, source["kind"] == "python")
+        return source_requests.why_unreachable(with_login(source["url"], source["login"]), way, source["kind"], release)
 
     sources = params["sources"]
     with ThreadPoolExecutor(max_workers=8) as pool:
         answers = list(pool.map(reason, sources))
     return [
-        f"{source['variable']}: {source['url']} cannot be used from the host: {answer}."
+        f"{source['variable']}: {masked(source['url'])} cannot be used from the host: {answer}."
         for source, answer in zip(sources, answers, strict=True)
         if answer
     ]
+
+
+def wheel_problems(params: dict[str, Any], machine: str) -> list[str]:
+    """Report wheels that no source has for the host's Python."""
+    logins = params["logins"]
+    indexes, links = (
+        [with_login(url, logins.get(url, "")) for url in params[name]] for name in ("indexes", "find_links")
+    )
+    problems = []
+    for wheel in params["wheels"]:
+        first = [with_login(wheel["index"], wheel["login"])] if wheel["index"] else []
+        request = wheel_pages.Request(*wheel["requirement"].split("==", 1), wheel["python"], machine)
+        if reason := wheel_pages.why_missing(request, [*first, *indexes], links, access(params, trusted=True)):
+            problems.append(f"{wheel['variable']}: {reason}")
+    return problems
 
 
 def main() -> None:
@@ -259,6 +432,8 @@ def main() -> None:
             },
             "minimum_variable": {"type": "str", "default": "gpulab_minimum"},
             "free_gb": {"type": "dict", "default": {}},
+            "executables": {"type": "list", "elements": "path", "default": []},
+            "clock_seconds": {"type": "float", "default": 300},
             "supported_os": {"type": "bool", "default": True},
             "addresses": {
                 "type": "list",
@@ -286,9 +461,24 @@ def main() -> None:
                 "options": {
                     "url": {"type": "str", "required": True},
                     "variable": {"type": "str", "required": True},
-                    "whole": {"type": "bool", "default": False},
+                    "kind": {"type": "str", "choices": list(source_requests.PROBES), "default": "file"},
+                    "login": {"type": "str", "default": "", "no_log": True},
                 },
             },
+            "wheels": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "requirement": {"type": "str", "required": True},
+                    "python": {"type": "str", "required": True},
+                    "index": {"type": "str", "default": ""},
+                    "variable": {"type": "str", "required": True},
+                    "login": {"type": "str", "default": "", "no_log": True},
+                },
+            },
+            "indexes": {"type": "list", "elements": "str", "default": []},
+            "find_links": {"type": "list", "elements": "str", "default": []},
             "files": {
                 "type": "list",
                 "elements": "dict",
@@ -299,7 +489,11 @@ def main() -> None:
                 },
             },
             "ca_certificates": {"type": "str", "default": ""},
-            "proxies": {"type": "dict", "default": {}},
+            "proxies": {"type": "dict", "default": {}, "no_log": True},
+            "no_proxy": {"type": "list", "elements": "str", "default": []},
+            "trusted_hosts": {"type": "list", "elements": "str", "default": []},
+            "controller_time": {"type": "float", "default": 0},
+            "logins": {"type": "dict", "default": {}, "no_log": True},
             "timeout": {"type": "float", "default": 10},
         },
         supports_check_mode=True,
@@ -318,14 +512,19 @@ def main() -> None:
         "memory_gb": round(host_state.memory_gb(), 1),
         "disk_gb": round(host_state.disk_gb(Path("/opt"))[0], 1),
     }
+    wrong_addresses = address_problems(params)
     problems = [
         *(system_problems(host) if params["supported_os"] else []),
         *size_problems(host, params["minimum"], params["minimum_variable"]),
+        *clock_problems(params["controller_time"], params["clock_seconds"]),
+        *mount_problems(params["executables"]),
         *space_problems(params["free_gb"]),
-        *address_problems(params["addresses"]),
+        *bind_problems(params["addresses"]),
         *port_problems(params["ports"]),
         *file_problems(params["files"]),
-        *source_problems(params),
+        *wrong_addresses,
+        *([] if wrong_addresses else source_problems(params, release.get("VERSION_CODENAME", ""))),
+        *([] if wrong_addresses else wheel_problems(params, platform.machine())),
     ]
     if problems:
         module.fail_json(msg="Nothing was changed, because " + " Also, ".join(problems), problems=problems, host=host)

@@ -135,6 +135,7 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.gpulab.core.plugins.module_utils.common.addresses import secrets
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installer_messages import explain
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installers import InstallError
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.releases import Release
@@ -179,6 +180,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.no_log_values.update(secrets(module.params["index"]))
     os.umask(0o022)
     try:
         release = Release.from_params(module.params)
@@ -203,7 +205,8 @@ def main() -> None:
         except InstallError as error:
             module.fail_json(msg=f"{release.root}: {error}")
         except OSError as error:
-            module.fail_json(msg=f"{release.root}: {explain('installation', str(error))}")
+            paths = (str(error.filename or ""), str(release.root), str(release.tools.cache))
+            module.fail_json(msg=f"{release.root}: {explain('installation', str(error), paths)}")
     module.exit_json(**result)
 
 

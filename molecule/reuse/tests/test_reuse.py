@@ -61,7 +61,7 @@ def test_sources_are_those_of_the_playbook(host: Any) -> None:
     """What the playbook asked for is in the file, and what it did not ask for is not."""
     text = host.file("/etc/gpulab/sources.env").content_string
     settings = dict(line.partition("=")[::2] for line in text.splitlines() if not line.startswith("#"))
-    assert settings["PIP_TRUSTED_HOST"].strip('"').split()[-1] == "wheels.campus.example"
+    assert settings["PIP_TRUSTED_HOST"].strip("'").split()[-1] == "wheels.campus.example"
     assert "NPM_CONFIG_REGISTRY" not in settings
 
 

@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ansible_collections.gpulab.core.plugins.module_utils.common.addresses import masked
+
 
 def write_whole(path: Path, text: str, mode: int, owner: str | None = None, group: str | None = None) -> None:
     """Write a file whole or not at all.
@@ -32,5 +34,5 @@ def write_whole(path: Path, text: str, mode: int, owner: str | None = None, grou
 
 
 def difference(path: Path, before: str, after: str) -> dict[str, str]:
-    """Give Ansible's diff of one path."""
-    return {"before_header": str(path), "after_header": str(path), "before": before, "after": after}
+    """Give Ansible's diff of one path, without the logins of addresses."""
+    return {"before_header": str(path), "after_header": str(path), "before": masked(before), "after": masked(after)}

@@ -9,9 +9,7 @@ import pwd
 import re
 import shlex
 import socket
-import ssl
-import urllib.error
-import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,12 @@ LISTEN = "0A"
 
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 """Supported distributions, as ID and VERSION_ID of os-release(5)."""
+
+
+FULL_BYTES = 64_000_000
+"""Free space below which an installation fails, in bytes; installers remove some of what they could not complete."""
+FULL_INODES = 100
+"""Free inodes below which an installation fails."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,29 @@ def existing_parent(path: Path) -> Path:
     return next(directory for directory in (path, *path.parents) if directory.exists())
 
 
+def mount_point(path: Path) -> Path:
+    """Return the directory at which the file system of a path is mounted."""
+    path = existing_parent(path).resolve()
+    return next((directory for directory in (path, *path.parents) if directory.is_mount()), Path("/"))
+
+
+def mount_problem(path: Path) -> str:
+    """Return the mount option that keeps programs from being installed below a path; empty if there is none."""
+    flags = os.statvfs(existing_parent(path)).f_flag
+    return "noexec" if flags & os.ST_NOEXEC else "ro" if flags & os.ST_RDONLY else ""
+
+
+def full_file_systems(paths: Iterable[Path]) -> list[str]:
+    """Return the mount points, among the file systems of some paths, without space or inodes."""
+    full = []
+    for path in paths:
+        state = os.statvfs(existing_parent(path))
+        no_inodes = state.f_files > 0 and state.f_favail < FULL_INODES
+        if state.f_frsize * state.f_bavail < FULL_BYTES or no_inodes:
+            full.append(str(mount_point(path)))
+    return sorted(set(full))
+
+
 def disk_gb(path: Path) -> tuple[float, float]:
     """Return size and free space (without root's reserve) of the file system of a path, in GB (1e9 bytes)."""
     found = os.statvfs(existing_parent(path))
@@ -117,31 +144,3 @@ def why_not_bound(address: str) -> str:
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     return ""
-
-
-def why_unreachable(
-    url: str, ca_certificates: str, proxies: dict[str, str], timeout: float, whole: bool = False
-) -> str:
-    """Return the reason why a source cannot be used, or an empty text where it answers.
-
-    Every answer of the server below HTTP 500 counts, because mirrors seldom serve their front page. With `whole`, the
-    address is that of a file that must exist. `ca_certificates` is PEM text, `timeout` in seconds.
-    """
-    if not url.startswith(("http://", "https://")):
-        return "" if Path(url.removeprefix("file://")).exists() else "no such file or directory on the host"
-    context = ssl.create_default_context()
-    try:
-        if ca_certificates:
-            context.load_verify_locations(cadata=ca_certificates)
-        handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
-        if proxies:
-            handlers.append(urllib.request.ProxyHandler(proxies))
-        request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "gpulab-preflight"})  # noqa: S310
-        with urllib.request.build_opener(*handlers).open(request, timeout=timeout):
-            return ""
-    except urllib.error.HTTPError as error:
-        return f"it answers HTTP {error.code}" if whole or error.code >= 500 else ""
-    except urllib.error.URLError as error:
-        return str(error.reason)
-    except (OSError, ValueError) as error:
-        return str(error)

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ansible_collections.gpulab.core.plugins.module_utils.common import host_state
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installer_messages import explain
 
 INSTALL_SECONDS = 5400.0
@@ -61,10 +62,13 @@ def installer_environment(cache: Path, sources_file: Path) -> dict[str, str]:
     }
 
 
-def run_installer(argv: Sequence[str], environment: Mapping[str, str], directory: Path = Path("/")) -> None:
+def run_installer(
+    argv: Sequence[str], environment: Mapping[str, str], directory: Path = Path("/"), paths: Sequence[str] = ()
+) -> None:
     """Run an installer in a directory; raise InstallError with its last lines when it fails or takes too long.
 
-    The default directory is not the current one: Python reads modules, and npm and uv settings, from there.
+    The default directory is not the current one: Python reads modules, and npm and uv settings, from there. `paths` are
+    those that it writes to, for the message about a full file system.
     """
     try:
         result = subprocess.run(
@@ -83,11 +87,17 @@ def run_installer(argv: Sequence[str], environment: Mapping[str, str], directory
             "Check the mirrors, then run again."
         ) from error
     except OSError as error:
-        raise InstallError(
-            f"{argv[0]} cannot be run: {error.strerror}. Apply the role gpulab.core.tools first."
-        ) from error
+        raise InstallError(f"{argv[0]} cannot be run: {error.strerror}. {why_not_run(Path(argv[0]))}") from error
     if result.returncode:
-        raise InstallError(explain(Path(argv[0]).name, result.stdout))
+        raise InstallError(explain(Path(argv[0]).name, result.stdout, paths))
+
+
+def why_not_run(program: Path) -> str:
+    """Return what to do about a program that cannot be run."""
+    if host_state.mount_problem(program) == "noexec":
+        mount = host_state.mount_point(program)
+        return f"The file system mounted at {mount} has the option noexec: run 'mount -o remount,exec {mount}'."
+    return "Apply the role gpulab.core.tools first."
 
 
 def query_python(interpreter: str, code: str) -> str:

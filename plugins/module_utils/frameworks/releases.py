@@ -186,7 +186,8 @@ class Release:
 
     def run(self, argv: list[str], directory: Path = Path("/"), **variables: str) -> None:
         """Run an installer with the release's environment variables and some more."""
-        run_installer(argv, {**self.variables, **variables}, directory)
+        paths = (str(self.path), str(self.tools.cache))
+        run_installer(argv, {**self.variables, **variables}, directory, paths)
 
     def make_venv(self, work: Path) -> str:
         """Make the empty environment and return the path of the uv that fills it."""
@@ -222,8 +223,9 @@ class Release:
         for path, text in zip(files, (self.content.lock, *self.content.extras), strict=True):
             path.write_text(text, encoding="utf-8")
         sync = [uv, "pip", "sync", "--quiet", "--python", interpreter, "--require-hashes"]
-        index = ["--index", self.tools.index] if self.tools.index else []
-        self.run([*sync, *index, *map(str, files)])
+        # In the environment, because every user can read the arguments of a process, and the address may have a login.
+        indexes = " ".join(filter(None, (self.tools.index, self.variables.get("UV_INDEX", ""))))
+        self.run([*sync, *map(str, files)], **({"UV_INDEX": indexes} if indexes else {}))
         if self.content.extras:
             # The lock was resolved as a whole; the extra packages were not.
             self.run([uv, "pip", "check", "--quiet", "--python", interpreter])

@@ -57,7 +57,7 @@ def test_departments_of_another_playbook_stay(host: Any) -> None:
 
 def test_sources_are_written_where_the_project_wants(host: Any) -> None:
     """The role sources wrote the file that the project chose."""
-    assert 'PIP_TRUSTED_HOST="wheels.campus.example"' in host.file("/etc/campus/sources.env").content_string
+    assert "PIP_TRUSTED_HOST=wheels.campus.example" in host.file("/etc/campus/sources.env").content_string
 
 
 def test_only_the_installed_collection_is_found(project: Project) -> None:

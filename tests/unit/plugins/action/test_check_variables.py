@@ -116,7 +116,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"gpulab_users": [{"name": "ada", "groups": [{"name": "x"}]}]}, "gpulab_users[0].groups[0] is a dictionary, not"),
     ({"users_groups": [{"name": "lab"}]}, f"users_groups is a list, not a dictionary. users_groups {FOREIGN}"),
     ({"users_groups": []}, "users_groups is a list, not a dictionary."),
-    ({"users_group": "staff"}, "users_group is set alone, and jupyterhub_users_group must be the same. Set "),
+    (
+        {"users_group": "staff"},
+        "users_group is set alone, and frameworks_users_group, jupyterhub_users_group must be the same. Set ",
+    ),
     ({"users_sshd_ports": 22}, "users_sshd_ports is a number, not a list."),
     (
         {"gpulab_tls": {"mode": "own", "certificate": "files/gone.pem", "key": __file__}},
@@ -168,7 +171,7 @@ def test_files_next_to_the_inventory_are_used(inventory: Path) -> None:
 def test_agreeing_options_pass(inventory: Path) -> None:
     """Both options of one site variable may be set, also to a value that depends on the host."""
     write(
-        inventory, gpulab_users=[], users_group="lab", jupyterhub_users_group="lab", gpulab_admin_group="root-lab",
-        users_admin_group="root-lab", users_sshd_trusted=["{{ ansible_facts['default_ipv4'].address }}"],
+        inventory, gpulab_users=[], users_group="lab", jupyterhub_users_group="lab", frameworks_users_group="lab",
+        gpulab_admin_group="root-lab", users_admin_group="root-lab", users_sshd_trusted=["{{ ansible_facts['default_ipv4'].address }}"],
     )  # fmt: skip
     assert validated(inventory)[0] == 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import getpass
 import grp
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,50 @@ def test_checker_that_is_not_installed_can_be_optional(tmp_path: Path) -> None:
     with pytest.raises(host_files.PathError, match="a was not changed: it could not be checked"):
         managed(tmp_path / "a", **entry)
     assert managed(tmp_path / "a", **entry, validate_if_installed=True).changed
+
+
+@pytest.fixture(params=[0o077, 0o027, 0o000])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Set root's umask as hardened hosts have it."""
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def modes(*paths: Path) -> list[str]:
+    """Return the modes of paths."""
+    return [f"{path.stat().st_mode & 0o7777:04o}" for path in paths]
+
+
+def test_directories_and_files_have_their_modes_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    """Missing parents can be entered by all users."""
+    top, middle, kernel = tmp_path / "jupyter", tmp_path / "jupyter/kernels", tmp_path / "jupyter/kernels/ml"
+    managed(kernel, state="directory", mode="0755")
+    managed(kernel / "kernel.json", content="{}", mode="0644")
+    managed(tmp_path / "secret", state="directory", mode="0700")
+    assert modes(top, middle, kernel, kernel / "kernel.json") == ["0755", "0755", "0755", "0644"]
+    assert modes(tmp_path / "secret") == ["0700"]
+
+
+def test_parents_that_exist_keep_their_modes(tmp_path: Path) -> None:
+    """They may belong to someone else."""
+    (tmp_path / "own").mkdir(mode=0o711)
+    managed(tmp_path / "own/new/x", state="directory", mode="0750")
+    assert modes(tmp_path / "own", tmp_path / "own/new", tmp_path / "own/new/x") == ["0711", "0755", "0750"]
+
+
+def test_second_run_repairs_directories_of_an_earlier_one(tmp_path: Path, umask: int) -> None:
+    """Each directory that a role names has its mode."""
+    (tmp_path / "kernels").mkdir(mode=0o700)
+    assert managed(tmp_path / "kernels", state="directory", mode="0755").changed
+    assert modes(tmp_path / "kernels") == ["0755"]
+
+
+def test_diff_shows_no_login(tmp_path: Path) -> None:
+    """Neither the old one nor the new one."""
+    path = tmp_path / "sources.env"
+    path.write_text("PIP_INDEX_URL=https://svc:s3cret-old@mirror/simple\n")
+    found = managed(path, content="PIP_INDEX_URL='https://s3cret@mirror/simple'\n", mode="0644")
+    assert found.diffs[0]["before"] == "PIP_INDEX_URL=https://***@mirror/simple\n"
+    assert found.diffs[0]["after"] == "PIP_INDEX_URL='https://***@mirror/simple'\n"
+    assert "s3cret@" in path.read_text()

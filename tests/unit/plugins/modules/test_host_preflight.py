@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import socket
-import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,16 +35,77 @@ def test_small_host_is_rejected_and_the_override_is_named() -> None:
     ]
 
 
-def test_lack_of_space_names_the_directory(tmp_path: Path) -> None:
+def test_lack_of_space_names_the_directory_and_its_file_system(tmp_path: Path) -> None:
     """A directory that does not exist yet counts as its nearest parent."""
     assert preflight.space_problems({str(tmp_path / "not" / "yet"): 0}) == []
-    assert str(tmp_path) in preflight.space_problems({str(tmp_path): 1e9})[0]
+    found = preflight.space_problems({str(tmp_path / "not"): 1e9})[0]
+    assert f"1e+09 GB for {tmp_path}/not" in found
+    assert f"mounted at {host_state.mount_point(tmp_path)} " in found
+
+
+def test_needs_of_one_file_system_are_added_up(tmp_path: Path) -> None:
+    """Each of two directories fits alone."""
+    free = host_state.disk_gb(tmp_path)[1]
+    needs = {str(tmp_path / "envs"): free * 0.6, str(tmp_path / "cache"): free * 0.6}
+    found = preflight.space_problems(needs)
+    assert len(found) == 1
+    assert all(directory in found[0] for directory in needs)
+    assert preflight.space_problems({str(tmp_path / "envs"): free * 0.6}) == []
+
+
+def test_small_file_system_of_the_cache_is_measured_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other file system, which has space, is not named."""
+    mounts = {"/opt/gpulab/envs": "/", "/var/cache/gpulab": "/var"}
+    monkeypatch.setattr(host_state, "mount_point", lambda path: Path(mounts[str(path)]))
+    monkeypatch.setattr(host_state, "disk_gb", lambda path: (0, {"/": 100.0, "/var": 1.0}[str(path)]))
+    found = preflight.space_problems({"/opt/gpulab/envs": 7, "/var/cache/gpulab": 7})
+    assert found == [
+        "the file system mounted at /var has 1.0 GB free and needs 7 GB for /var/cache/gpulab: free some space there, "
+        "or enlarge it."
+    ]
+
+
+@pytest.mark.parametrize(("option", "fix"), [("noexec", "exec"), ("ro", "rw")])
+def test_file_system_without_programs_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str, fix: str
+) -> None:
+    """One sentence for two directories on it."""
+    assert preflight.mount_problems([str(tmp_path)]) == []
+    monkeypatch.setattr(host_state, "mount_problem", lambda _: option)
+    monkeypatch.setattr(host_state, "mount_point", lambda _: Path("/opt"))
+    found = preflight.mount_problems(["/opt/gpulab/tools", "/opt/gpulab/envs"])
+    assert len(found) == 1
+    assert f"mounted at /opt with the option {option}" in found[0]
+    assert f"mount -o remount,{fix} /opt" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        (-365 * 86400, "365 days ahead of the controller's"),
+        (3 * 86400, "3 days behind the controller's"),
+        (4 * 3600, "4 hours behind the controller's"),
+        (-600, "10 minutes ahead of the controller's"),
+    ],
+)
+def test_wrong_clock_is_named(difference: float, words: str) -> None:
+    """The message names timedatectl, and does not decide which clock is wrong."""
+    found = preflight.clock_problems(time.time() + difference, 300)
+    assert len(found) == 1
+    assert words in found[0]
+    assert "timedatectl" in found[0]
+
+
+@pytest.mark.parametrize("controller_time", [0.0, time.time(), time.time() - 200, time.time() + 250])
+def test_small_difference_of_clocks_passes(controller_time: float) -> None:
+    """So does a module that runs without its action plugin."""
+    assert preflight.clock_problems(controller_time, 300) == []
 
 
 @pytest.mark.parametrize("address", ["192.0.2.77", "2001:db8::77", "lab.example"])
 def test_address_that_the_host_lacks_is_reported(address: str) -> None:
     """The proxy could not start with it; the message names the variable."""
-    found = preflight.address_problems([{"address": address, "variable": "jupyterhub_address (gpulab_hub_address)"}])
+    found = preflight.bind_problems([{"address": address, "variable": "jupyterhub_address (gpulab_hub_address)"}])
     assert len(found) == 1
     assert found[0].startswith(f"jupyterhub_address (gpulab_hub_address): a program cannot listen on {address} on this")
 
@@ -54,7 +113,7 @@ def test_address_that_the_host_lacks_is_reported(address: str) -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "127.0.0.7"])
 def test_address_of_the_host_passes(address: str, taken_port: int) -> None:
     """Also while another program listens there."""
-    assert preflight.address_problems([{"address": address, "variable": "x"}]) == []
+    assert preflight.bind_problems([{"address": address, "variable": "x"}]) == []
 
 
 @pytest.fixture
@@ -79,53 +138,6 @@ def test_free_port_passes(taken_port: int) -> None:
     own = host_state.listeners(taken_port)[0].unit
     assert preflight.port_problems([{"port": taken_port, "variable": "x", "unit": own}]) == [] or not own
     assert preflight.port_problems([{"port": 1, "variable": "x", "unit": ""}]) == []
-
-
-class Mirror(http.server.BaseHTTPRequestHandler):
-    """A mirror without a front page, with one path that is broken."""
-
-    def do_HEAD(self) -> None:
-        """Answer by path."""
-        self.send_response(500 if self.path == "/broken" else 404)
-        self.end_headers()
-
-    def log_message(self, *args: Any) -> None:
-        """Stay quiet."""
-
-
-@pytest.fixture
-def mirror() -> Iterator[str]:
-    """Serve it on this machine."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
-def problems(url: str, whole: bool = False) -> list[str]:
-    """Return the problems of one source."""
-    source = {"url": url, "variable": "gpulab_sources.pip.index_url", "whole": whole}
-    return preflight.source_problems({"sources": [source], "ca_certificates": "", "proxies": {}, "timeout": 3})
-
-
-def test_source_that_answers_passes(mirror: str, tmp_path: Path) -> None:
-    """Mirrors seldom serve a front page, so HTTP 404 is an answer too. A directory only has to exist."""
-    assert problems(mirror) == []
-    assert problems(str(tmp_path)) == []
-
-
-@pytest.mark.parametrize("kind", ["broken", "dead", "directory"])
-def test_source_that_does_not_answer_names_its_variable(mirror: str, tmp_path: Path, kind: str) -> None:
-    """The message holds the variable and the address."""
-    url = {"broken": mirror + "/broken", "dead": "http://127.0.0.1:9/", "directory": str(tmp_path / "none")}[kind]
-    found = problems(url)
-    assert len(found) == 1
-    assert found[0].startswith(f"gpulab_sources.pip.index_url: {url}")
-
-
-def test_address_of_a_file_must_exist(mirror: str) -> None:
-    """A server that answers without the package is not a source of it."""
-    assert "it answers HTTP 404" in problems(f"{mirror}/package.deb", whole=True)[0]
 
 
 def test_foreign_file_is_never_overwritten(tmp_path: Path) -> None:
@@ -161,3 +173,25 @@ def test_modules_that_need_root_check_it_first(module: str) -> None:
     main = text[text.index("def main()") :]
     assert "privilege_problem()" in main
     assert main.index("privilege_problem()") < main.index("exit_json")
+
+
+def test_addresses_that_programs_read_differently_are_rejected_without_their_logins() -> None:
+    """Of sources, wheels and proxies; hosts in lists are checked, too."""
+    found = preflight.address_problems(
+        {
+            "sources": [{"url": "http://mirror/simple", "login": "svc:s3cret#", "variable": "sources_pip.index_url"}],
+            "wheels": [{"index": "http://mirror/whl", "login": "s3cret%", "variable": "frameworks_torch_index"}],
+            "proxies": {"https": 'svc:s3cret"@proxy:3128', "http": "proxy:3128"},
+            "no_proxy": ["localhost", "10.0.0.0/8", "[::1]", "$(id)"],
+            "trusted_hosts": ["mirror:8443", "https://mirror", "mi'rror"],
+        }
+    )
+    assert [problem.partition(": ")[0] for problem in found] == [
+        "sources_pip.index_url",
+        "frameworks_torch_index",
+        "sources_proxy.https (gpulab_sources.proxy.https)",
+        "sources_proxy.no_proxy (gpulab_sources.proxy.no_proxy)",
+        "sources_pip.trusted_hosts (gpulab_sources.pip.trusted_hosts)",
+    ]
+    assert "must be written as %23" in found[0]
+    assert not any("s3cret" in problem for problem in found)

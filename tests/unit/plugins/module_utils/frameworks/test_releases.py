@@ -304,3 +304,24 @@ def test_two_installers_do_not_work_at_once(tmp_path: Path) -> None:
     with second.locked(0):
         pass
     assert 0 < LOCK_SECONDS < 7200
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [("", "{index}"), ("https://other/simple", "{index} https://other/simple")]
+)
+def test_index_is_in_no_argument_of_a_process(tmp_path: Path, own: str, expected: str) -> None:
+    """Every user can read those; uv takes it from the environment, before the indexes of the host."""
+    uv = tmp_path / "uv"
+    uv.write_text(
+        f'#!/bin/sh\nprintf "%s|%s\\n" "$*" "$UV_INDEX" >>{tmp_path}/calls\n[ "$1" != venv ] || mkdir -p "$5"\n'
+    )
+    uv.chmod(0o755)
+    new = release(tmp_path / "env", uv=str(uv))
+    index = "https://svc:s3cret@mirror/whl/cpu"
+    new.tools = replace(new.tools, index=index)
+    new.variables["UV_INDEX"] = own
+    new.path.mkdir(parents=True)
+    new.install_packages(str(uv), tmp_path)
+    arguments, _, indexes = (tmp_path / "calls").read_text().splitlines()[0].rpartition("|")
+    assert "s3cret" not in arguments
+    assert indexes == expected.format(index=index)
