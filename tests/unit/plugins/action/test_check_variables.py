@@ -172,6 +172,7 @@ def test_agreeing_options_pass(inventory: Path) -> None:
     """Both options of one site variable may be set, also to a value that depends on the host."""
     write(
         inventory, gpulab_users=[], users_group="lab", jupyterhub_users_group="lab", frameworks_users_group="lab",
-        gpulab_admin_group="root-lab", users_admin_group="root-lab", users_sshd_trusted=["{{ ansible_facts['default_ipv4'].address }}"],
+        gpulab_admin_group="root-lab", users_admin_group="root-lab",
+        users_sshd_trusted=["{{ ansible_facts['default_ipv4'].address }}"],
     )  # fmt: skip
     assert validated(inventory)[0] == 0

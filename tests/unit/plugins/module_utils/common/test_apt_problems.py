@@ -34,7 +34,8 @@ def apt(tmp_path: Path) -> Path:
     [
         (
             "Err:1 http://127.0.0.1:9/ppa stable InRelease\n  Could not connect to 127.0.0.1:9\n"
-            "W: Failed to fetch http://127.0.0.1:9/ppa/dists/stable/InRelease  Could not connect.\n"
+            "W: Failed to fetch http://127.0.0.1:9/ppa/dists/stable/InRelease  "
+            "Could not connect to 127.0.0.1:9 (127).\n"
             "W: Some index files failed to download. They have been ignored, or old ones used instead.\n",
             "old-ppa.list",
             "(http://127.0.0.1:9/ppa): Could not connect to 127.0.0.1:9",
