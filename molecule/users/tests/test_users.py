@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from tests.support.hub import HubUser, LoginRejected
-from tests.support.users import UsersHost
+from tests.support.users import PASSWORD, UsersHost
 
 SHARED = "/srv/shared/class-2031"
 
@@ -157,6 +157,29 @@ def test_home_of_a_leaver_is_packed_away_where_that_is_requested(world: UsersHos
     assert world.root("tar -xzOf /var/lib/gpulab/homes/hank-*.tar.gz hank/a/b").stdout.split()[-1] == "deep"
     assert world.root("id -u hank").stdout.split()[-1] == uid
     world.root("rm -f /var/lib/gpulab/homes/hank-*")
+
+
+def test_class_logs_in_with_start_passwords(world: UsersHost) -> None:
+    """Made once; at the hub they open nothing before they are changed, and a changed one stays."""
+    path = world.directory / "pupils.csv"
+    path.write_text("name;group\njane;class-2031\n", encoding="utf-8")
+    staff, options = world.users, "others=staff, start_passwords=true"
+    try:
+        world.users = "{{ lookup('gpulab.core.class_list', '%s', %s) }}" % (path, options)  # type: ignore[assignment]  # noqa: UP031
+        world.sync(staff=staff)
+        assert "changed=0" in world.sync(staff=staff)
+        password = path.with_name("pupils.passwords.csv").read_text().splitlines()[1].split(",")[1]
+        assert world.root("chage --list jane").stdout.count("must be changed") >= 1
+        with pytest.raises(LoginRejected):
+            HubUser(world.base, "jane", password, verify=False)
+        world.root(f"printf jane:{PASSWORD} | chpasswd")
+        assert isinstance(world.hub_user("jane"), HubUser)
+        assert "changed=0" in world.sync(staff=staff)
+        assert isinstance(world.hub_user("jane"), HubUser)
+    finally:
+        world.users = staff
+        world.sync()
+        world.root("userdel -rf jane")
 
 
 def test_class_comes_from_a_spreadsheet(world: UsersHost) -> None:

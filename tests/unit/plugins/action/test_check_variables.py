@@ -165,6 +165,37 @@ def test_files_next_to_the_inventory_are_used(inventory: Path) -> None:
     assert code == 0, output
 
 
+def test_class_list_next_to_the_inventory_gets_start_passwords(inventory: Path) -> None:
+    """Hosts are evaluated at the same time, and all have the passwords of one sheet; a column is named once."""
+    hosts = {f"gpu{number}": {"ansible_host": "192.0.2.1"} for number in range(6)}
+    (inventory / "hosts.yml").write_text(json.dumps({"gpu_hosts": {"hosts": hosts}}))
+    names = [f"user{number}" for number in range(8)]
+    lines = "".join(f"{name};class-2026;none\r\n" for name in names)
+    (inventory / "class.csv").write_bytes(b"sep=;\r\nName;Group;Comment\r\n" + lines.encode())
+    write(inventory, gpulab_users="{{ lookup('gpulab.core.class_list', 'class.csv', start_passwords=true) }}")
+    for _ in range(2):
+        code, output = validated(inventory)
+        assert code == 0, output
+        assert output.count("columns that are not used: comment.") == 1
+        sheet = (inventory / "class.passwords.csv").read_text()
+        assert [line.partition(",")[0] for line in sheet.splitlines()] == ["name", *names]
+    assert "start passwords were made" not in output
+
+
+def test_class_list_in_a_vault_is_read(inventory: Path) -> None:
+    """It holds hashes."""
+    (inventory / "class.csv").write_text(f"name,password_hash\nada,$6$salt${'x' * 86}\n")
+    (inventory / "word").write_text("word")
+    run(["ansible-vault", "encrypt", "--vault-password-file", str(inventory / "word"), str(inventory / "class.csv")],
+        cwd=ROOT, env=ENVIRONMENT, check=True, timeout=60)  # fmt: skip
+    (inventory / "word").rename(inventory / "word.key")
+    write(inventory, gpulab_users="{{ lookup('gpulab.core.class_list', 'class.csv') }}")
+    assert validated(inventory, "--vault-password-file", str(inventory / "word.key"))[0] == 0
+    code, output = validated(inventory)
+    assert code != 0
+    assert "vault" in output.lower()
+
+
 def test_agreeing_options_pass(inventory: Path) -> None:
     """Both options of one site variable may be set, also to a value that depends on the host."""
     write(
