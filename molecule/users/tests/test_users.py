@@ -159,6 +159,39 @@ def test_home_of_a_leaver_is_packed_away_where_that_is_requested(world: UsersHos
     world.root("rm -f /var/lib/gpulab/homes/hank-*")
 
 
+def test_name_that_useradd_rejects_is_adopted_with_its_key(world: UsersHost) -> None:
+    """Accounts of older systems and directories; groups with such names too."""
+    world.root("useradd --badname --create-home grace.hopper; groupadd --badname Class.2031 || groupadd -f class-2031")
+    group = world.root("getent group Class.2031 >/dev/null && echo Class.2031 || echo class-2031").stdout.split()[-1]
+    staff = world.users
+    try:
+        world.users = [*staff, world.account("grace.hopper", groups=group)]
+        world.sync()
+        assert "changed=0" in world.sync()
+        assert group in world.shell("grace.hopper").run("id -nG").stdout
+        assert isinstance(world.hub_user("grace.hopper"), HubUser)
+    finally:
+        world.users = staff
+        world.sync()
+        world.root("userdel -rf grace.hopper; groupdel Class.2031")
+
+
+def test_keys_are_installed_as_users_send_them(world: UsersHost) -> None:
+    """A text of two keys with Windows' line ends, one of them with an option that sshd obeys."""
+    public = world.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
+    before = world.users[0]
+    try:
+        world.users[0] = {**before, "ssh_keys": f"# laptop\r\nrestrict,pty {public}\r\n{ANOTHER_KEY}\r\n"}
+        world.sync()
+        assert "changed=0" in world.sync()
+        assert world.shell(before["name"]).run("echo in").stdout.strip() == "in"
+        returns = f"tr -cd '\\r' </etc/ssh/authorized_keys.d/{before['name']} | wc -c"
+        assert world.root(returns).stdout.split()[-1] == "0"
+    finally:
+        world.users[0] = before
+        world.sync()
+
+
 def test_class_logs_in_with_start_passwords(world: UsersHost) -> None:
     """Made once; at the hub they open nothing before they are changed, and a changed one stays."""
     path = world.directory / "pupils.csv"

@@ -51,7 +51,8 @@ def _new(name: str) -> dict[str, str]:
     from passlib.hash import sha512_crypt
 
     password = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(3))
-    return {"name": name, "password": password, "password_hash": sha512_crypt.using(rounds=ROUNDS).hash(password)}
+    hashed = sha512_crypt.using(rounds=ROUNDS).hash(password)  # type: ignore[no-untyped-call]
+    return {"name": name, "password": password, "password_hash": hashed}
 
 
 def _read(path: Path) -> Rows:
