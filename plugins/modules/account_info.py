@@ -41,6 +41,15 @@ options:
       password_hash:
         description: A crypt hash.
         type: str
+      password_update:
+        description: When the hash is set, as in the option C(users_accounts) of the role P(gpulab.core.users#role).
+        type: str
+        choices: [changed, on_create, always]
+        default: changed
+      password_temporary:
+        description: Whether the user must change this password at the first login.
+        type: bool
+        default: false
       expires:
         description: Last day of the account, as 2027-03-31.
         type: str
@@ -162,6 +171,12 @@ new_passwords:
   elements: str
   returned: success
   sample: [ada]
+temporary_passwords:
+  description: Users who must change a password that is set now or still is the configured one, and need not yet.
+  type: list
+  elements: str
+  returned: success
+  sample: []
 locked:
   description: Users whose account is locked and has a password; a lock stays.
   type: list
@@ -264,11 +279,14 @@ def compare_passwords(
 ) -> Passwords:
     """Return which passwords to set. `members_before` were users before the host had a record."""
     configured = {account["name"]: account["password_hash"] for account in accounts if account["password_hash"]}
+    updates = {account["name"]: account["password_update"] for account in accounts}
     fields = {name: host.password_field(name) for name in configured}
     new = [
         name
         for name, value in configured.items()
-        if memberships.sets_password(value, fields[name], record.passwords.get(name), name in members_before)
+        if memberships.sets_password(
+            value, fields[name], record.passwords.get(name), name in members_before, updates[name]
+        )
     ]
     after = memberships.remembered(configured, [account["name"] for account in accounts], host.accounts, record)
     before = {name: value for name, value in after.items() if name not in new}
@@ -277,7 +295,7 @@ def compare_passwords(
         f"{name}: the password on the host is not the one of the inventory. It counts as the user's own and was kept; "
         "a new password_hash resets it."
         for name, value in configured.items()
-        if name in members_before and fields[name] != value and name not in new
+        if name in members_before and fields[name] != value and name not in new and updates[name] == "changed"
     ]
     return Passwords(new, before, after, warnings)
 
@@ -308,6 +326,23 @@ def lock_warnings(names: Sequence[str], host: rules.Host) -> list[str]:
         f"set state: absent in users_accounts (gpulab_users); to unlock it: usermod --unlock {name}"
         for name in names
         if memberships.is_locked(host.password_field(name))
+    ]
+
+
+def temporary_passwords(accounts: Requested, host: rules.Host, new: Sequence[str]) -> list[str]:
+    """Return the users who must change their password at the next login, and for whom the host does not say so yet."""
+    return [
+        account["name"]
+        for account in accounts
+        if account["password_temporary"]
+        and account["password_hash"]
+        and (
+            account["name"] in new
+            or (
+                (host.password_field(account["name"]) or "").lstrip("!") == account["password_hash"]
+                and host.shadow[account["name"]].changed != 0
+            )
+        )
     ]
 
 
@@ -453,6 +488,7 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
         "directory_homes": {name: host.accounts[name].pw_dir for name in directory if states.get(name) == "missing"},
         "uids": {name: host.accounts[name].pw_uid for name in names if name in host.accounts},
         "new_passwords": passwords.new,
+        "temporary_passwords": temporary_passwords(accounts, host, passwords.new),
         "locked": [name for name in names if memberships.is_locked(host.password_field(name))],
         "open_homes": {name: home for name, home in homes.items() if name not in unsafe},
         "unreadable_homes": list(unreadable),
@@ -477,6 +513,8 @@ def main() -> None:
         "uid": {"type": "int"},
         "groups": {**listed, "default": []},
         "password_hash": {"type": "str", "no_log": True},
+        "password_update": {"choices": ["changed", "on_create", "always"], "default": "changed", "no_log": False},
+        "password_temporary": {"type": "bool", "default": False, "no_log": False},
         "expires": {"type": "str"},
     }
     module = AnsibleModule(

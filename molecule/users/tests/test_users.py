@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from tests.support.hub import HubUser, LoginRejected
-from tests.support.users import UsersHost
+from tests.support.users import PASSWORD, UsersHost
 
 SHARED = "/srv/shared/class-2031"
 
@@ -157,6 +157,62 @@ def test_home_of_a_leaver_is_packed_away_where_that_is_requested(world: UsersHos
     assert world.root("tar -xzOf /var/lib/gpulab/homes/hank-*.tar.gz hank/a/b").stdout.split()[-1] == "deep"
     assert world.root("id -u hank").stdout.split()[-1] == uid
     world.root("rm -f /var/lib/gpulab/homes/hank-*")
+
+
+def test_name_that_useradd_rejects_is_adopted_with_its_key(world: UsersHost) -> None:
+    """Accounts of older systems and directories; groups with such names too."""
+    world.root("useradd --badname --create-home grace.hopper; groupadd --badname Class.2031 || groupadd -f class-2031")
+    group = world.root("getent group Class.2031 >/dev/null && echo Class.2031 || echo class-2031").stdout.split()[-1]
+    staff = world.users
+    try:
+        world.users = [*staff, world.account("grace.hopper", groups=group)]
+        world.sync()
+        assert "changed=0" in world.sync()
+        assert group in world.shell("grace.hopper").run("id -nG").stdout
+        assert isinstance(world.hub_user("grace.hopper"), HubUser)
+    finally:
+        world.users = staff
+        world.sync()
+        world.root("userdel -rf grace.hopper; groupdel Class.2031")
+
+
+def test_keys_are_installed_as_users_send_them(world: UsersHost) -> None:
+    """A text of two keys with Windows' line ends, one of them with an option that sshd obeys."""
+    public = world.key.with_suffix(".pub").read_text(encoding="utf-8").strip()
+    before = world.users[0]
+    try:
+        world.users[0] = {**before, "ssh_keys": f"# laptop\r\nrestrict,pty {public}\r\n{ANOTHER_KEY}\r\n"}
+        world.sync()
+        assert "changed=0" in world.sync()
+        assert world.shell(before["name"]).run("echo in").stdout.strip() == "in"
+        returns = f"tr -cd '\\r' </etc/ssh/authorized_keys.d/{before['name']} | wc -c"
+        assert world.root(returns).stdout.split()[-1] == "0"
+    finally:
+        world.users[0] = before
+        world.sync()
+
+
+def test_class_logs_in_with_start_passwords(world: UsersHost) -> None:
+    """Made once; at the hub they open nothing before they are changed, and a changed one stays."""
+    path = world.directory / "pupils.csv"
+    path.write_text("name;group\njane;class-2031\n", encoding="utf-8")
+    staff, options = world.users, "others=staff, start_passwords=true"
+    try:
+        world.users = "{{ lookup('gpulab.core.class_list', '%s', %s) }}" % (path, options)  # type: ignore[assignment]  # noqa: UP031
+        world.sync(staff=staff)
+        assert "changed=0" in world.sync(staff=staff)
+        password = path.with_name("pupils.passwords.csv").read_text().splitlines()[1].split(",")[1]
+        assert world.root("chage --list jane").stdout.count("must be changed") >= 1
+        with pytest.raises(LoginRejected):
+            HubUser(world.base, "jane", password, verify=False)
+        world.root(f"printf jane:{PASSWORD} | chpasswd")
+        assert isinstance(world.hub_user("jane"), HubUser)
+        assert "changed=0" in world.sync(staff=staff)
+        assert isinstance(world.hub_user("jane"), HubUser)
+    finally:
+        world.users = staff
+        world.sync()
+        world.root("userdel -rf jane")
 
 
 def test_class_comes_from_a_spreadsheet(world: UsersHost) -> None:

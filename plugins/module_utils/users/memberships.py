@@ -186,15 +186,22 @@ def unconfirmed_removals(leavers: Sequence[str], present: int, confirmed: int) -
     )
 
 
-def sets_password(password_hash: str, field_now: str | None, known: str | None, keeps_own: bool) -> bool:
+def sets_password(
+    password_hash: str, field_now: str | None, known: str | None, keeps_own: bool, update: str = "changed"
+) -> bool:
     """Return whether a configured hash is to be set.
 
     `field_now` is the field in shadow, None without an account; `known` the digest of the hash that was set last.
-    `keeps_own`: a hash that was never set by the role gives way to the user's own password.
+    `keeps_own`: a hash that was never set by the role gives way to the user's own password. `update` is `on_create`
+    (only where there is no password), `always` (wherever there is another one) or `changed` (a new hash).
     """
     if field_now is None or field_now in NO_PASSWORD:
         return True
-    if field_now.lstrip("!") == password_hash or known == digest(password_hash):
+    if field_now.lstrip("!") == password_hash or update == "on_create":
+        return False
+    if update == "always":
+        return True
+    if known == digest(password_hash):
         return False
     return known is not None or not keeps_own
 

@@ -18,6 +18,8 @@ class Account(TypedDict, total=False):
     groups: list[str]
     uid: int
     password_hash: str
+    password_update: str
+    password_temporary: bool
     expires: str
 
 
@@ -57,6 +59,10 @@ def _plan(
         account["uid"] = user["uid"]
     if user.get("password_hash"):
         account["password_hash"] = str(user["password_hash"]).strip()
+        if user.get("password_update", "changed") != "changed":
+            account["password_update"] = user["password_update"]
+        if user.get("password_temporary"):
+            account["password_temporary"] = True
     if user.get("expires"):
         account["expires"] = str(user["expires"])
     return UserPlan(

@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Public keys for SSH in the forms in which users send them, as lines of authorized_keys(5). Pure functions."""
+"""Public keys for SSH in the forms in which users send them, as lines of authorized_keys(5). Pure functions.
+
+The library cryptography, which ansible-core needs too, is imported where it is used: ansible-test imports without it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_public_key,
-    load_ssh_public_key,
-)
 
 SECURITY_KEYS = ("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
 TYPES = (
@@ -82,13 +74,24 @@ def _key_of_block(label: str, body: str, text: str) -> Key:
         data = "".join(SSH2_HEADER.sub("", body).split())
         kind = next((kind for kind in TYPES if not _problem(f"{kind} {data}")), None)
         return Key(f"{kind} {data}") if kind else Key("", f"is a damaged public key in the format SSH2 ({_convert()})")
+    return _key_of_pem(label, text)
+
+
+def _key_of_pem(label: str, text: str) -> Key:
+    """Return the key of a block as OpenSSL writes it."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization as forms
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
     try:
-        key = load_pem_public_key(text.encode())
+        key = forms.load_pem_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm):
         return Key("", f"is {label} in PEM that cannot be read. Write it as OpenSSH does ({EXPECTED})")
     if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):
         return Key("", "has a type that sshd does not accept")
-    line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    line = key.public_bytes(forms.Encoding.OpenSSH, forms.PublicFormat.OpenSSH).decode()
     return Key(line, _problem(line))
 
 
@@ -137,6 +140,10 @@ def _after_options(line: str) -> tuple[str, str]:
 
 def _problem_of_data(kind: str, data: str) -> str:
     """Return what is wrong with the second field of a key."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
     incomplete = "is not a public key: its data are incomplete or damaged. Copy it again, as one line"
     try:
         key = load_ssh_public_key(f"{kind} {data}".encode())

@@ -79,6 +79,28 @@ def assert_rejected(outcome: Outcome, *words: str) -> None:
         ({"gpulab_minimum": {"memory_gb": 1e6}}, ["lower gpulab_minimum.memory_gb"]),
         ({"gpulab_minimum": {"disk_gb": 1e6}}, ["lower gpulab_minimum.disk_gb"]),
         ({"gpulab_hub_port": 22}, ["port 22 is in use by", "gpulab_hub_port"]),
+        ({"gpulab_hub_port": 70000}, ["jupyterhub_port (gpulab_hub_port): 70000 is not a port"]),
+        ({"jupyterhub_port": 0}, ["jupyterhub_port (gpulab_hub_port): 0 is not a port"]),
+        ({"users_sshd_ports": [70000]}, ["users_sshd_ports: 70000 is not a port"]),
+        (
+            {"gpulab_hub_address": "192.0.2.77"},
+            ["jupyterhub_address (gpulab_hub_address): a program cannot listen on 192.0.2.77"],
+        ),
+        ({"gpulab_idle": 5}, ["gpulab_idle is a number, not a dictionary with the keys kernel_minutes"]),
+        ({"users_groups": [{"name": "lab", "gid": 3000}]}, ["users_groups is a list", "another role of your site"]),
+        ({"gpulab_users": None}, ["gpulab_users is not set", "`gpulab_users: []`, which closes every account"]),
+        (
+            {"gpulab_users": [{"name": "Grace.Hopper"}]},
+            ["user Grace.Hopper does not exist on the host"],
+        ),
+        (
+            {"gpulab_tls": {"mode": "own", "certificate": "files/gone.pem", "key": "files/gone.key"}},
+            ["gpulab_tls.certificate: files/gone.pem is not a file on the controller (searched in"],
+        ),
+        (
+            {"gpulab_sources": {"ca_certificates": ["files/gone.crt"]}},
+            ["gpulab_sources.ca_certificates: files/gone.crt is not a file on the controller"],
+        ),
         ({"gpulab_gpu": "required"}, ['(gpulab_gpu) is "required"', "no NVIDIA GPU"]),
         ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not implemented"]),
         ({"cudnn_enabled": True}, ["cudnn_enabled", "not implemented"]),

@@ -41,7 +41,7 @@ def write(inventory: Path, name: str = "gpu_hosts.yml", **variables: Any) -> Non
     path.write_text(json.dumps(variables))
 
 
-@pytest.mark.parametrize("playbook", ["validate.yml", "site.yml", "users.yml"])
+@pytest.mark.parametrize("playbook", ["site.yml", "users.yml"])
 def test_undefined_users_stop_every_playbook_that_would_close_accounts(inventory: Path, playbook: str) -> None:
     """A typo in the name of the file is the usual cause."""
     write(inventory, "gpu_host.yml", gpulab_users=[{"name": "ada"}])
@@ -49,19 +49,6 @@ def test_undefined_users_stop_every_playbook_that_would_close_accounts(inventory
     assert code != 0
     assert f"gpulab_users is not set. Write it into {inventory}/group_vars, or write `gpulab_users: []`" in output
     assert "which closes every account" in output
-
-
-@pytest.mark.parametrize("value", [{"gpulab_users": []}, {"users_accounts": [{"name": "ada"}]}])
-def test_empty_list_and_the_option_of_the_role_are_settings(inventory: Path, value: dict[str, Any]) -> None:
-    """An empty list means nobody."""
-    write(inventory, **value)
-    assert validated(inventory)[0] == 0
-
-
-def test_variable_without_a_value_is_not_set(inventory: Path) -> None:
-    """All users below it may be comments."""
-    (inventory / "group_vars/gpu_hosts.yml").write_text("gpulab_users:\n#  - name: ada\n")
-    assert "gpulab_users is not set" in validated(inventory)[1]
 
 
 def test_file_next_to_a_directory_of_its_name_is_reported(inventory: Path) -> None:
@@ -89,14 +76,6 @@ def test_other_files_next_to_the_inventory_are_no_inventory(inventory: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     assert list(json.loads(done.stdout)["_meta"]["hostvars"]) == ["gpu1"]
-
-
-def test_text_instead_of_a_list_of_groups_or_keys_is_accepted(inventory: Path) -> None:
-    """One group, and the file of one user."""
-    (inventory / "grace.pub").write_text(f"{KEY}\n")
-    keys = "{{ lookup('ansible.builtin.file', inventory_dir ~ '/grace.pub') }}"
-    write(inventory, gpulab_users=[{"name": "grace", "groups": "class-2026", "ssh_keys": keys}])
-    assert validated(inventory)[0] == 0
 
 
 FOREIGN = "is an option of gpulab's role users; where it belongs to another role of your site, rename it there."
@@ -129,6 +108,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"gpulab_sources": {"ca_certificates": ["/nowhere/ca.crt"]}},
         "gpulab_sources.ca_certificates: /nowhere/ca.crt is not a file on the controller (searched in /nowhere).",
     ),
+    ({"gpulab_users": None}, "gpulab_users is not set. Write it into "),
     ({"gpulab_hub_port": 0}, "jupyterhub_port (gpulab_hub_port): 0 is not a port. Set a number from 1 to 65535."),
     ({"gpulab_hub_port": 70000}, "70000 is not a port"),
     ({"gpulab_hub_port": -1}, "-1 is not a port"),
@@ -157,22 +137,61 @@ def test_value_of_another_kind_is_named(messages: dict[str, str], number: int, w
     assert messages[f"host{number}"].count("- ") == 1
 
 
-def test_files_next_to_the_inventory_are_used(inventory: Path) -> None:
-    """As the comments of the example have them."""
-    (inventory / "files").mkdir()
-    for name in ("lab-ca.crt", "hub.pem", "hub.key"):
-        (inventory / "files" / name).write_text("PEM")
-    tls = {"mode": "own", "certificate": "files/hub.pem", "key": "files/hub.key"}
-    write(inventory, gpulab_users=[], gpulab_sources={"ca_certificates": ["files/lab-ca.crt"]}, gpulab_tls=tls)
+def test_class_list_next_to_the_inventory_gets_start_passwords(inventory: Path) -> None:
+    """Hosts are evaluated at the same time, and all have the passwords of one sheet; a column is named once."""
+    hosts = {f"gpu{number}": {"ansible_host": "192.0.2.1"} for number in range(6)}
+    (inventory / "hosts.yml").write_text(json.dumps({"gpu_hosts": {"hosts": hosts}}))
+    names = [f"user{number}" for number in range(8)]
+    lines = "".join(f"{name};class-2026;none\r\n" for name in names)
+    (inventory / "class.csv").write_bytes(b"sep=;\r\nName;Group;Comment\r\n" + lines.encode())
+    write(inventory, gpulab_users="{{ lookup('gpulab.core.class_list', 'class.csv', start_passwords=true) }}")
     code, output = validated(inventory)
     assert code == 0, output
+    assert output.count("columns that are not used: comment.") == 1
+    assert output.count("8 start passwords were made") == 1
+    sheet = (inventory / "class.passwords.csv").read_text()
+    assert [line.partition(",")[0] for line in sheet.splitlines()] == ["name", *names]
 
 
-def test_agreeing_options_pass(inventory: Path) -> None:
-    """Both options of one site variable may be set, also to a value that depends on the host."""
-    write(
-        inventory, gpulab_users=[], users_group="lab", jupyterhub_users_group="lab", frameworks_users_group="lab",
-        gpulab_admin_group="root-lab", users_admin_group="root-lab",
-        users_sshd_trusted=["{{ ansible_facts['default_ipv4'].address }}"],
-    )  # fmt: skip
-    assert validated(inventory)[0] == 0
+def test_class_list_in_a_vault_is_read(inventory: Path) -> None:
+    """It holds hashes."""
+    (inventory / "class.csv").write_text(f"name,password_hash\nada,$6$salt${'x' * 86}\n")
+    (inventory / "word").write_text("word")
+    run(["ansible-vault", "encrypt", "--vault-password-file", str(inventory / "word"), str(inventory / "class.csv")],
+        cwd=ROOT, env=ENVIRONMENT, check=True, timeout=60)  # fmt: skip
+    (inventory / "word").rename(inventory / "word.key")
+    write(inventory, gpulab_users="{{ lookup('gpulab.core.class_list', 'class.csv') }}")
+    assert validated(inventory, "--vault-password-file", str(inventory / "word.key"))[0] == 0
+
+
+KEY_FILE = "{{ lookup('ansible.builtin.file', inventory_dir ~ '/keys/grace.pub') }}"
+ACCEPTED: list[dict[str, Any]] = [
+    {"gpulab_users": []},
+    {"users_accounts": [{"name": "ada"}]},
+    {
+        "gpulab_users": [
+            {
+                "name": "grace",
+                "groups": "class-2026",
+                "ssh_keys": "{{ lookup('file', inventory_dir ~ '/keys/grace.pub') }}",
+            }
+        ]
+    },
+    {"gpulab_users": [], "gpulab_sources": {"ca_certificates": ["files/lab-ca.crt"]}},
+    {"gpulab_users": [], "gpulab_tls": {"mode": "own", "certificate": "files/hub.pem", "key": "files/hub.key"}},
+    {"gpulab_users": [], "users_group": "lab", "jupyterhub_users_group": "lab", "frameworks_users_group": "lab"},
+    {"gpulab_users": [], "gpulab_admin_group": "staff", "users_admin_group": "staff"},
+    {"gpulab_users": [], "users_sshd_trusted": ["{{ ansible_facts['default_ipv4'].address }}"]},
+    {"gpulab_users": [], "gpulab_hub_port": "8443"},
+]
+
+
+def test_usual_forms_are_accepted(inventory: Path) -> None:
+    """An empty list, one text for a list, files next to the inventory, options that agree, and values of the host."""
+    for name in ("files/lab-ca.crt", "files/hub.pem", "files/hub.key", "keys/grace.pub"):
+        (inventory / name).parent.mkdir(exist_ok=True)
+        (inventory / name).write_text(f"{KEY}\n")
+    hosts = {f"host{number}": variables for number, variables in enumerate(ACCEPTED)}
+    (inventory / "hosts.yml").write_text(json.dumps({"gpu_hosts": {"hosts": hosts}}))
+    code, output = validated(inventory)
+    assert code == 0, output

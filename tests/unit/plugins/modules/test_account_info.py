@@ -34,7 +34,8 @@ def a_host(**fields: str) -> Host:
 
 def account(name: str, **more: Any) -> dict[str, Any]:
     """Return a requested account as the module's arguments have it."""
-    return {"name": name, "groups": ["lab"], "password_hash": None, "expires": None, **more}
+    passwords = {"password_hash": None, "password_update": "changed", "password_temporary": False}
+    return {"name": name, "groups": ["lab"], "expires": None, **passwords, **more}
 
 
 def test_groups_without_members_are_requested_too() -> None:
@@ -61,6 +62,28 @@ def test_password_of_a_user_before_the_record_is_kept_with_a_warning() -> None:
     found = account_info.compare_passwords(requested, a_host(ada="$6$own"), memberships.Record(), frozenset({"ada"}))
     assert found.new == []
     assert "ada: the password on the host is not the one of the inventory" in found.warnings[0]
+
+
+def test_choice_of_the_user_decides_about_an_own_password() -> None:
+    """With on_create an existing password stays, with always the configured one comes back."""
+    updates = {"ada": "on_create", "joe": "always", "sue": "changed", "new": "on_create", "ivy": "always"}
+    requested = [account(name, password_hash=f"$6${name}", password_update=update) for name, update in updates.items()]
+    host = a_host(ada="$6$own", joe="$6$own", sue="$6$own", new="!", ivy="!$6$ivy")
+    known = memberships.Record(passwords={name: memberships.digest(f"$6${name}") for name in ("joe", "sue", "ivy")})
+    assert account_info.compare_passwords(requested, host, known, frozenset()).new == ["joe", "new"]
+    before = account_info.compare_passwords(requested, host, memberships.Record(), frozenset(updates))
+    assert [warning.partition(":")[0] for warning in before.warnings] == ["sue"]
+
+
+def test_temporary_password_must_be_changed_until_it_is() -> None:
+    """Also after a run that was interrupted; a password that the user chose is never touched."""
+    host = a_host(ada="$6$own", joe="$6$start", sue="$6$start", eve="!", zoe="$6$start")
+    host.shadow.update(joe=ShadowRecord("$6$start", 20000), sue=ShadowRecord("$6$start", 0))
+    requested = [
+        account(name, password_hash="$6$start", password_temporary=True) for name in ("ada", "joe", "sue", "eve")
+    ]
+    requested.append(account("zoe", password_hash="$6$start"))
+    assert account_info.temporary_passwords(requested, host, ["eve"]) == ["joe", "eve"]
 
 
 def test_own_group_that_is_one_of_the_roles_is_reported() -> None:

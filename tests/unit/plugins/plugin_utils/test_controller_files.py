@@ -6,7 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleError
 
+from ansible_collections.gpulab.core.plugins.lookup.controller_file import LookupModule
 from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files
 
 
@@ -32,12 +34,12 @@ def test_home_and_hosts_without_an_inventory_file(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "ca.crt").touch()
     assert controller_files.find("~/ca.crt", {"inventory_dir": None}) == tmp_path / "ca.crt"
-    assert controller_files.problem("~/ca.crt", {}) == ""
+    assert LookupModule().run(["~/ca.crt"], {}) == [str(tmp_path / "ca.crt")]
 
 
 def test_missing_file_is_named_with_the_search(tmp_path: Path) -> None:
-    """A directory is not a file."""
-    found = controller_files.problem("gone.crt", {"inventory_dir": str(tmp_path)})
-    assert found.startswith(f"gone.crt is not a file on the controller (searched in {tmp_path}, ")
-    found = controller_files.problem(str(tmp_path), {})
-    assert found == f"{tmp_path} is not a file on the controller (searched in {tmp_path.parent})"
+    """All of them in one message; a directory is not a file."""
+    with pytest.raises(AnsibleError) as error:
+        LookupModule().run(["gone.crt", str(tmp_path)], {"inventory_dir": str(tmp_path)})
+    assert f"gone.crt is not a file on the controller (searched in {tmp_path}, " in str(error.value)
+    assert f"{tmp_path} is not a file on the controller (searched in {tmp_path.parent})" in str(error.value)
