@@ -39,7 +39,7 @@ def test_accounts_are_changed_by_name() -> None:
     (task,) = (
         task for task in LOADER.load_from_file(str(path), trusted_as_template=True) if "ansible.builtin.user" in task
     )
-    plans = [
+    plans: list[dict[str, Any]] = [
         {"account": {"name": name, "password_hash": f"$6$salt${name}", "groups": []}}
         for name in ("ada", "grace", "eve")
     ]
