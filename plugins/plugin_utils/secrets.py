@@ -14,7 +14,7 @@ LOGIN = re.compile(r"(?<=://)[^\s'\"]+(?=@)")
 """The login of an address."""
 HASH = re.compile(r"\$\w{1,4}\$[^\s'\",]+")
 """A hash of crypt(5)."""
-PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)(-----END|\Z)", re.DOTALL)
+PRIVATE_KEY = re.compile(r"-{5}BEGIN [A-Z ]*PRIVATE KEY-{5}(.*?)(-{5}END|\Z)", re.DOTALL)
 SHORTEST = 4
 """Characters of the shortest text that is masked: shorter ones would hide words of the message."""
 

@@ -36,11 +36,11 @@ def sources(**values: Any) -> dict[str, Any]:
 MISTAKES: dict[str, dict[str, Any]] = {
     "plain_password": users(password=SECRET),
     "plain_text_as_hash": users(password_hash=SECRET),
-    "hash_and_unknown_key": users(password_hash=HASH, nmae="x"),
+    "hash_and_unknown_key": users(password_hash=HASH, x_name="x"),
     "hash_and_wrong_type": users(password_hash=HASH, uid="one"),
     "hash_in_a_list": users(password_hash=[HASH]),
     "hash_in_a_dictionary": users(password_hash={"value": HASH}),
-    "hash_under_a_wrong_key": users(pasword_hash=HASH),
+    "hash_under_a_wrong_key": users(passwd_hash=HASH),
     "hash_under_an_old_key": users(password_crypt=HASH),
     "private_key_as_key": users(ssh_keys=[KEY]),
     "private_key_as_text": users(ssh_keys=KEY),

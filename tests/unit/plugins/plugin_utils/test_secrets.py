@@ -14,7 +14,7 @@ from ansible_collections.gpulab.core.plugins.plugin_utils.secrets import MASK, m
     ("value", "expected"),
     [
         ({"password": "hunter2"}, ["hunter2"]),
-        ({"users": [{"pasword_hash": "hunter2"}]}, ["hunter2"]),
+        ({"users": [{"passwd_hash": "hunter2"}]}, ["hunter2"]),
         ({"api_token": ["hunter2"]}, ["hunter2"]),
         ({"url": "https://svc:hunt@er2@mirror.example/simple"}, ["svc:hunt@er2"]),
         ({"url": "https://mirror.example/simple"}, []),
