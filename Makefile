@@ -3,6 +3,8 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Ansible does not start in a locale that is not UTF-8, as cron and CI have it.
 export LC_ALL := C.UTF-8
+# A container may have no home, or one that it cannot write.
+export HOME := $(shell [ -w "$$HOME" ] && echo "$$HOME" || echo "$(CURDIR)/build/home")
 INVENTORY ?= inventory/example
 # Further options of `make site` (Ansible's) and `make verify`, such as ARGS=--ask-become-pass.
 ARGS ?=

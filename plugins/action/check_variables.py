@@ -15,7 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files, site_variables
+from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files, secrets, site_variables
 from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems
 from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems
 
@@ -60,6 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         problems += site_variables.renamed_names(values, renamed)
         problems += site_variables.reserved_problems(values, reserved)
+        given = values
         values = {name: value for name, value in values.items() if name in spec}
         problems += site_variables.empty_names(values, set(spec) - set(required))
         problems += [
@@ -83,6 +84,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
             problems += file_problems({**values, **of_roles}, variables)
         if problems:
+            hidden = set(secrets.secrets_of({**values, **of_roles, **given}))
+            problems = [secrets.masked(problem, hidden) for problem in problems]
             text = "".join(f"\n- {problem}" for problem in problems)
             message = (
                 f"Nothing was changed, because variables of {variables.get('inventory_hostname', '')} are wrong:{text}"

@@ -30,6 +30,8 @@ def find(name: str, variables: Mapping[str, Any]) -> Path | None:
 
 def problem(name: str, variables: Mapping[str, Any]) -> str:
     """Return why a file cannot be read, with the directories that were searched; empty where it can."""
+    if "-----BEGIN" in name:
+        return "the value is the content of a file. Write it into a file, and name that"
     path = find(name, variables)
     if path is None:
         places = ", ".join(str(candidate.parent) for candidate in candidates(name, variables))

@@ -136,7 +136,7 @@ def shape_problems(name: str, option: Mapping[str, Any], value: Any) -> list[str
         known = option.get("options") or {}
         keys = f" with the keys {', '.join(known)}" if known else ""
         if not isinstance(value, Mapping):
-            return [f"{name} is {_kind_of(value)}, not a dictionary{keys}."]
+            return [f"{name} is {_kind_of(value)}, not a dictionary{keys}. {_ini_remedy(value)}".rstrip()]
         return [
             problem
             for key, inner in known.items()
@@ -147,7 +147,8 @@ def shape_problems(name: str, option: Mapping[str, Any], value: Any) -> list[str
         if isinstance(value, str) and name.rpartition(".")[2] in TEXT_LISTS:
             return []
         if not isinstance(value, list | tuple):
-            return [f"{name} is {_kind_of(value)}, not a list. Write it in square brackets, with commas between."]
+            remedy = _ini_remedy(value) or "Write it in square brackets, with commas between."
+            return [f"{name} is {_kind_of(value)}, not a list. {remedy}"]
         item = {**option, "type": option.get("elements", "str")}
         return [
             problem
@@ -157,6 +158,16 @@ def shape_problems(name: str, option: Mapping[str, Any], value: Any) -> list[str
     if kind != "raw" and isinstance(value, Mapping | list | tuple):
         return [f"{name} is {_kind_of(value)}, not {KINDS.get(kind, 'text')}."]
     return []
+
+
+def _ini_remedy(value: Any) -> str:
+    """Return what to do about a list or dictionary that an INI inventory could not read, empty for other values."""
+    if not (isinstance(value, str) and value.lstrip().startswith(("[", "{"))):
+        return ""
+    return (
+        "An INI inventory reads Python's notation: write True, False and None, quote all texts, or put the "
+        "variable into a YAML file in group_vars."
+    )
 
 
 def _kind_of(value: Any) -> str:

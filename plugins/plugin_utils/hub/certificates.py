@@ -8,6 +8,7 @@ Sentences name the role option and, in brackets, the site variable. None holds a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -23,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 CERTIFICATE = "jupyterhub_tls.certificate (gpulab_tls.certificate)"
 KEY = "jupyterhub_tls.key (gpulab_tls.key)"
+PRIVATE_KEY = re.compile(rb"PRIVATE KEY-{5}")
 SOON = timedelta(days=14)
 """Time before the end of a certificate from which on a warning is given."""
 SHORTEST_RSA, SHORTEST_EC = 2048, 256
@@ -88,7 +90,7 @@ def _chain(data: bytes, report: Report) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(data)
     except ValueError:
         pass
-    if b"PRIVATE KEY-----" in data:
+    if PRIVATE_KEY.search(data):
         reason = "the file holds a key. Is it that of jupyterhub_tls.key?"
     elif b"BEGIN CERTIFICATE REQUEST" in data or b"BEGIN NEW CERTIFICATE REQUEST" in data:
         reason = "the file holds a signing request. Use the certificate that the authority made from it."
@@ -115,7 +117,7 @@ def _private_key(data: bytes, report: Report) -> PrivateKeyTypes | None:
             "`openssl pkey -in FILE -out hub.key`."
         )
     except (ValueError, UnsupportedAlgorithm):
-        if b"BEGIN CERTIFICATE" in data and b"PRIVATE KEY-----" not in data:
+        if b"BEGIN CERTIFICATE" in data and not PRIVATE_KEY.search(data):
             reason = "the file holds a certificate. Is it that of jupyterhub_tls.certificate?"
         elif data[:1] == b"\x30":
             reason = (
@@ -123,7 +125,7 @@ def _private_key(data: bytes, report: Report) -> PrivateKeyTypes | None:
                 "`openssl pkcs12 -nocerts -noenc -in FILE -out hub.key`."
             )
         else:
-            reason = "the file is not a private key in PEM, which begins with -----BEGIN PRIVATE KEY----- or the like."
+            reason = "the file is not a private key in PEM, which begins with -----BEGIN PRIVATE KEY or the like."
     report.problems.append(f"{KEY}: {reason}")
     return None
 

@@ -199,6 +199,17 @@ def test_tasks_hold_no_programs(role: Path) -> None:
             ), path
 
 
+@every_role
+def test_truth_values_may_be_text(role: Path) -> None:
+    """An INI inventory, a template and -e give text, of which every one is true for Jinja: `x | bool` reads it."""
+    truths = {name for name, option in site_variables.role_options()[role.name].items() if option.get("type") == "bool"}
+    names = "|".join(sorted(truths)) or "-"
+    tested = rf"(\b(if|and|or|not)|when:|that:) +\(?({names})\b(?!\)? \| bool)|\b({names}) (and|or|else|\| ternary|%}})"
+    for path in files(role):
+        if path.parent.name in ("tasks", "templates", "vars", "handlers"):
+            assert not re.search(tested, path.read_text(encoding="utf-8")), path
+
+
 def tasks_of(entries: list[dict[str, Any]] | dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the tasks of a file, those of blocks included."""
     for entry in entries or []:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,14 @@ def test_ssh_gets_its_password_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("hunter2")
     done = run([ASKPASS], env={"GPULAB_SSH_PASSWORD": str(tmp_path / "password")}, timeout=10)
     assert done.stdout == "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("home", "expected"), [("/tmp", "/tmp"), (None, f"{ROOT}/build/home"), ("/nowhere", f"{ROOT}/build/home")]
+)
+def test_controller_without_a_home_gets_one(home: str | None, expected: str) -> None:
+    """A container runs with a uid that has no home, or one that it cannot write."""
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    environment |= {"HOME": home} if home else {}
+    done = run(["make", "--eval", "show: ; @echo $(HOME)", "show"], cwd=ROOT, env=environment, timeout=60)
+    assert done.stdout.strip() == expected

@@ -164,3 +164,21 @@ def test_type_errors_do_not_repeat_a_hash() -> None:
     found = type_problems(SPEC, {"gpulab_users": [{"name": "ada", "password_hash": HASH, "nane": 1}]})
     assert found
     assert not any(HASH in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, option in SPEC.items() if option.get("type") in ("bool", "int", "float"))
+)
+def test_numbers_and_truth_values_may_be_text(name: str) -> None:
+    """As an INI inventory gives them."""
+    for text in ("yes", "False", "true") if SPEC[name]["type"] == "bool" else ("1", "24"):
+        assert type_problems(SPEC, {name: text}) == []
+        assert site_variables.shape_problems(name, SPEC[name], text) == []
+
+
+@pytest.mark.parametrize("text", ['[{"name": "ada", "admin": true}]', '{"a": null}', " [x]"])
+def test_list_that_an_ini_inventory_could_not_read_is_explained(text: str) -> None:
+    """It reads Python's notation and leaves the rest as text."""
+    (problem,) = site_variables.shape_problems("gpulab_users", SPEC["gpulab_users"], text)
+    assert "gpulab_users is text, not a list. An INI inventory reads Python's notation" in problem
+    assert site_variables.shape_problems("gpulab_tls", SPEC["gpulab_tls"], "generated")[0].endswith("certificate, key.")

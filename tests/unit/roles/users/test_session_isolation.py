@@ -29,6 +29,7 @@ def rendered(name: str, **more: Any) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
+    made.filters["bool"] = bool
     return made.get_template(name).render(
         {**VARS, **DEFAULTS, "users_group": "lab", "ansible_managed": "Ansible managed", **more}
     )
