@@ -86,6 +86,6 @@ def test_user_reads_which_encoding_was_taken(
     command.arguments(parser)
     assert command.run(parser.parse_args([str(tmp_path / "a.zip")])) == 0
     assert (
-        "1 names in a.zip are not UTF-8 and were read as cp437: check their letters, as in ü.txt"
+        "1 names in a.zip are not UTF-8 and were read as cp437: check their letters, as in 'ü.txt'"
         in capsys.readouterr().out
     )
