@@ -45,8 +45,8 @@ class Unpack:
         encoding = "cp437" if archive.suffix.lower() == ".zip" else "latin-1"
         if renamed := repair_names(target, encoding):
             sys.stdout.write(
-                f"{len(renamed)} names in {archive.name} are not UTF-8 and were read as {encoding}: check their letters, "
-                f"as in {renamed[0]!r}\n"
+                f"{len(renamed)} names in {archive.name} are not UTF-8 and were read as {encoding}: check their "
+                f"letters, as in {renamed[0]!r}\n"
             )
         sys.stdout.write(f"unpacked into {target}\n")
         return 0
