@@ -23,7 +23,10 @@ from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import DISP
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.versions import numbers
 
 CAPABILITY = re.compile(r"^\d+\.\d+$")
-CAPABILITIES = {card.name: card.compute_capability for card in (*MODELS, *DISPLAY_CARDS)}
+CAPABILITIES = {
+    **{model.name: model.compute_capability for model in MODELS},
+    **{card.name: card.compute_capability for card in DISPLAY_CARDS},
+}
 LOWEST = min((profile.min_capability for profile in PROFILES if profile.cuda), key=numbers)
 """The lowest compute capability that a set for GPUs supports."""
 
