@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts as they are found: old package lists, small file systems, noexec, what the umask closed, logins in addresses."""
+"""Hosts as they are found: old lists, small file systems, noexec, what the umask closed, logins in addresses."""
 
 from __future__ import annotations
 
