@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.gpulab.core.plugins.module_utils.common import addresses
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installer_messages import CLOCK, CLOCK_HINT
 
 
 def without_login(url: str) -> str:
@@ -21,6 +22,11 @@ def direct_address(url: str, no_proxy: Any) -> str:
     return without_login(url) if addresses.is_direct(url, no_proxy) else ""
 
 
+def download_problem(message: str) -> str:
+    """Return the message of a failed download without logins, with the fix where the host's clock is wrong."""
+    return addresses.masked(f"{CLOCK_HINT} {message}" if CLOCK.search(message) else message)
+
+
 class FilterModule:
     """The filters."""
 
@@ -29,6 +35,7 @@ class FilterModule:
         return {
             "apt_login": addresses.apt_login,
             "direct_address": direct_address,
+            "download_problem": download_problem,
             "masked": addresses.masked,
             "no_proxy_hosts": addresses.no_proxy_hosts,
             "without_login": without_login,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shlex
 from collections.abc import Iterator
@@ -25,19 +26,57 @@ def specs(hub_user: HubUser) -> dict[str, Any]:
     return dict(answer.json())
 
 
-@pytest.mark.parametrize("way", ["command", "terminal", "remote-interpreter"])
+@pytest.mark.parametrize("way", ["command", "remote-interpreter"])
 def test_ssh_has_the_environment_of_notebooks(kernel: Kernel, ssh: Shell, expected: Expected, way: str) -> None:
-    """A plain command, a login shell, and the interpreter that PyCharm and VS Code start over SSH."""
+    """A plain command, and the interpreter that PyCharm and VS Code start over SSH."""
     code = shlex.quote(SHOW.format(names=NAMES))
-    command = {
-        "command": f"/usr/bin/python3 -c {code}",
-        "terminal": f"bash --login -c {shlex.quote(f'/usr/bin/python3 -c {code}')}",
-        "remote-interpreter": f"{expected.interpreter} -c {code}",
-    }[way]
+    program = {"command": "/usr/bin/python3", "remote-interpreter": expected.interpreter}[way]
+    command = f"{program} -c {code}"
     wanted = kernel.run(SHOW.format(names=NAMES)).strip()
     done = ssh.run(command)
     assert done.stdout.strip() == wanted, done.stderr
     assert "None" not in wanted
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_login_shell_has_the_environment_of_notebooks(
+    kernel: Kernel, ssh: Shell, expected: Expected, shell: str
+) -> None:
+    """The environment's programs come first; what other files of the host put on PATH stays behind them."""
+    code = SHOW.format(names=NAMES)
+    wanted = ast.literal_eval(kernel.run(code).strip())
+    done = ssh.run(f"{shell} -lc {shlex.quote(f'/usr/bin/python3 -c {shlex.quote(code)}')}")
+    assert done.stderr == ""
+    path, *others = ast.literal_eval(done.stdout.strip())
+    assert others == wanted[1:]
+    assert path.split(":")[0] == expected.interpreter.rpartition("/")[0]
+    assert set(wanted[0].split(":")) <= set(path.split(":"))
+
+
+@pytest.fixture
+def other_path(host: Any, ssh: Shell) -> Iterator[str]:
+    """Put a directory on PATH as an administrator does, in a file that sorts before gpulab's."""
+    path = "/etc/profile.d/a-verify.sh"
+    host.check_output("echo 'PATH=/opt/verify/bin:$PATH' > %s && chmod 644 %s", path, path)
+    yield "/opt/verify/bin"
+    host.check_output("rm %s", path)
+
+
+def test_login_shell_keeps_what_other_files_put_on_path(ssh: Shell, host: Any, other_path: str) -> None:
+    """For users behind the environment; for root, who is not a user, nothing else changes."""
+    path = ssh.run("bash -lc 'echo $PATH'").stdout.strip().split(":")
+    assert path.index(other_path) > 0
+    roots = host.check_output("env -i HOME=/root bash -lc 'echo $PATH; env'").splitlines()
+    assert roots[0].startswith(f"{other_path}:")
+    assert not [line for line in roots if line.startswith(("RETICULATE_", "PIP_"))]
+
+
+def test_users_can_enter_the_directories_of_kernels_and_shares(ssh: Shell, expected: Expected) -> None:
+    """Whatever umask root has."""
+    paths = [f"/usr/local/share/jupyter/kernels/{expected.kernels['python']}", "/etc/gpulab", "/opt/gpulab/envs"]
+    paths += [expected.shared["path"]] if expected.shared["groups"] else []
+    done = ssh.run(f"ls -d {' '.join(f'{path}/.' for path in paths)}")
+    assert done.returncode == 0, done.stderr
 
 
 def test_terminal_in_jupyter_has_the_same_path(hub_user: HubUser, kernel: Kernel) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
 MASK = "***"
 LOGIN = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<login>[^\s'\"`<>]*[^\s'\"`<>/])@")
@@ -97,7 +97,6 @@ def apt_login(url: str) -> str:
 def is_direct(url: str, no_proxy: Any) -> bool:
     """Return whether the host of an address is reached without a proxy."""
     host = urlsplit(split_login(url).url).netloc
-    # Of the standard library; it is not documented there and exists in all versions of Python 3.
     return bool(proxy_bypass_environment(host, {"no": ",".join(no_proxy_hosts(no_proxy))}))
 
 

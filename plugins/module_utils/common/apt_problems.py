@@ -37,7 +37,7 @@ MALFORMED = re.compile(
     r"^(?:E|Error): (?P<reason>.*?(?P<file>/etc/apt/\S+\.(?:list|sources))(?:[\s:]|$).*)", re.MULTILINE
 )
 """A line about a list that apt cannot read; it then reads none of the others either."""
-KEY = re.compile(r"EXPKEYSIG|NO_PUBKEY|KEYEXPIRED|REVKEYSIG|signatures? (?:were|couldn't be|could not be)|not signed")
+KEY = re.compile(r"EXPKEYSIG|NO_PUBKEY|KEYEXPIRED|REVKEYSIG|signatures? (?:were|could.{1,4} be)|not signed")
 
 
 def lock_holders(paths: Iterable[str] = LOCKS) -> list[str]:

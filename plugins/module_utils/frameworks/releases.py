@@ -225,7 +225,7 @@ class Release:
         sync = [uv, "pip", "sync", "--quiet", "--python", interpreter, "--require-hashes"]
         # In the environment, because every user can read the arguments of a process, and the address may have a login.
         indexes = " ".join(filter(None, (self.tools.index, self.variables.get("UV_INDEX", ""))))
-        self.run([*sync, *map(str, files)], **({"UV_INDEX": indexes} if indexes else {}))
+        self.run([*sync, *map(str, files)], Path("/"), **({"UV_INDEX": indexes} if indexes else {}))
         if self.content.extras:
             # The lock was resolved as a whole; the extra packages were not.
             self.run([uv, "pip", "check", "--quiet", "--python", interpreter])

@@ -229,6 +229,56 @@ _DESKTOP = (
     _model("RTX-5090", "Blackwell", "12.0", 32, "2b85 2b87"),
 )
 
+
+@dataclass(frozen=True)
+class DisplayCard:
+    """A small card for screens, often next to cards that compute."""
+
+    name: str
+    compute_capability: str
+    pci_ids: tuple[str, ...]
+
+
+def _display(name: str, compute_capability: str, ids: str) -> DisplayCard:
+    """Return a row of the table of display cards."""
+    return DisplayCard(name, compute_capability, tuple(f"10de:{number}" for number in ids.split()))
+
+
+DISPLAY_CARDS: tuple[DisplayCard, ...] = (
+    _display("GT-610", "2.1", "0de7 0f03 104a"),
+    _display("GT-630", "3.5", "1284"),
+    _display("GT-640", "3.0", "0fc0 0fc1"),
+    _display("GT-710", "3.5", "1281 1289 128b"),
+    _display("GT-720", "3.5", "1286 1288"),
+    _display("GT-730", "3.5", "1287"),
+    _display("GT-730-GK107", "3.0", "0fc9"),
+    _display("GT-730-GF108", "2.1", "0f02 0f06"),
+    _display("GT-740", "3.0", "0fc8 11c5 11cb"),
+    _display("GT-1010", "6.1", "1d02"),
+    _display("GT-1030", "6.1", "1d01"),
+    _display("NVS-310-315", "2.1", "107c 107d"),
+    _display("NVS-510", "3.0", "0ffd"),
+    _display("NVS-810", "5.0", "13b9"),
+    _display("Quadro-K420", "3.0", "0ff3"),
+    _display("Quadro-K600", "3.0", "0ffa"),
+    _display("Quadro-K620", "5.0", "13bb"),
+    _display("Quadro-K1200", "5.0", "13bc"),
+    _display("Quadro-P400", "6.1", "1cb3"),
+    _display("Quadro-P600", "6.1", "1cb2"),
+    _display("Quadro-P620", "6.1", "1cb6"),
+    _display("Quadro-P1000", "6.1", "1cb1 1cfb"),
+    _display("T400", "7.5", "1fb2 1ff2"),
+    _display("T600", "7.5", "1fb1"),
+    # One id for both; DGX Display is the card for the screen of a DGX Station A100.
+    _display("T1000-or-DGX-Display", "7.5", "1fb0 1ff0"),
+)
+"""Usual display cards. They are not in MODELS: the driver is chosen for the cards that compute.
+
+Ids and chips: the public pci.ids list (version 2023.04.10) and, for T400, T600, T1000 and DGX Display, the list of
+supported GPUs in NVIDIA's open-gpu-kernel-modules (README.md). Compute capabilities: those of the chips (GF108, GF119:
+2.1; GK106, GK107: 3.0; GK208: 3.5; GM107: 5.0; GP107, GP108: 6.1; TU117: 7.5; NVIDIA's list of CUDA GPUs).
+"""
+
 MODELS: tuple[GpuModel, ...] = (*_DATA_CENTRE, *_WORKSTATION, *_DESKTOP)
 
 _BY_ACCELERATOR = {accelerator: model for model in MODELS for accelerator in model.google_accelerators}
@@ -243,3 +293,11 @@ def by_google_accelerator(name: str) -> GpuModel | None:
 def by_pci_id(pci_id: str) -> GpuModel | None:
     """Return the model of a PCI id such as 10de:1eb8 (in any case), None when the table lacks it."""
     return _BY_PCI_ID.get(pci_id.lower())
+
+
+_DISPLAY_BY_PCI_ID = {pci_id: card for card in DISPLAY_CARDS for pci_id in card.pci_ids}
+
+
+def display_card(pci_id: str) -> DisplayCard | None:
+    """Return the display card of a PCI id such as 10de:128b (in any case), None when the table lacks it."""
+    return _DISPLAY_BY_PCI_ID.get(pci_id.lower())

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.facts import HostFacts
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import display_card
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.branches import CUDA_OF_BRANCH
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.headers import header_packages
 from ansible_collections.gpulab.core.plugins.plugin_utils.driver.offers import Offer
@@ -78,7 +79,7 @@ def driver_plan(host: HostFacts, options: DriverOptions) -> DriverPlan:
         )
         return _with_problem(plan, missing) if options.gpu_is_required else plan
     for device_id in host["requirements"]["unknown"]:
-        plan = _with_note(plan, f"GPU {device_id} is not in the table of this collection: its requirements are unknown")
+        plan = _with_note(plan, _unknown_note(device_id))
     if reason := conflict(host):
         return _with_problem(plan, reason)
     existing = _existing_driver(plan, host, options) or _obstacle(plan, host, options)
@@ -89,6 +90,13 @@ def driver_plan(host: HostFacts, options: DriverOptions) -> DriverPlan:
         return _with_problem(plan, why_no_offer(host, options))
     loadable, reason = loadable_offers(host, options, suitable)
     return _offered(plan, host, options, loadable[0]) if loadable else _with_problem(plan, reason)
+
+
+def _unknown_note(device_id: str) -> str:
+    """Return the note about a GPU that is not in the table of GPUs."""
+    if card := display_card(f"10de:{device_id}"):
+        return f"{card.name} (GPU {device_id}) is a display card: the driver is chosen for the other GPUs"
+    return f"GPU {device_id} is not in the table of this collection: its requirements are unknown"
 
 
 def _with_note(plan: DriverPlan, note: str) -> DriverPlan:

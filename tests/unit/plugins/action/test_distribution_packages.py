@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpulab.core.plugins.action import distribution_packages
 from ansible_collections.gpulab.core.plugins.action.distribution_packages import ActionModule, explain
 
 OLD_LIST = (
@@ -52,7 +52,7 @@ def run(
         return {"missing": ["git"], "lists": True, "lock_holders": state.get("lock_holders", [])}
 
     monkeypatch.setattr(plugin, "_execute_module", execute)
-    monkeypatch.setattr(distribution_packages.ActionBase, "run", lambda *_: {})
+    monkeypatch.setattr(ActionBase, "run", lambda *_: {})
     result = plugin.run(task_vars={"inventory_hostname": "gpu1"})
     return {**result, "displayed": plugin._display.lines}, calls
 

@@ -252,7 +252,7 @@ def test_directories_and_files_have_their_modes_whatever_the_umask(tmp_path: Pat
 
 
 def test_parents_that_exist_keep_their_modes(tmp_path: Path) -> None:
-    """They may belong to someone else."""
+    """They may belong to another role."""
     (tmp_path / "own").mkdir(mode=0o711)
     managed(tmp_path / "own/new/x", state="directory", mode="0750")
     assert modes(tmp_path / "own", tmp_path / "own/new", tmp_path / "own/new/x") == ["0711", "0755", "0750"]

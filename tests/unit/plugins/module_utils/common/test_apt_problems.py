@@ -34,8 +34,7 @@ def apt(tmp_path: Path) -> Path:
     [
         (
             "Err:1 http://127.0.0.1:9/ppa stable InRelease\n  Could not connect to 127.0.0.1:9\n"
-            "W: Failed to fetch http://127.0.0.1:9/ppa/dists/stable/InRelease  "
-            "Could not connect to 127.0.0.1:9 (127).\n"
+            "W: Failed to fetch http://127.0.0.1:9/ppa/dists/stable/InRelease  Could not connect to 127.0.0.1:9.\n"
             "W: Some index files failed to download. They have been ignored, or old ones used instead.\n",
             "old-ppa.list",
             "(http://127.0.0.1:9/ppa): Could not connect to 127.0.0.1:9",
@@ -55,7 +54,7 @@ def apt(tmp_path: Path) -> Path:
         (
             "W: An error occurred during the signature verification. The repository is not updated and the previous "
             "index files will be used. GPG error: https://vendor.example/apt ./ InRelease: The following signatures "
-            "couldn't be verified because the public key is not available: NO_PUBKEY 1A2B\n",
+            "were invalid because the public key is not available: NO_PUBKEY 1A2B\n",
             "vendor.sources",
             "NO_PUBKEY 1A2B: renew its key",
         ),

@@ -31,7 +31,7 @@ def test_mount_options_that_keep_programs_out(monkeypatch: pytest.MonkeyPatch, t
     """Of the flags in statvfs(3)."""
     assert host_state.mount_problem(tmp_path / "new") == ""
     for flag, option in ((os.ST_NOEXEC | os.ST_NOSUID, "noexec"), (os.ST_RDONLY, "ro"), (os.ST_NODEV, "")):
-        monkeypatch.setattr(host_state.os, "statvfs", lambda _, flag=flag: SimpleNamespace(f_flag=flag))
+        monkeypatch.setattr(os, "statvfs", lambda _, flag=flag: SimpleNamespace(f_flag=flag))
         assert host_state.mount_problem(tmp_path) == option
 
 
@@ -44,5 +44,5 @@ def test_file_system_is_full_without_space_or_inodes(
 ) -> None:
     """Some file systems, such as btrfs, count no inodes."""
     state = SimpleNamespace(f_frsize=4096, f_bavail=blocks, f_files=files, f_favail=inodes)
-    monkeypatch.setattr(host_state.os, "statvfs", lambda _: state)
+    monkeypatch.setattr(os, "statvfs", lambda _: state)
     assert bool(host_state.full_file_systems([tmp_path])) is full

@@ -57,7 +57,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
             code = 200 if self.command == "GET" else 403
         if path.startswith("/moved"):
             self.send_response(302)
-            self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/simple/uv/")
+            self.send_header("Location", f"http://localhost:{self.headers['Host'].rpartition(':')[2]}/simple/uv/")
         else:
             self.send_response(code)
         self.send_header("Content-Length", "0")

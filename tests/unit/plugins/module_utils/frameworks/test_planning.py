@@ -12,7 +12,7 @@ import yaml
 
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.planning import plan
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.profiles import BY_NAME, PROFILES
-from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import MODELS
+from ansible_collections.gpulab.core.plugins.module_utils.gpu.models import DISPLAY_CARDS, MODELS
 
 ROOT = Path(__file__).resolve().parents[5]
 NEW, OLD = "580.95.05", "535.183.01"
@@ -51,7 +51,13 @@ def profiles(result: dict[str, Any]) -> list[str]:
         (["B200"], NEW, "auto", ["cpu", "torch-cu13"]),
         (["RTX-PRO-6000"], NEW, "auto", ["cpu", "torch-cu13"]),
         (["H100", "B200"], NEW, "auto", ["cpu", "torch-cu13"]),
-        (["B200", "V100"], NEW, "auto", ["cpu"]),
+        (["B200", "V100"], NEW, "auto", ["cpu", "torch-cu13"]),
+        (["B200", "V100", "V100"], NEW, "auto", ["one-cu12"]),
+        (["K80", "A100-80GB"], NEW, "auto", SPLIT),
+        (["K80", "P100", "RTX-4090"], NEW, "auto", ["pascal-cu12"]),
+        (["K80", "B200"], NEW, "auto", ["cpu", "torch-cu13"]),
+        (["K80", "B200"], NEW, "cpu", ["cpu"]),
+        (["V100", "A100-80GB"], NEW, "split", SPLIT),
         (["T4"], "", "auto", ["cpu"]),
         (["T4"], "450.248.02", "auto", ["cpu"]),
     ],
@@ -148,3 +154,65 @@ def test_role_offers_the_profiles_of_the_table() -> None:
     spec = yaml.safe_load((ROOT / "roles/frameworks/meta/argument_specs.yml").read_text(encoding="utf-8"))
     choices = spec["argument_specs"]["main"]["options"]["frameworks_profiles"]["choices"]
     assert choices == [profile.name for profile in PROFILES]
+
+
+DISPLAYS = ["1281", "128b", "1287", "1d01", "13bb", "1cb3", "1cb6", "1ff2", "1fb1", "1fb0", "0ff3"]
+
+
+def with_displays(*device_ids: str, models: tuple[str, ...] = ("RTX-4090",)) -> list[dict[str, str]]:
+    """Return GPUs with display cards, which gpu_info does not know, in front of them."""
+    return [{"address": "x", "device_id": number, "model": "unknown"} for number in device_ids] + gpus(*models)
+
+
+@pytest.mark.parametrize("device_id", DISPLAYS)
+@pytest.mark.parametrize("capability", ["", "8.9", "6.1", "3.5"])
+def test_display_card_is_left_out_by_name(device_id: str, capability: str) -> None:
+    """The set is chosen for the cards that compute, whatever is set for cards that are not in the table."""
+    result = plan(with_displays(device_id), NEW, capability=capability)
+    assert profiles(result) == SPLIT
+    assert len(result["notes"]) == 1
+    assert "display card" in result["notes"][0]
+    assert "10de" not in result["notes"][0]
+
+
+def test_display_cards_are_named_once() -> None:
+    """Two cards of one kind and one of another, next to an old and a new card."""
+    result = plan(with_displays("128b", "128B", "1d01", models=("V100", "A100-80GB")), NEW)
+    assert profiles(result) == ["one-cu12"]
+    assert "display card GT-1030, GT-710," in result["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("device_id", "expected"), [("1ff2", SPLIT), ("1d01", ["pascal-cu12"]), ("13bb", ["cpu"]), ("128b", ["cpu"])]
+)
+def test_display_card_that_is_alone_computes_if_it_can(device_id: str, expected: list[str]) -> None:
+    """A T400 does, a GT 710 does not."""
+    assert profiles(plan(with_displays(device_id, models=()), NEW)) == expected
+
+
+def test_display_card_computes_next_to_a_card_that_cannot() -> None:
+    """A T1000 next to a K80, which no set supports."""
+    result = plan(with_displays("1ff0", models=("K80",)), NEW)
+    assert profiles(result) == SPLIT
+    assert "do not support K80 (compute capability 3.7): they run on T1000-or-DGX-Display only" in result["notes"][0]
+
+
+def test_unknown_card_next_to_known_ones_is_named() -> None:
+    """The remedy for a card that computes is in the note; alone it is rejected."""
+    result = plan(with_displays("3f00"), NEW)
+    assert profiles(result) == SPLIT
+    assert "10de:3f00 is not in the table" in result["notes"][0]
+    assert "frameworks_capability" in result["notes"][0]
+
+
+def test_cards_without_support_are_named_in_a_note() -> None:
+    """Never the CPU builds for all."""
+    note = plan(gpus("K80", "A100-80GB"), NEW)["notes"][0]
+    assert "do not support K80 (compute capability 3.7): they run on A100-80GB only" in note
+
+
+def test_ids_of_display_cards_are_in_one_table_only() -> None:
+    """A card of the table of GPUs is never left out."""
+    ids = [number for model in MODELS for number in model.pci_ids]
+    ids += [number for card in DISPLAY_CARDS for number in card.pci_ids]
+    assert len(ids) == len(set(ids))

@@ -64,7 +64,12 @@ def test_missing_wheel_is_named_with_what_there_is(monkeypatch: pytest.MonkeyPat
 def test_pages_of_indexes_have_the_normalized_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of wheels is read as it is."""
     asked: list[str] = []
-    monkeypatch.setattr(wheel_pages, "request", lambda url, *_, **__: (asked.append(url), (404, b""))[1])
+
+    def answer(url: str, *_: object, **__: object) -> tuple[int, bytes]:
+        asked.append(url)
+        return 404, b""
+
+    monkeypatch.setattr(wheel_pages, "request", answer)
     wanted = request("3.11", "Some_Package", "1")
     assert "no package source has" in why_missing(wanted, ["https://a/simple/"], ["https://b/wheels"], Access())
     assert asked == ["https://a/simple/some-package/", "https://b/wheels"]

@@ -117,3 +117,11 @@ def test_complete_managed_driver_is_kept() -> None:
     newer = {"release": "6.1.0-60-amd64", "installed": True, "headers": True}
     facts["kernels"] = [{"release": KERNEL, "installed": True, "headers": True}, newer]
     assert plan("1eb8", settings=settings, **facts).action == "install"
+
+
+def test_display_card_does_not_decide_on_the_driver() -> None:
+    """A GT 710 next to an RTX 4090: the driver is the same as without it, and the card is named."""
+    result = plan("2684", "128b")
+    assert (result.branch, result.flavour, result.problems) == (plan("2684").branch, plan("2684").flavour, [])
+    assert any("GT-710 (GPU 128b) is a display card" in note for note in result.notes)
+    assert any("3f00 is not in the table" in note for note in plan("2684", "3f00").notes)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,12 @@ class Unpack:
         if unpack(archive, target):
             sys.stderr.write(f"gpulab unpack: {archive} is damaged or incomplete; {target} has its readable part\n")
             return 1
+        encoding = "cp437" if archive.suffix.lower() == ".zip" else "latin-1"
+        if renamed := repair_names(target, encoding):
+            sys.stdout.write(
+                f"{len(renamed)} names in {archive.name} are not UTF-8 and were read as {encoding}: check their "
+                f"letters, as in {renamed[0]!r}\n"
+            )
         sys.stdout.write(f"unpacked into {target}\n")
         return 0
 
@@ -57,6 +64,37 @@ def unpack(archive: Path, target: Path) -> int:
         return subprocess.run(argv, check=False, timeout=SECONDS).returncode
     except subprocess.TimeoutExpired:
         return 1
+
+
+def letters(name: str, encoding: str) -> str:
+    """Return a name whose bytes are not UTF-8 with the letters of an encoding.
+
+    Code page 437 has lines of boxes where code page 850, of Western European Windows, has capital letters with accents.
+    """
+    text = os.fsencode(name).decode(encoding)
+    if encoding == "cp437" and any("\u2500" <= letter <= "\u259f" for letter in text):
+        return os.fsencode(name).decode("cp850")
+    return text
+
+
+def repair_names(directory: Path, encoding: str) -> list[str]:
+    """Rename files and directories whose names are not UTF-8, and return their new paths below the directory.
+
+    Zip archives without the mark for UTF-8 have names in the code page of the system that made them (APPNOTE.TXT,
+    appendix D); other programs cannot list a directory with such names. Existing files are never replaced.
+    """
+    renamed = []
+    for parent, directories, files in os.walk(directory, topdown=False):
+        for name in sorted(directories + files):
+            try:
+                name.encode("utf-8")
+            except UnicodeEncodeError:
+                new = Path(parent) / letters(name, encoding)
+                while new.exists() or new.is_symlink():
+                    new = new.with_name(f"{new.stem}-1{new.suffix}")
+                (Path(parent) / name).rename(new)
+                renamed.append(str(new.relative_to(directory)))
+    return sorted(renamed)
 
 
 def target_of(archive: Path) -> Path:
