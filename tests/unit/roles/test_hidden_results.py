@@ -46,7 +46,12 @@ def test_accounts_are_changed_by_name() -> None:
         {"account": {"name": name, "password_hash": f"$6$salt${name}", "groups": []}}
         for name in ("ada", "grace", "eve")
     ]
-    state: dict[str, Any] = {"differing": ["eve", "ada"], "new_passwords": ["ada"], "locked": ["ada"], "unreadable_homes": []}
+    state: dict[str, Any] = {
+        "differing": ["eve", "ada"],
+        "new_passwords": ["ada"],
+        "locked": ["ada"],
+        "unreadable_homes": [],
+    }
     state |= {"uids": {"eve": 1001}, "kept_expiries": []}
     variables = {"__users_plans": plans, "__users_state": state, **task["vars"]}
     items = Templar(loader=LOADER, variables=variables).template(task["loop"])
