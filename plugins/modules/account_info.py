@@ -422,12 +422,10 @@ def compare(module: AnsibleModule) -> dict[str, Any]:
     revoked = {name for group, name in plan.revoked if group == owned[0] and name in host.accounts}
     leavers = sorted(name for name in revoked if not rules.is_protected(host.accounts[name]))
     directory = host.directory([*names, *leavers])
-    if params["confirmed_removals"] is not None and (
-        many := memberships.unconfirmed_removals(
-            leavers, len(host.groups[owned[0]].members & set(host.accounts)), params["confirmed_removals"]
-        )
-    ):
-        module.fail_json(msg=f"Nothing was changed: {many}")
+    if (confirmed := params["confirmed_removals"]) is not None:
+        present = host.groups[owned[0]].members & set(host.accounts) if owned[0] in host.groups else frozenset()
+        if many := memberships.unconfirmed_removals(leavers, len(present), confirmed):
+            module.fail_json(msg=f"Nothing was changed: {many}")
     allowed = {host.groups[group].gid: members for group, members in plan.allowed.items()}
     watched = {*names, *leavers, *(name for members in known.members.values() for name in members)}
     watched -= {name for name in watched if name in host.accounts and rules.is_protected(host.accounts[name])}
