@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 PEM = re.compile(rb"-----BEGIN (CERTIFICATE|TRUSTED CERTIFICATE|X509 CERTIFICATE)-----")
-PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+PRIVATE_KEY = re.compile(rb"BEGIN [A-Z ]*PRIVATE KEY-{5}")
 READERS: tuple[Callable[[bytes], list[x509.Certificate]], ...] = (
     x509.load_pem_x509_certificates,
     lambda data: [x509.load_der_x509_certificate(data)],
