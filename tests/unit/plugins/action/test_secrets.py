@@ -93,11 +93,10 @@ def validated(directory: Path, environment: Mapping[str, str]) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("host", MISTAKES)
+# The role's own specification rejects the last kind.
+@pytest.mark.parametrize("host", [host for host in MISTAKES if host != "role_option"])
 def test_mistake_is_reported(output: str, host: str) -> None:
     """Otherwise its message would not have been searched."""
-    if host == "role_option":
-        pytest.skip("the role's own specification rejects it")
     assert f"fatal: [{host}]" in output
 
 
