@@ -415,7 +415,7 @@ def wheel_problems(params: dict[str, Any], machine: str) -> list[str]:
     problems = []
     for wheel in params["wheels"]:
         first = [with_login(wheel["index"], wheel["login"])] if wheel["index"] else []
-        package, _, version = wheel["requirement"].partition("==")
+        package, _equals, version = wheel["requirement"].partition("==")
         request = wheel_pages.Request(package, version, wheel["python"], machine)
         if reason := wheel_pages.why_missing(request, [*first, *indexes], links, access(params, trusted=True)):
             problems.append(f"{wheel['variable']}: {reason}")

@@ -6,20 +6,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+with suppress(ImportError):  # ansible-test imports without it; ansible-core itself needs it
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 PEM = re.compile(rb"-----BEGIN (CERTIFICATE|TRUSTED CERTIFICATE|X509 CERTIFICATE)-----")
 PRIVATE_KEY = re.compile(rb"BEGIN [A-Z ]*PRIVATE KEY-{5}")
-READERS: tuple[Callable[[bytes], list[x509.Certificate]], ...] = (
-    x509.load_pem_x509_certificates,
-    lambda data: [x509.load_der_x509_certificate(data)],
-    pkcs7.load_pem_pkcs7_certificates,
-    pkcs7.load_der_pkcs7_certificates,
-)
-"""Readers of the forms that IT departments hand out, in the order in which they are tried."""
 
 
 def ca_certificates(data: bytes, now: datetime | None = None) -> tuple[list[str], list[str]]:
@@ -45,10 +40,16 @@ def parsed(data: bytes) -> list[x509.Certificate]:
     """Return the certificates of a file; none where it is in no known form."""
     # Editors on Windows begin a text with a mark.
     data = data.removeprefix(b"\xef\xbb\xbf")
+    readers: list[Callable[[bytes], list[x509.Certificate]]] = [
+        x509.load_pem_x509_certificates,
+        lambda der: [x509.load_der_x509_certificate(der)],
+        pkcs7.load_pem_pkcs7_certificates,
+        pkcs7.load_der_pkcs7_certificates,
+    ]
     with warnings.catch_warnings():
         # Serial numbers and encodings that newer standards do not allow are common in certificates of campuses.
         warnings.simplefilter("ignore")
-        for read in READERS:
+        for read in readers:
             try:
                 if certificates := read(data):
                     return certificates

@@ -32,7 +32,7 @@ def secrets_of(value: Any, name: str = "") -> Iterator[str]:
             yield value
         yield from LOGIN.findall(value)
         yield from HASH.findall(value)
-        for body, _ in PRIVATE_KEY.findall(value):
+        for body, _end in PRIVATE_KEY.findall(value):
             yield from body.split()
 
 

@@ -65,8 +65,8 @@ def split_login(url: str) -> Address:
     login = raw_login(url)
     if not login:
         return Address(url)
-    scheme, _, rest = url.partition("://")
-    user, _, password = login.partition(":")
+    scheme, _separator, rest = url.partition("://")
+    user, _colon, password = login.partition(":")
     return Address(f"{scheme}://{rest[len(login) + 1 :]}", unquote(user), unquote(password))
 
 
@@ -79,7 +79,7 @@ def with_login(url: str, login: str) -> str:
 def secrets(text: str) -> set[str]:
     """Return the passwords and tokens in the addresses of a text, as they are written and decoded."""
     logins = [found["login"] for found in LOGIN.finditer(text) if IS_LOGIN.match(f"{found['login']}@")]
-    raw = {password or user for user, _, password in (login.partition(":") for login in logins)}
+    raw = {password or user for user, _colon, password in (login.partition(":") for login in logins)}
     return {value for value in (*raw, *map(unquote, raw)) if value}
 
 
@@ -118,7 +118,7 @@ def port_problem(url: str) -> str:
     """Return what is wrong with host and port of an address without a login."""
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _port = parts.port
     except ValueError as error:
         return f"it is not an address ({error})"
     return "" if parts.hostname else "it names no host"

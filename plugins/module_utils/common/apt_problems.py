@@ -51,7 +51,7 @@ def lock_holder(path: Path) -> int:
     try:
         with path.open("rb") as file:
             wanted = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, wanted))
+            kind, *_range, pid = struct.unpack(FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, wanted))
     except OSError:
         return 0
     return 0 if kind == fcntl.F_UNLCK else max(int(pid), 0)

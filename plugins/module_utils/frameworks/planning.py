@@ -243,7 +243,7 @@ def smaller_hosts(host: Host, counts: Mapping[str, int]) -> Iterator[tuple[Host,
             if last - first + 1 < len(levels):
                 kept = {name: level for name, level in host.capabilities.items() if level in levels[first : last + 1]}
                 ranges.append((sum(counts.get(name, 1) for name in kept), last, kept))
-    for _, _, kept in sorted(ranges, key=lambda entry: entry[:2], reverse=True):
+    for *_order, kept in sorted(ranges, key=lambda entry: entry[:2], reverse=True):
         yield replace(host, capabilities=kept), [name for name in host.capabilities if name not in kept]
 
 

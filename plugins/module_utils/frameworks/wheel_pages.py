@@ -73,7 +73,7 @@ def pythons(names: Iterable[str], wanted: Request) -> set[str]:
 
 def fits(tag: str, python: str) -> bool:
     """Return whether a wheel with a tag of Python can be used by a version such as 3.11."""
-    major, _, minor = python.partition(".")
+    major, _dot, minor = python.partition(".")
     if tag in (f"cp{major}{minor}", f"py{major}", f"py{major}{minor}"):
         return True
     stable = re.fullmatch(rf"cp{major}(\d+)-abi3", tag)

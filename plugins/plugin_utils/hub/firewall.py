@@ -33,11 +33,11 @@ def firewall_notes(output: str, ports: Iterable[int]) -> list[str]:
 
 def contains(ports: str, port: int) -> bool:
     """Return whether a list of ports and ranges, such as 80,443/tcp or 8000:8100/tcp, contains a port of TCP."""
-    numbers, _, protocol = ports.partition("/")
+    numbers, _slash, protocol = ports.partition("/")
     if protocol not in ("", "tcp"):
         return False
     for part in numbers.split(","):
-        first, _, last = part.replace("-", ":").partition(":")
+        first, _colon, last = part.replace("-", ":").partition(":")
         if first.isdigit() and int(first) <= port <= int(last if last.isdigit() else first):
             return True
     return False

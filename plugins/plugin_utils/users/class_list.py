@@ -120,12 +120,14 @@ def _rows(lines: list[str], header: int, delimiter: str) -> Iterator[tuple[int, 
     for number, line in source:
         if not line.strip(f'{delimiter}" \n') or line.startswith("#"):
             continue
-        following = (next_line for _, next_line in source)
+        following = (next_line for _number, next_line in source)
         reader = csv.reader(chain([line], following), delimiter=delimiter, skipinitialspace=True, strict=True)
         try:
-            yield number, next(reader)
+            fields = next(reader, [])
         except csv.Error:
             yield number, 'a quotation mark (") has no counterpart.'
+        else:
+            yield number, fields
 
 
 def _header_problems(number: int, columns: list[str]) -> list[str]:

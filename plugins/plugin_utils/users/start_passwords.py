@@ -50,7 +50,7 @@ def start_passwords(path: Path, names: Sequence[str]) -> tuple[dict[str, str], i
 def _new(name: str) -> dict[str, str]:
     from passlib.hash import sha512_crypt
 
-    password = "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(3))
+    password = "-".join("".join(secrets.choice(LETTERS) for _letter in range(4)) for _group in range(3))
     hashed = sha512_crypt.using(rounds=ROUNDS).hash(password)  # type: ignore[no-untyped-call]
     return {"name": name, "password": password, "password_hash": hashed}
 
