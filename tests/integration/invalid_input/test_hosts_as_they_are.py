@@ -36,10 +36,11 @@ def test_login_that_programs_read_differently_is_rejected(lab: Lab) -> None:
 
 @pytest.fixture
 def old_list(lab: Lab) -> Iterator[str]:
-    """Put a package list on the host whose server is gone."""
+    """Put a package list on the host whose server is gone, and let all lists be old, so that apt updates them."""
     path = "/etc/apt/sources.list.d/old-ppa.list"
     lab.shell(
-        f"echo 'deb [trusted=yes] http://127.0.0.1:9/ppa stable main' > {path}; apt-get remove --yes hello || true"
+        f"echo 'deb [trusted=yes] http://127.0.0.1:9/ppa stable main' > {path}; apt-get remove --yes hello || true; "
+        "touch --date '2 days ago' /var/lib/apt/lists; rm -f /var/lib/apt/periodic/update-success-stamp"
     )
     yield path
     lab.shell(f"rm {path}; apt-get remove --yes hello || true")
