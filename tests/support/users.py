@@ -71,7 +71,8 @@ class UsersHost(TestHost):
         done = self.lab.ansible(
             "ansible-playbook", "playbooks/users.yml", "--limit", self.lab.host, "--extra-vars", f"@{path}", *options
         )
-        self.output = done.stdout
+        # Warnings are written to stderr.
+        self.output = done.stdout + done.stderr
         self.seconds = time.monotonic() - begun
         assert done.returncode == 0, " ".join((done.stdout[-4000:] + done.stderr[-1000:]).split())
         return next(line for line in done.stdout.splitlines() if line.startswith(self.lab.host) and "changed=" in line)
