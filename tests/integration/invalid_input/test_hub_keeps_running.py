@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("good.pem", "other.key", "not the key of the certificate"),
         ("good.pem", "sealed.key", "encrypted"),
         ("good.key", "good.pem", "holds a key"),
-        ("gone.pem", "good.key", "does not exist on the controller"),
+        ("gone.pem", "good.key", "is not a file on the controller"),
     ],
 )
 def test_own_certificate_that_cannot_work_is_rejected(

@@ -14,6 +14,7 @@ from tests.support.paths import ROOT
 
 SECONDS = 30
 BIN = "/opt/gpulab/envs/ml/current/bin"
+SESSION = f"{BIN}:/usr/local/bin:/usr/bin:/bin"
 
 
 def login(
@@ -21,10 +22,15 @@ def login(
 ) -> list[str]:
     """Return PATH, an installer's setting, and variables left behind, after a login shell has read the file."""
     template = trust_as_template((ROOT / "roles/frameworks/templates/profile.sh.j2").read_text(encoding="utf-8"))
-    variables = {"ansible_managed": "x", "frameworks_users_group": "gpulab-users", "__frameworks_bin": BIN}
+    variables: dict[str, object] = {
+        "ansible_managed": "x",
+        "frameworks_users_group": "gpulab-users",
+        "__frameworks_bin": BIN,
+    }
+    variables["__frameworks_session"] = {"PATH": SESSION}
     text = str(Templar(loader=DataLoader(), variables=variables).template(template, escape_backslashes=False))
     (directory / "sources.env").write_text("PIP_INDEX_URL='http://m/?a=1&b=2'\n")
-    (directory / "session.env").write_text(f"PATH={BIN}:/usr/local/bin:/usr/bin:/bin\n")
+    (directory / "session.env").write_text(f"PATH={SESSION}\n")
     programs = f'id() {{ case $1 in -u) echo {uid} ;; *) echo "{groups}" ;; esac; }}\n'
     script = f"{programs}{text.replace('/etc/gpulab', str(directory))}"
     show = '\nprintf "%s\\n" "$PATH" "$PIP_INDEX_URL" "${gpulab_path-}${gpulab_file-}"\n'
@@ -36,8 +42,8 @@ def login(
 
 
 def test_environment_comes_first_and_the_rest_stays(tmp_path: Path) -> None:
-    """cuda.sh, conda.sh and others sort before gpulab.sh."""
-    assert login(tmp_path) == [f"{BIN}:/usr/local/cuda/bin:/usr/bin:/bin", "http://m/?a=1&b=2", ""]
+    """cuda.sh, conda.sh and others sort before gpulab.sh; conda's R does not hide the host's."""
+    assert login(tmp_path) == [f"{SESSION}:/usr/local/cuda/bin:/usr/bin:/bin", "http://m/?a=1&b=2", ""]
 
 
 def test_path_that_has_the_environment_stays(tmp_path: Path) -> None:
