@@ -96,7 +96,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return answer, []
         # apt installs nothing when one list cannot be updated. The others may have all packages.
         causes = self._read(task_vars, diagnose="lists")
-        second = self._apt({**apt, "update_cache": False}, task_vars)
+        # The module updates the lists whatever update_cache says, where cache_valid_time is not 0.
+        second = self._apt({**apt, "update_cache": False, "cache_valid_time": 0}, task_vars)
         if second.get("failed"):
             return {**answer, "causes": causes}, []
         return second, [f"The packages were installed, although {name}." for name in causes.get("failed_lists") or []]

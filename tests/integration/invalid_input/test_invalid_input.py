@@ -172,7 +172,9 @@ def test_home_without_an_account_is_rejected_by_name(lab: Lab) -> None:
     """A home without an account may hold a user's work: it is not given to a new account."""
     lab.shell("mkdir /home/hopper && echo data > /home/hopper/work")
     try:
-        assert_rejected(lab.converge(gpulab_users=[{"name": "hopper"}]), "/home/hopper (uid 0) exists and user hopper does not")
+        assert_rejected(
+            lab.converge(gpulab_users=[{"name": "hopper"}]), "/home/hopper (uid 0) exists and user hopper does not"
+        )
         assert "data" in lab.shell("cat /home/hopper/work")
     finally:
         lab.shell("rm -r /home/hopper")

@@ -63,7 +63,7 @@ def test_dead_list_does_not_stop_what_the_others_have(monkeypatch: pytest.Monkey
     assert result["changed"]
     assert not result.get("failed")
     assert result["warnings"] == [f"The packages were installed, although {OLD_LIST}."]
-    assert [call["update_cache"] for call in calls] == [True, False]
+    assert [(call["update_cache"], call["cache_valid_time"] > 0) for call in calls] == [(True, True), (False, False)]
 
 
 def test_dead_list_is_named_when_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
