@@ -55,8 +55,9 @@ removed_users:
 
 import grp
 import os
+import pwd
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 
@@ -64,24 +65,22 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.gpulab.core.plugins.module_utils.common.shadow import SHADOW, records
 from ansible_collections.gpulab.core.plugins.module_utils.hub import api
-from ansible_collections.gpulab.core.plugins.module_utils.users.accounts import Host, named
+from ansible_collections.gpulab.core.plugins.module_utils.users.accounts import PASSWD, local_names, named, services
 
 
-def members_of(group: str, users: Iterable[str]) -> set[str]:
-    """Return which users are in a group, primary members included; raise KeyError where the group does not exist.
+def members_of(gid: int, entries: Mapping[str, pwd.struct_passwd]) -> set[str]:
+    """Return which accounts are in a group, primary members included.
 
     The system is queried for each: a directory lists neither its accounts nor the members of its groups.
     """
-    gid = grp.getgrnam(group).gr_gid
-    entries = named(users)
     return {name for name, entry in entries.items() if gid in os.getgrouplist(name, entry.pw_gid)}
 
 
-def unanswered(users: Iterable[str]) -> set[str]:
+def unanswered(users: Iterable[str], entries: Mapping[str, pwd.struct_passwd]) -> set[str]:
     """Return the users without an account on a host whose directory seems to be down: it knows none of the users."""
-    entries = named(users)
-    host = Host.read()
-    return set() if not host.services or set(entries) - host.local else set(users) - set(entries)
+    if not services() or set(entries) - local_names(PASSWD):
+        return set()
+    return set(users) - set(entries)
 
 
 def expired_accounts(text: str, today: int) -> set[str]:
@@ -111,19 +110,21 @@ def main() -> None:
         request = api.client(module.params["socket"], api.read_token(token_file))
     except OSError as error:
         module.fail_json(msg=f"{token_file}: {error}. Remove it and restart gpulab-hub, which makes a new one.")
-    expired = expired_accounts(SHADOW.read_text(encoding="utf-8"), int(time.time() // 86400))
     try:
-        users = api.user_names(request)
-        members = members_of(module.params["group"], users)
-        unknown = unanswered(users)
-        revoked = revoked_users(users, members | unknown, expired)
-        for name in [] if module.check_mode else revoked:
-            api.delete_user(request, name)
+        gid = grp.getgrnam(module.params["group"]).gr_gid
     except KeyError:
         module.fail_json(
             msg=f"There is no group {module.params['group']}: apply the role gpulab.core.users first, or correct "
             "jupyterhub_users_group (gpulab_users_group)."
         )
+    expired = expired_accounts(SHADOW.read_text(encoding="utf-8"), int(time.time() // 86400))
+    try:
+        users = api.user_names(request)
+        entries = named(users)
+        unknown = unanswered(users, entries)
+        revoked = revoked_users(users, members_of(gid, entries) | unknown, expired)
+        for name in [] if module.check_mode else revoked:
+            api.delete_user(request, name)
     except (OSError, HTTPException, api.HubError) as error:
         module.fail_json(
             msg=f"The hub does not answer at {module.params['socket']} ({error}): see 'systemctl status gpulab-hub'. "

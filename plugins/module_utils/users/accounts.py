@@ -80,6 +80,11 @@ def directory_services(text: str) -> list[str]:
     return [word for word in words if word not in LOCAL_SERVICES and not word.startswith("[")]
 
 
+def services() -> tuple[str, ...]:
+    """Return the services of this host's accounts that are not local."""
+    return tuple(directory_services(NSSWITCH.read_text(encoding="utf-8"))) if NSSWITCH.exists() else ()
+
+
 @dataclass(frozen=True)
 class Host:
     """Accounts and groups of a host.
@@ -111,7 +116,7 @@ class Host:
             {entry.gr_name: frozenset(entry.gr_mem) for entry in groups},
             records(SHADOW.read_text(encoding="utf-8")),
             local_names(PASSWD),
-            tuple(directory_services(NSSWITCH.read_text(encoding="utf-8")) if NSSWITCH.exists() else ()),
+            services(),
         )
 
     def directory(self, names: Iterable[str]) -> list[str]:
