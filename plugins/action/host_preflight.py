@@ -11,7 +11,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.gpulab.core.plugins.module_utils.common.addresses import no_proxy_hosts, raw_login
+from ansible_collections.gpulab.core.plugins.module_utils.common.addresses import (
+    no_proxy_hosts,
+    raw_login,
+    without_login,
+)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -47,12 +51,6 @@ def apart(arguments: Mapping[str, Any]) -> dict[str, Any]:
         changed["proxies"] = {scheme: proxy for scheme, proxy in proxies.items() if scheme != "no_proxy"}
         changed["no_proxy"] = no_proxy_hosts(proxies.get("no_proxy"))
     return changed
-
-
-def without_login(url: str) -> str:
-    """Return an address without its login."""
-    login = raw_login(url)
-    return url.replace(f"{login}@", "", 1) if login else url
 
 
 def entry_apart(entry: Any, key: str) -> Any:

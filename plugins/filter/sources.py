@@ -12,14 +12,9 @@ from ansible_collections.gpulab.core.plugins.module_utils.common import addresse
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.installer_messages import CLOCK, CLOCK_HINT
 
 
-def without_login(url: str) -> str:
-    """Return an address without its login."""
-    return addresses.split_login(url).url
-
-
 def direct_address(url: str, no_proxy: Any) -> str:
     """Return an address without its login where its host is reached without a proxy, else an empty text."""
-    return without_login(url) if addresses.is_direct(url, no_proxy) else ""
+    return addresses.without_login(url) if addresses.is_direct(url, no_proxy) else ""
 
 
 def download_problem(message: str) -> str:
@@ -38,5 +33,5 @@ class FilterModule:
             "download_problem": download_problem,
             "masked": addresses.masked,
             "no_proxy_hosts": addresses.no_proxy_hosts,
-            "without_login": without_login,
+            "without_login": addresses.without_login,
         }

@@ -70,6 +70,11 @@ def split_login(url: str) -> Address:
     return Address(f"{scheme}://{rest[len(login) + 1 :]}", unquote(user), unquote(password))
 
 
+def without_login(url: str) -> str:
+    """Return an address without its login."""
+    return split_login(url).url
+
+
 def with_login(url: str, login: str) -> str:
     """Return an address with a login as raw_login returns it; the opposite of removing it."""
     scheme, separator, rest = url.partition("://")
@@ -96,7 +101,7 @@ def apt_login(url: str) -> str:
 
 def is_direct(url: str, no_proxy: Any) -> bool:
     """Return whether the host of an address is reached without a proxy."""
-    host = urlsplit(split_login(url).url).netloc
+    host = urlsplit(without_login(url)).netloc
     return bool(proxy_bypass_environment(host, {"no": ",".join(no_proxy_hosts(no_proxy))}))
 
 
@@ -108,10 +113,10 @@ def address_problem(url: str) -> str:
         named = "a blank" if found[0].isspace() else "%" if found[0] == "%" else found[0]
         codes = "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace"))
         return f"its login contains {named}, which must be written as {codes} (percent-encoding)"
-    if found := re.search(r"[\s'\"\\<>^`{|}]", split_login(url).url):
+    if found := re.search(r"[\s'\"\\<>^`{|}]", without_login(url)):
         named = "a blank" if found[0].isspace() else found[0]
         return f"it contains {named}, which must be written as %{ord(found[0]):02X} (percent-encoding)"
-    return port_problem(split_login(url).url)
+    return port_problem(without_login(url))
 
 
 def port_problem(url: str) -> str:
@@ -129,7 +134,7 @@ def is_trusted(url: str, trusted_hosts: Iterable[str]) -> bool:
 
     A host without a port means all its ports, as pip and uv have it; uv also allows an address.
     """
-    parts = urlsplit(split_login(url).url)
+    parts = urlsplit(without_login(url))
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     for entry in trusted_hosts:
         try:

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ansible_collections.gpulab.core.plugins.module_utils.common.addresses import split_login
+from ansible_collections.gpulab.core.plugins.module_utils.common.addresses import without_login
 from ansible_collections.gpulab.core.plugins.module_utils.common.source_requests import Access, below, request
 
 WHEEL = re.compile(
@@ -111,7 +111,7 @@ def why_missing(wanted: Request, indexes: Sequence[str], find_links: Sequence[st
         return ""
     if any(answer is None for answer in answers):
         return ""
-    places = ", ".join(split_login(url).url for url in (*indexes, *find_links))
+    places = ", ".join(without_login(url) for url in (*indexes, *find_links))
     versions = sorted(map(version_of, tags), key=lambda text: [int(part) for part in re.findall(r"\d+", text)])
     others = f", which have it for Python {', '.join(dict.fromkeys(versions))}" if versions else ""
     return (
