@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -21,6 +22,9 @@ INVENTORY = "inventory/local"
 HOST = "lab"
 PASSWORDS = ROOT / "build" / "passwords" / "local"
 LOCK = ROOT / "build" / "lab.lock"
+STARTED = ROOT / "build" / "lab-started"
+"""Digest of everything that describes the host, written when it was started."""
+DESCRIPTION = ("molecule/shared", "inventory/local", "tests/support/rstudio", "plugins/lookup")
 STOPPED = (99, 130, -2)
 """Exit codes of programs that Ctrl-C stopped: ansible-playbook, a shell, a signal."""
 CREATE, CONVERGE, SMOKE_CHECK = 1800, 5400, 300
@@ -117,21 +121,49 @@ def up() -> None:
         [
             ("Start the local host (the first time, its image is built from distribution packages)", start),
             ("Converge it: ansible-playbook site.yml", lambda: playbook("site.yml", limit=CONVERGE)),
-            (
-                "Check it: log in, start a server, compute in Python and in R",
-                lambda: run(["scripts/verify", INVENTORY, "-q", "-m", "smoke"], SMOKE_CHECK),
-            ),
+            ("Check it: log in, start a server, compute in Python and in R", smoke_check),
         ]
     )
     # A terminal is for a user's eyes; anything else may be a log, and passwords stay out of logs.
     show(instructions(variables(), show_passwords=sys.stdout.isatty()))
 
 
+def smoke_check() -> None:
+    """Run the tests of the acceptance suite that are marked so; scripts/verify would check the connection first."""
+    argv = ["pytest", "tests/acceptance/test_session.py", "-q", "-p", "no:cacheprovider", "-m", "smoke"]
+    argv += [f"--hosts=ansible://{HOST}", f"--ansible-inventory={INVENTORY}", "--passwords", str(PASSWORDS)]
+    run(argv, SMOKE_CHECK)
+
+
+def digest() -> str:
+    """Return a digest of the files and the environment variable that describe the host."""
+    state = hashlib.sha256(os.environ.get("DISTRO", "").encode())
+    for path in sorted(path for directory in DESCRIPTION for path in (ROOT / directory).rglob("*") if path.is_file()):
+        if "__pycache__" not in path.parts:
+            state.update(f"{path}\0".encode() + path.read_bytes())
+    return state.hexdigest()
+
+
+def answers() -> bool:
+    """Return whether the host that was started with this description runs and lets Ansible log in."""
+    if not STARTED.is_file() or STARTED.read_text(encoding="ascii") != digest():
+        return False
+    argv = ["ansible", "--inventory", INVENTORY, HOST, "--module-name", "ansible.builtin.raw", "--args", "true"]
+    try:
+        return processes.run(argv, cwd=ROOT, timeout=60).returncode == 0
+    except processes.TimeLimitExceeded:
+        return False
+
+
 def start() -> None:
-    """Start the local host."""
+    """Start the local host, if it does not run as it is described."""
     PASSWORDS.mkdir(parents=True, exist_ok=True)
     PASSWORDS.chmod(0o700)
+    if answers():
+        show("It runs already.")
+        return
     playbook("molecule/shared/create.yml", limit=CREATE)
+    STARTED.write_text(digest(), encoding="ascii")
 
 
 def down() -> None:
@@ -141,6 +173,7 @@ def down() -> None:
 
 def remove() -> None:
     """Remove the local host and everything that belongs to it."""
+    STARTED.unlink(missing_ok=True)
     playbook("molecule/shared/destroy.yml", "--extra-vars", json.dumps({"local_host_purge": True}), limit=600)
     for path in sorted(PASSWORDS.glob("*")):
         path.unlink()

@@ -162,6 +162,24 @@ options:
         description: Text that every file of the role contains.
         type: str
         required: true
+  python_files:
+    description: Directories with Python files of the site's own, which a program will run. A directory need not exist.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      directory:
+        description: The directory; its files C(*.py) are compiled, not run.
+        type: path
+        required: true
+      rejected:
+        description: Regular expression of a text that must not be at the start of a line.
+        type: str
+        default: ""
+      reason:
+        description: Why, and what to do instead, for the message.
+        type: str
+        default: ""
   ca_certificates:
     description: PEM text of further CA certificates for the connections to sources.
     type: str
@@ -354,6 +372,23 @@ def file_problems(files: list[dict[str, Any]]) -> list[str]:
     return problems
 
 
+def python_problems(directories: list[dict[str, Any]]) -> list[str]:
+    """Report Python files with wrong syntax, and those that set what they must not set."""
+    problems = []
+    for entry in directories:
+        for path in sorted(Path(entry["directory"]).glob("*.py")):
+            try:
+                text = path.read_text(encoding="utf-8")
+                compile(text, str(path), "exec")
+            except (SyntaxError, ValueError) as error:  # ValueError: not UTF-8, or a null byte
+                where = f" in line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else f": {error}"
+                problems.append(f"{path} is not valid Python{where}. Correct it: the program would not start.")
+                continue
+            if entry["rejected"] and (match := re.search(f"^(?:{entry['rejected']})", text, re.MULTILINE)):
+                problems.append(f"{path} sets {match[0].strip(' =')}: {entry['reason']}")
+    return problems
+
+
 def access(params: dict[str, Any], trusted: bool = False) -> source_requests.Access:
     """Return how the sources are reached; certificates of trusted hosts are not verified for Python packages."""
     return source_requests.Access(
@@ -489,6 +524,16 @@ def main() -> None:
                     "mark": {"type": "str", "required": True},
                 },
             },
+            "python_files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "directory": {"type": "path", "required": True},
+                    "rejected": {"type": "str", "default": ""},
+                    "reason": {"type": "str", "default": ""},
+                },
+            },
             "ca_certificates": {"type": "str", "default": ""},
             "proxies": {"type": "dict", "default": {}, "no_log": True},
             "no_proxy": {"type": "list", "elements": "str", "default": []},
@@ -523,6 +568,7 @@ def main() -> None:
         *bind_problems(params["addresses"]),
         *port_problems(params["ports"]),
         *file_problems(params["files"]),
+        *python_problems(params["python_files"]),
         *wrong_addresses,
         *([] if wrong_addresses else source_problems(params, release.get("VERSION_CODENAME", ""))),
         *([] if wrong_addresses else wheel_problems(params, platform.machine())),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ def test_every_user_reads_the_kernels(host: Any, expected: Expected) -> None:
             assert done.rc == 0, (name, done.stderr)
             program = json.loads(done.stdout)["argv"][0]
             assert run_as(host, name, f"command -v {program}").rc == 0, (name, program)
+
+
+def test_hub_answers_on_its_port_from_the_controller(expected: Expected) -> None:
+    """A firewall on the host or in front of it would close it to the users, too."""
+    address = expected.connection["address"]
+    if expected.disposable or expected.hub["address"] in ("127.0.0.1", "::1"):
+        pytest.skip("the hub of this host is not offered on its own address")
+    with socket.create_connection((address, expected.hub["port"]), timeout=20):
+        pass
 
 
 def test_every_member_lists_and_writes_the_shared_directory(host: Any, expected: Expected) -> None:

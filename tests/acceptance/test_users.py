@@ -46,7 +46,10 @@ def test_sshd_reads_the_keys_of_every_user(host: Any) -> None:
     """The effective setting for each user, Match blocks included; sshd rejects files that others can write."""
     if not host.file("/usr/sbin/sshd").exists:
         pytest.skip("no sshd on this host")
-    for name in host.file(KEYS).listdir() if host.file(KEYS).exists else []:
+    names = host.file(KEYS).listdir() if host.file(KEYS).exists else []
+    if not names:
+        pytest.skip("no user of this host has a public key in the inventory")
+    for name in names:
         settings = host.check_output("/usr/sbin/sshd -T -C user=%s,host=localhost,addr=127.0.0.1", name).splitlines()
         files = next(line for line in settings if line.startswith("authorizedkeysfile ")).split()[1:]
         assert f"{KEYS}/%u" in files, f"{name}: sshd reads {files}"

@@ -78,11 +78,11 @@ def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]
         yield local
 
 
-def answers(port: int) -> bool:
-    """Return whether a program accepts connections on a port of this machine."""
+def answers(port: int, address: str = "127.0.0.1") -> bool:
+    """Return whether a program accepts connections on a port."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def server_unit(host: Any, name: str) -> str:
@@ -124,24 +124,35 @@ class HubUser:
     def start_server(self, timeout: float = 240) -> None:
         """Start the user's server and wait until it answers; raise TimeoutError when it does not."""
         until = time.monotonic() + timeout
-        url = f"{self.base}/hub/api/users/{self.name}/server"
-        # The previous server may still be stopping: a browser waits for that, too.
-        while "pending stop" in (answer := self.web.post(url, headers=self._xsrf(), timeout=120)).text:
-            if time.monotonic() > until:
-                raise TimeoutError(f"{self.name}: the previous server was not stopped after {timeout:.0f} s")
-            time.sleep(1)
-        if answer.status_code not in (201, 202, 400):  # 400: it runs already
-            raise RuntimeError(
-                f"{self.name}: the server was not started: HTTP {answer.status_code} {answer.text[:300]}"
-            )
+        code = self._request_server(until)
         while time.monotonic() < until:
             user = self.web.get(f"{self.base}/hub/api/users/{self.name}", timeout=60).json()
-            if user.get("servers", {}).get("", {}).get("ready"):
+            server = user.get("servers", {}).get("")
+            if server and server["ready"]:
                 # The page of the server logs the browser in there too, by way of the hub.
                 self.web.get(f"{self.base}/user/{self.name}/lab", timeout=60).raise_for_status()
                 return
+            if not server and code == 400:
+                # It ran when the request came, and has ended since.
+                code = self._request_server(until)
+            elif not server:
+                raise RuntimeError(f"{self.name}: the server did not start: see the journal of gpulab-hub")
             time.sleep(1)
-        raise TimeoutError(f"{self.name}: the server was not ready after {timeout:.0f} s")
+        raise TimeoutError(f"{self.name}: the server was not ready after {timeout:.0f} s: {server}")
+
+    def _request_server(self, until: float) -> int:
+        """Request a server and return the HTTP status: 201 (started), 202 (starts) or 400 (runs already)."""
+        url = f"{self.base}/hub/api/users/{self.name}/server"
+        # The previous server may still be stopping, or be checked after a restart of the hub: a browser waits, too.
+        while " is pending " in (answer := self.web.post(url, headers=self._xsrf(), timeout=120)).text:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self.name}: the previous server was not stopped in time: {answer.text[:300]}")
+            time.sleep(1)
+        if answer.status_code not in (201, 202, 400):
+            raise RuntimeError(
+                f"{self.name}: the server was not started: HTTP {answer.status_code} {answer.text[:300]}"
+            )
+        return answer.status_code
 
     def stop_server(self) -> None:
         """Stop the user's server."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Search output for secrets: `python -m tests.support.secrets SECRETS LOG...` prints the lines that hold one.
+"""Search output for secrets: `python -m tests.support.secrets SECRETS LOG...` names the logs that hold one.
 
-The file SECRETS has one on each line.
+SECRETS is a file with one on each line, or a directory of demo passwords.
 """
 
 from __future__ import annotations
@@ -34,16 +34,25 @@ def leaks(output: str, secrets: Iterable[str]) -> list[str]:
     return lines or [form for form in wanted if "".join(form.split()) in joined]
 
 
+def known(path: Path) -> list[str]:
+    """Return the secrets of a file, one on each line, or of a directory of demo passwords: each file's first word."""
+    if path.is_dir():
+        return [file.read_text(encoding="utf-8").split()[0] for file in sorted(path.iterdir())]
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
 def main(arguments: list[str]) -> int:
-    """Search logs for the secrets of a file, one on a line; return 1 where there is one."""
-    secrets = Path(arguments[0]).read_text(encoding="utf-8").split("\n")
-    found = [
-        f"{name}: {line}"
-        for name in arguments[1:]
-        for line in leaks(Path(name).read_text(encoding="utf-8", errors="replace"), [each for each in secrets if each])
-    ]
-    sys.stdout.write("".join(f"{line}\n" for line in found))
-    return 1 if found else 0
+    """Search logs for secrets; return 1 where there is one, and 2 where there is nothing to search for or in."""
+    secrets, logs = known(Path(arguments[0])), [Path(name) for name in arguments[1:]]
+    texts = {path: path.read_text(encoding="utf-8", errors="replace") for path in logs}
+    if not secrets or not any(texts.values()):
+        sys.stdout.write("secrets: there is nothing to search for, or no output to search in\n")
+        return 2
+    holding = [path for path, text in texts.items() if leaks(text, secrets)]
+    # The lines stay where they are: this output is a log, too.
+    sys.stdout.write("".join(f"{path} holds a secret\n" for path in holding))
+    sys.stdout.write(f"{len(logs)} outputs were searched for {len(secrets)} secrets\n")
+    return 1 if holding else 0
 
 
 if __name__ == "__main__":

@@ -47,41 +47,27 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.parametrize(
-    ("certificate", "key", "words"),
-    [
+def test_address_and_certificate_that_cannot_work_are_rejected(lab: Lab, files: Path, unchanged: None) -> None:
+    """In the preflight, by name, with nothing changed."""
+    certificates = [
         ("good.pem", "other.key", "not the key of the certificate"),
         ("good.pem", "sealed.key", "encrypted"),
         ("good.key", "good.pem", "holds a key"),
         ("gone.pem", "good.key", "is not a file on the controller"),
-    ],
-)
-def test_own_certificate_that_cannot_work_is_rejected(
-    lab: Lab, files: Path, unchanged: None, certificate: str, key: str, words: str
-) -> None:
-    """In the preflight, by name, with nothing changed."""
-    tls = {"mode": "own", "certificate": str(files / certificate), "key": str(files / key)}
-    done = lab.play("site.yml", "--tags", "jupyterhub", gpulab_tls=tls)
-    assert (done.code != 0, done.changed) == (True, 0), done.output[-3000:]
-    assert words in done.text
-    assert "hunter2" not in done.output
-
-
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [
+    ]
+    settings: list[tuple[dict[str, Any], str]] = [
+        ({"gpulab_tls": {"mode": "own", "certificate": str(files / certificate), "key": str(files / key)}}, words)
+        for certificate, key, words in certificates
+    ]
+    settings += [
         ({"gpulab_hub_port": 70000}, "70000 is not a port"),
         ({"gpulab_hub_address": "192.0.2.77"}, "cannot listen on 192.0.2.77"),
         ({"gpulab_hub_port": 80, "gpulab_http_redirect_enabled": True}, "80 is the port that redirects"),
-    ],
-)
-def test_port_or_address_that_cannot_work_is_rejected(
-    lab: Lab, unchanged: None, variables: dict[str, Any], words: str
-) -> None:
-    """Before anything is changed."""
-    done = lab.play("site.yml", "--tags", "jupyterhub", **variables)
-    assert (done.code != 0, done.changed) == (True, 0), done.output[-3000:]
-    assert words in done.text
+    ]
+    for (setting, words), done in zip(settings, lab.preflight([each for each, _ in settings]), strict=True):
+        assert (done.code != 0, done.changed) == (True, 0), setting
+        assert words in done.text
+        assert "hunter2" not in done.output
 
 
 @pytest.fixture

@@ -29,97 +29,110 @@ def assert_rejected(outcome: Outcome, *words: str) -> None:
     assert "Traceback" not in outcome.output
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ({"gpulab_user": []}, ["gpulab_user is not a variable", "gpulab_users"]),
-        ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
-        ({"gpulab_gpu_sharing": "exclusive"}, ["gpulab_gpu_sharing", "not implemented"]),
-        ({"users_leavers_home": "zip"}, ["users_leavers_home", "keep, archive"]),
-        ({"jupyterhub_port": "https"}, ["jupyterhub_port", "int"]),
-        ({"jupyterhub_idle": {"kernel_minuts": 5}}, ["kernel_minuts", "kernel_minutes"]),
-        ({"frameworks_profiles": "cpu,torch"}, ["frameworks_profiles"]),
-        ({"nvidia_driver_state": "latest"}, ["nvidia_driver_state", "present, absent"]),
-        ({"r_tensorflow_tarballs": [{"name": "x"}]}, ["r_tensorflow_tarballs", "sha256"]),
-        ({"sources_pip": {"index": "x"}}, ["sources_pip", "index_url"]),
-        ({"users_session_walls": True}, ["write users_session_isolation_enabled"]),
-        ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
-        ({"gpulab_users": [{"name": "Ada Lovelace"}]}, ["'Ada Lovelace'", "small letter"]),
-        ({"gpulab_users": [KEY_LESS]}, ["plain-text passwords are not accepted", "openssl passwd -6"]),
-        ({"gpulab_users": [{"name": "ada", "ssh_keys": ["no key"]}]}, ["user 'ada'", "SSH key 1 is not a public key"]),
-        (
-            {"gpulab_users": [{"name": "ada", "limits": {"memory": "lots"}}]},
-            ["limits.memory: 'lots' is not a size", "16G"],
-        ),
-        (
-            {"gpulab_groups": {"class-2026": {"limits": {"cpu": 0}}}},
-            ["group class-2026", "limits.cpu: 0 is too little"],
-        ),
-        ({"gpulab_groups": {"class-2027": {}}}, ["class-2026", "did you mean class-2027?"]),
-        (
-            {"gpulab_users": [{"name": "ada", "limits": {"disk": "1G"}}]},
-            ["limits.disk", "has no quotas for users", "remove the limits"],
-        ),
-        (
-            {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/integration/invalid_input/class.csv') }}"},
-            ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
-        ),
-        ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
-        ({"gpulab_extra_packages": ["maps"]}, ["unknown set maps", "geo, nlp, vision"]),
-        ({"rstudio_sha256": "0" * 64}, ["rstudio-server.deb has the SHA-256", f"rstudio_sha256 is {'0' * 64}"]),
-        (
-            {"rstudio_package": "", "rstudio_sha256": "", "rstudio_url": "http://127.0.0.1:9/server"},
-            [
-                "rstudio_url (gpulab_sources.rstudio): http://127.0.0.1:9/server/jammy",
-                "cannot be used from the host",
-                "or false",
-            ],
-        ),
-        ({"gpulab_minimum": {"cores": 4096}}, ["cores", "4096", "lower gpulab_minimum.cores"]),
-        ({"gpulab_minimum": {"memory_gb": 1e6}}, ["lower gpulab_minimum.memory_gb"]),
-        ({"gpulab_minimum": {"disk_gb": 1e6}}, ["lower gpulab_minimum.disk_gb"]),
-        ({"gpulab_hub_port": 22}, ["port 22 is in use by", "gpulab_hub_port"]),
-        ({"gpulab_hub_port": 70000}, ["jupyterhub_port (gpulab_hub_port): 70000 is not a port"]),
-        ({"jupyterhub_port": 0}, ["jupyterhub_port (gpulab_hub_port): 0 is not a port"]),
-        ({"users_sshd_ports": [70000]}, ["users_sshd_ports: 70000 is not a port"]),
-        (
-            {"gpulab_hub_address": "192.0.2.77"},
-            ["jupyterhub_address (gpulab_hub_address): a program cannot listen on 192.0.2.77"],
-        ),
-        ({"gpulab_idle": 5}, ["gpulab_idle is a number, not a dictionary with the keys kernel_minutes"]),
-        ({"users_groups": [{"name": "lab", "gid": 3000}]}, ["users_groups is a list", "another role of your site"]),
-        ({"gpulab_users": None}, ["gpulab_users is not set", "`gpulab_users: []`, which closes every account"]),
-        (
-            {"gpulab_users": [{"name": "Grace.Hopper"}]},
-            ["user Grace.Hopper does not exist on the host"],
-        ),
-        (
-            {"gpulab_tls": {"mode": "own", "certificate": "files/gone.pem", "key": "files/gone.key"}},
-            ["gpulab_tls.certificate: files/gone.pem is not a file on the controller (searched in"],
-        ),
-        (
-            {"gpulab_sources": {"ca_certificates": ["files/gone.crt"]}},
-            ["gpulab_sources.ca_certificates: files/gone.crt is not a file on the controller"],
-        ),
-        ({"gpulab_gpu": "required"}, ['(gpulab_gpu) is "required"', "no NVIDIA GPU"]),
-        ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not implemented"]),
-        ({"cudnn_enabled": True}, ["cudnn_enabled", "not implemented"]),
-        ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented"]),
-        (
-            {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
-            [
-                "sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple",
-                "cannot be used from the host",
-            ],
-        ),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_bad_setting_is_rejected_before_anything_changes(lab: Lab, setting: dict[str, Any], words: list[str]) -> None:
+SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"gpulab_user": []}, ["gpulab_user is not a variable", "gpulab_users"]),
+    ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
+    ({"gpulab_gpu_sharing": "exclusive"}, ["gpulab_gpu_sharing", "not implemented"]),
+    ({"users_leavers_home": "zip"}, ["users_leavers_home", "keep, archive"]),
+    ({"jupyterhub_port": "https"}, ["jupyterhub_port", "int"]),
+    ({"jupyterhub_idle": {"kernel_minuts": 5}}, ["kernel_minuts", "kernel_minutes"]),
+    ({"frameworks_profiles": "cpu,torch"}, ["frameworks_profiles"]),
+    ({"nvidia_driver_state": "latest"}, ["nvidia_driver_state", "present, absent"]),
+    ({"r_tensorflow_tarballs": [{"name": "x"}]}, ["r_tensorflow_tarballs", "sha256"]),
+    ({"sources_pip": {"index": "x"}}, ["sources_pip", "index_url"]),
+    ({"users_session_walls": True}, ["write users_session_isolation_enabled"]),
+    ({"gpulab_users": [{"name": "ada"}, {"name": "ada"}]}, ["user ada is named 2 times"]),
+    # The uid of an existing account is never changed.
+    ({"gpulab_users": [{"name": "ada", "uid": 54321}]}, ["user ada exists with uid", "not 54321"]),
+    ({"gpulab_users": [{"name": "Ada Lovelace"}]}, ["'Ada Lovelace'", "small letter"]),
+    ({"gpulab_users": [KEY_LESS]}, ["plain-text passwords are not accepted", "openssl passwd -6"]),
+    ({"gpulab_users": [{"name": "ada", "ssh_keys": ["no key"]}]}, ["user 'ada'", "SSH key 1 is not a public key"]),
+    (
+        {"gpulab_users": [{"name": "ada", "limits": {"memory": "lots"}}]},
+        ["limits.memory: 'lots' is not a size", "16G"],
+    ),
+    (
+        {"gpulab_groups": {"class-2026": {"limits": {"cpu": 0}}}},
+        ["group class-2026", "limits.cpu: 0 is too little"],
+    ),
+    ({"gpulab_groups": {"class-2027": {}}}, ["class-2026", "did you mean class-2027?"]),
+    (
+        {"gpulab_users": [{"name": "ada", "limits": {"disk": "1G"}}]},
+        ["limits.disk", "has no quotas for users", "remove the limits"],
+    ),
+    (
+        {"gpulab_users": "{{ lookup('gpulab.core.class_list', 'tests/integration/invalid_input/class.csv') }}"},
+        ["class.csv: line 3: user 'Jane Doe'", "line 5: user 'ivy': SSH key 1"],
+    ),
+    ({"gpulab_tls": {"mode": "none"}}, ["without TLS", "127.0.0.1"]),
+    ({"gpulab_extra_packages": ["maps"]}, ["unknown set maps", "geo, nlp, vision"]),
+    ({"rstudio_sha256": "0" * 64}, ["rstudio-server.deb has the SHA-256", f"rstudio_sha256 is {'0' * 64}"]),
+    (
+        {"rstudio_package": "", "rstudio_sha256": "", "rstudio_url": "http://127.0.0.1:9/server"},
+        [
+            "rstudio_url (gpulab_sources.rstudio): http://127.0.0.1:9/server/jammy",
+            "cannot be used from the host",
+            "or false",
+        ],
+    ),
+    ({"gpulab_minimum": {"cores": 4096}}, ["cores", "4096", "lower gpulab_minimum.cores"]),
+    ({"gpulab_minimum": {"memory_gb": 1e6}}, ["lower gpulab_minimum.memory_gb"]),
+    ({"gpulab_minimum": {"disk_gb": 1e6}}, ["lower gpulab_minimum.disk_gb"]),
+    ({"gpulab_hub_port": 22}, ["port 22 is in use by", "gpulab_hub_port"]),
+    ({"gpulab_hub_port": 70000}, ["jupyterhub_port (gpulab_hub_port): 70000 is not a port"]),
+    ({"jupyterhub_port": 0}, ["jupyterhub_port (gpulab_hub_port): 0 is not a port"]),
+    ({"users_sshd_ports": [70000]}, ["users_sshd_ports: 70000 is not a port"]),
+    (
+        {"gpulab_hub_address": "192.0.2.77"},
+        ["jupyterhub_address (gpulab_hub_address): a program cannot listen on 192.0.2.77"],
+    ),
+    ({"gpulab_idle": 5}, ["gpulab_idle is a number, not a dictionary with the keys kernel_minutes"]),
+    ({"users_groups": [{"name": "lab", "gid": 3000}]}, ["users_groups is a list", "another role of your site"]),
+    ({"gpulab_users": None}, ["gpulab_users is not set", "`gpulab_users: []`, which closes every account"]),
+    (
+        {"gpulab_users": [{"name": "Grace.Hopper"}]},
+        ["user Grace.Hopper does not exist on the host"],
+    ),
+    (
+        {"gpulab_tls": {"mode": "own", "certificate": "files/gone.pem", "key": "files/gone.key"}},
+        ["gpulab_tls.certificate: files/gone.pem is not a file on the controller (searched in"],
+    ),
+    (
+        {"gpulab_sources": {"ca_certificates": ["files/gone.crt"]}},
+        ["gpulab_sources.ca_certificates: files/gone.crt is not a file on the controller"],
+    ),
+    ({"gpulab_gpu": "required"}, ['(gpulab_gpu) is "required"', "no NVIDIA GPU"]),
+    ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not implemented"]),
+    ({"cudnn_enabled": True}, ["cudnn_enabled", "not implemented"]),
+    ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented"]),
+    (
+        {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},
+        [
+            "sources_pip.index_url (gpulab_sources.pip.index_url): http://127.0.0.1:9/simple",
+            "cannot be used from the host",
+        ],
+    ),
+]
+"""Settings, and words of the message that each of them gets."""
+
+
+@pytest.fixture(scope="module")
+def outcomes(lab: Lab) -> list[Outcome]:
+    """Check all settings in one run."""
+    return lab.preflight([setting for setting, _ in SETTINGS])
+
+
+@pytest.mark.parametrize("number", range(len(SETTINGS)), ids=[next(iter(setting)) for setting, _ in SETTINGS])
+def test_bad_setting_is_rejected_before_anything_changes(outcomes: list[Outcome], number: int) -> None:
     """The message names the setting and the fix."""
-    outcome = lab.converge(**setting)
-    assert_rejected(outcome, *words)
-    assert "hunter2" not in outcome.output
+    assert_rejected(outcomes[number], *SETTINGS[number][1])
+    assert "hunter2" not in outcomes[number].output
+
+
+def test_run_with_a_bad_setting_ends_before_the_first_role(lab: Lab) -> None:
+    """Here with the whole of site.yml, by a check on the controller and by one of the host."""
+    assert_rejected(lab.converge(users_leavers_home="zip"), "users_leavers_home", "keep, archive")
+    assert_rejected(lab.converge(gpulab_hub_port=22), "port 22 is in use by", "gpulab_hub_port")
 
 
 @pytest.fixture
@@ -134,11 +147,6 @@ def fedora(lab: Lab) -> Iterator[None]:
 def test_unsupported_system_is_rejected_by_name(lab: Lab, fedora: None) -> None:
     """The message names the host's system and the supported ones."""
     assert_rejected(lab.converge(), "Fedora Linux 42", "Supported: Debian 12, 13; Ubuntu 22.04, 24.04")
-
-
-def test_uid_that_is_taken_is_rejected(lab: Lab) -> None:
-    """The uid of an existing account is never changed."""
-    assert_rejected(lab.converge(gpulab_users=[{"name": "ada", "uid": 54321}]), "user ada exists with uid", "not 54321")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 
 from tests.support.paths import ROOT
 from tests.support.processes import run
-from tests.support.secrets import forms, leaks
+from tests.support.secrets import forms, leaks, main
 
 SECRET = "hunter2-Marked&Secret"
 IN_URL = "hunter2-Marked%26Secret"
@@ -139,3 +139,20 @@ def test_search_finds_every_form(text: str) -> None:
     assert leaks(f"ok\n{text[:14]}\n   {text[14:]}\n", [SECRET])
     assert not leaks("ok: [gpu1]", [SECRET])
     assert all(len(form) > 5 for form in forms(SECRET))
+
+
+def test_search_of_logs_names_them_and_not_the_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory of demo passwords has more in each file; a search for nothing, or in nothing, does not pass."""
+    passwords, clean, log, empty = tmp_path / "passwords", tmp_path / "clean", tmp_path / "log", tmp_path / "empty"
+    passwords.mkdir()
+    clean.write_text("ok: [gpu1]")
+    empty.touch()
+    assert main([str(passwords), str(clean)]) == 2
+    (passwords / "ada").write_text(f"{SECRET} salt=abc")
+    log.write_text(f"changed: {SECRET}")
+    assert main([str(passwords), str(empty)]) == 2
+    assert main([str(passwords), str(clean)]) == 0
+    assert main([str(passwords), str(clean), str(log)]) == 1
+    output = capsys.readouterr().out
+    assert f"{log} holds a secret" in output
+    assert SECRET not in output

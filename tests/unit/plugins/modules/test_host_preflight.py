@@ -157,6 +157,34 @@ def test_foreign_file_is_never_overwritten(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("c.JupyterHub.template_vars = {\n", "site.py is not valid Python in line 1: '{' was never closed"),
+        ("x = 1\n  y = 2\n", "site.py is not valid Python in line 2: unexpected indent"),
+        ("x = 1\0", "site.py is not valid Python"),
+        ("# first\nc.JupyterHub.port = 1\n", "site.py sets c.JupyterHub.port: use jupyterhub_port."),
+    ],
+)
+def test_own_python_file_that_cannot_work_is_reported(tmp_path: Path, text: str, words: str) -> None:
+    """With its line, and without being run."""
+    (tmp_path / "site.py").write_text(text)
+    (tmp_path / "notes.txt").write_text("{")
+    entry = {"directory": str(tmp_path), "rejected": r"c\.JupyterHub\.port\s*=", "reason": "use jupyterhub_port."}
+    found = preflight.python_problems([entry])
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_own_python_files_that_work_pass(tmp_path: Path) -> None:
+    """So does a directory that does not exist; a file that is not text is reported."""
+    entry = {"directory": str(tmp_path), "rejected": "", "reason": ""}
+    (tmp_path / "site.py").write_text("c.JupyterHub.port = 1\nraise SystemExit\n")
+    assert preflight.python_problems([entry, {**entry, "directory": str(tmp_path / "none")}]) == []
+    (tmp_path / "site.py").write_bytes(b"x = '\xff'\n")
+    assert "site.py is not valid Python" in preflight.python_problems([entry])[0]
+
+
 @pytest.mark.parametrize("uid", [65534, 4711])
 def test_connection_without_root_is_one_sentence(uid: int) -> None:
     """It names the login and the variable, also for a uid without a name."""

@@ -96,7 +96,7 @@ def test_addresses_in_urls_have_brackets(address: str, local: str, bound: str) -
     ],
 )
 def test_own_settings_of_the_address_are_recognised(line: str, rejected: bool) -> None:
-    """The module find compares each line with this expression."""
-    tasks = yaml.safe_load((ROLE / "tasks/own_settings.yml").read_text())
-    expression = tasks[0]["ansible.builtin.find"]["contains"]
-    assert bool(re.match(expression, line)) is rejected
+    """The module host_preflight compares each line with this expression."""
+    tasks = yaml.safe_load((ROLE / "tasks/preflight.yml").read_text())
+    (options,) = (task["gpulab.core.host_preflight"] for task in tasks if "gpulab.core.host_preflight" in task)
+    assert bool(re.match(options["python_files"][0]["rejected"], line)) is rejected
