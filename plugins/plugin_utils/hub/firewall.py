@@ -22,11 +22,11 @@ def firewall_notes(output: str, ports: Iterable[int]) -> list[str]:
     notes = []
     for port in ports:
         if ufw_closes(output, port):
-            notes.append(f"port {port} is closed by ufw: 'ufw allow {port}/tcp' opens it.")
+            notes.append(f"port {port} is closed by ufw: `ufw allow {port}/tcp` opens it.")
         if firewalld_closes(output, port):
             notes.append(
-                f"port {port} is closed by firewalld: 'firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd "
-                "--reload' opens it."
+                f"port {port} is closed by firewalld: `firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd "
+                "--reload` opens it."
             )
     return notes
 

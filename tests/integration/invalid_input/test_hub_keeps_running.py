@@ -119,4 +119,18 @@ def test_users_are_shown_the_first_name(lab: Lab) -> None:
     assert done.code == 0, done.output[-3000:]
     assert f"Users of {lab.host} log in at https://lab.example/" in done.text
     assert "JupyterHub: https://lab.example/" in lab.shell("gpulab info")
-    assert lab.play("site.yml", "--tags", "jupyterhub").code == 0
+
+
+def test_certificate_that_expires_soon_is_renewed(lab: Lab) -> None:
+    """It keeps its key, which browsers may have pinned, and gets the present names."""
+    directory, end = "/etc/gpulab/tls", "openssl x509 -noout -checkend 2592000 -in /etc/gpulab/tls/certificate.pem || :"
+    lab.shell(
+        f"cd {directory} && sha256sum key.pem >/run/key && openssl x509 -req -in request.pem -signkey key.pem -days 3 "
+        f"-copy_extensions copyall -out /run/short.pem && cat /run/short.pem > certificate.pem"
+    )
+    assert "will expire" in lab.shell(end)
+    done = lab.play("site.yml", "--tags", "jupyterhub")
+    assert done.code == 0, done.output[-3000:]
+    assert "will not expire" in lab.shell(end)
+    assert "OK" in lab.shell(f"cd {directory} && sha256sum --check /run/key")
+    assert "lab.example" not in lab.shell(f"openssl x509 -noout -text -in {directory}/certificate.pem")

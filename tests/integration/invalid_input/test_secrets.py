@@ -23,7 +23,8 @@ def test_check_of_a_host_shows_no_secret(lab: Lab) -> None:
         {"gpulab_users": [{**USERS[0], "uid": 54321}]},
     ]
     outcomes = lab.preflight(settings, "--check", "--diff", "-v")
-    assert [outcome.code > 0 for outcome in outcomes] == [True] * len(settings)
+    # The sources of the third one are not needed: everything is installed.
+    assert [outcome.code > 0 for outcome in outcomes] == [True, True, False, True]
     assert leaks(outcomes[0].run, [SECRET, HASH]) == []
 
 

@@ -94,5 +94,10 @@ def test_controller_without_a_home_gets_one(home: str | None, expected: str) -> 
     """A container runs with a uid that has no home, or one that it cannot write."""
     environment = {name: value for name, value in os.environ.items() if name != "HOME"}
     environment |= {"HOME": home} if home else {}
-    done = run(["make", "--eval", "show: ; @echo $(HOME)", "show"], cwd=ROOT, env=environment, timeout=60)
+    done = run(
+        ["make", "--no-print-directory", "--eval", "show: ; @echo $(HOME)", "show"],
+        cwd=ROOT,
+        env=environment,
+        timeout=60,
+    )
     assert done.stdout.strip() == expected
