@@ -17,10 +17,16 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.gpulab.core.plugins.plugin_utils import controller_files, secrets, site_variables
 from ansible_collections.gpulab.core.plugins.plugin_utils.hub.options import hub_problems
-from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import user_problems
+from ansible_collections.gpulab.core.plugins.plugin_utils.users.problems import EXISTING_NAME, user_problems
 
 AGREEING = ("gpulab_users_group", "gpulab_admin_group")
 """Site variables whose role options must have one value."""
+NAMES = {
+    "gpulab_users_group": EXISTING_NAME,
+    "gpulab_admin_group": EXISTING_NAME,
+    "gpulab_environment_name": site_variables.ENVIRONMENT,
+}
+"""Accepted names, by site variable."""
 SWITCH = "gpulab_check_options"
 """Variable that turns the search for misspelt role options off."""
 
@@ -45,10 +51,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if variables.get(SWITCH, True):
             problems += site_variables.misspelt_options(set(variables) - set(old), options)
         names = {*spec, *reserved, *(name.partition(".")[0] for name in renamed)}
-        try:
-            values = {name: self._templar.template(variables[name]) for name in names if name in variables}
-        except AnsibleError as error:
-            return {**result, "failed": True, "msg": f"A variable cannot be evaluated: {error.message}"}
+        values, unknown = self._evaluated({name: variables[name] for name in names if name in variables})
+        if unknown:
+            return {**result, "failed": True, "problems": unknown, "msg": "Nothing was changed. " + " ".join(unknown)}
         required = self._task.args.get("required", {})
         directories = [Path(variables[name]) for name in ("inventory_dir", "playbook_dir") if variables.get(name)]
         problems += site_variables.ignored_files(directories)
@@ -71,6 +76,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         of_roles = self._role_options(variables, options)
         problems += self._foreign_problems(of_roles, options)
         problems += site_variables.disagreements({**values, **of_roles}, AGREEING)
+        problems += site_variables.name_problems({**values, **of_roles}, NAMES)
         if not problems:
             problems += type_problems(spec, values)
         if not problems:
@@ -92,6 +98,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
             return {**result, "failed": True, "problems": problems, "msg": message}
         return {**result, "changed": False, "msg": "The variables are valid."}
+
+    def _evaluated(self, variables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return the values of variables, and one sentence for each that cannot be evaluated."""
+        values, problems = {}, []
+        for name, value in variables.items():
+            try:
+                values[name] = self._templar.template(value)
+            except AnsibleError as error:
+                problems.append(f"{name} cannot be evaluated: {error.message.rstrip('.')}.")
+        return values, problems
 
     def _role_options(self, variables: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the role options that the site sets. One that needs facts of the host is left to its role."""

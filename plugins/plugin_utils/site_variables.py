@@ -17,6 +17,11 @@ import yaml
 
 KINDS = {"int": "a number", "float": "a number", "bool": "true or false"}
 """Words for types of options."""
+NUMBERS = ("int", "float")
+NEGATIVE = re.compile(r"-[\d.]*[1-9]")
+"""No option of the collection has negative values."""
+ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,30}\Z")
+"""Names of environments, which become directories and kernels."""
 TEXT_LISTS = ("groups", "ssh_keys")
 """Keys of users whose list may be one text."""
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -137,7 +142,8 @@ def shape_problems(name: str, option: Mapping[str, Any], value: Any) -> list[str
         keys = f" with the keys {', '.join(known)}" if known else ""
         if not isinstance(value, Mapping):
             return [f"{name} is {_kind_of(value)}, not a dictionary{keys}. {_ini_remedy(value)}".rstrip()]
-        return [
+        wrong = [key for key in value if not isinstance(key, str)]
+        return [f"{name} has {_kind_of(key)} as a key, {key!r}, not text. Write it in quotes." for key in wrong] + [
             problem
             for key, inner in known.items()
             if key in value
@@ -157,6 +163,8 @@ def shape_problems(name: str, option: Mapping[str, Any], value: Any) -> list[str
         ]
     if kind != "raw" and isinstance(value, Mapping | list | tuple):
         return [f"{name} is {_kind_of(value)}, not {KINDS.get(kind, 'text')}."]
+    if kind in NUMBERS and not isinstance(value, bool) and NEGATIVE.match(str(value)):
+        return [f"{name} is a negative number, and no option of gpulab has negative values."]
     return []
 
 
@@ -203,6 +211,20 @@ def disagreements(values: Mapping[str, Any], variables: Iterable[str], roles: Pa
                     "belongs to another role of your site, rename it there."
                 )
     return problems
+
+
+def name_problems(values: Mapping[str, Any], patterns: Mapping[str, re.Pattern[str]], roles: Path = ROLES) -> list[str]:
+    """Report names of groups and environments that a host or Jupyter would not accept.
+
+    `patterns` has the accepted names by site variable; they hold for the role options that it sets, too.
+    """
+    return [
+        f"{name}: {str(values[name])!r} is not an acceptable name. Use small letters, digits, hyphens and underscores, "
+        "at most 31."
+        for variable, pattern in patterns.items()
+        for name in (variable, *_options_of(variable, roles))
+        if values.get(name) is not None and not pattern.match(str(values[name]))
+    ]
 
 
 def _options_of(variable: str, roles: Path) -> list[str]:

@@ -41,10 +41,10 @@ def _port_problems(port: object, redirect: bool) -> list[str]:
 
 def _address_problems(address: str, tls: Mapping[str, Any]) -> list[str]:
     try:
-        loopback = ipaddress.ip_address(address).is_loopback
+        loopback = ipaddress.ip_address(str(address)).is_loopback
     except ValueError:
         return [
-            f"jupyterhub_address (gpulab_hub_address): {address!r} is not an IP address. "
+            f"jupyterhub_address (gpulab_hub_address): {str(address)!r} is not an IP address. "
             "Set an address of the host, 0.0.0.0 for all or 127.0.0.1 for none but the host itself."
         ]
     if tls.get("mode") == "none" and not loopback:
@@ -71,7 +71,7 @@ def _allow_list_problems(networks: Sequence[str]) -> list[str]:
     problems = []
     for network in networks:
         try:
-            ipaddress.ip_network(network, strict=False)
+            ipaddress.ip_network(str(network), strict=False)
         except ValueError:
             problems.append(
                 f"jupyterhub_login_allow_list (gpulab_login_allow_list): {network!r} is not an address or a network. "

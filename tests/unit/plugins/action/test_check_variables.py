@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.paths import ROOT
 from tests.support.processes import run
@@ -111,7 +112,21 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"gpulab_users": None}, "gpulab_users is not set. Write it into "),
     ({"gpulab_hub_port": 0}, "jupyterhub_port (gpulab_hub_port): 0 is not a port. Set a number from 1 to 65535."),
     ({"gpulab_hub_port": 70000}, "70000 is not a port"),
-    ({"gpulab_hub_port": -1}, "-1 is not a port"),
+    ({"gpulab_hub_port": -1}, "gpulab_hub_port is a negative number, and no option of gpulab has negative values."),
+    ({"gpulab_idle": {"kernel_minutes": -5}}, "gpulab_idle.kernel_minutes is a negative number"),
+    ({"gpulab_token_days": "-7"}, "gpulab_token_days is a negative number"),
+    ({"gpulab_users": [{"name": "ada", "uid": -1}]}, "gpulab_users[0].uid is a negative number"),
+    ({"gpulab_hub_address": 5}, "jupyterhub_address (gpulab_hub_address): '5' is not an IP address."),
+    ({"gpulab_idle": {1: 2}}, "gpulab_idle has a number as a key, 1, not text. Write it in quotes."),
+    ({"gpulab_users": [{"name": "ada", "limits": {4: "G"}}]}, "gpulab_users[0].limits has a number as a key, 4"),
+    ({"gpulab_admin_group": ""}, "gpulab_admin_group: '' is not an acceptable name."),
+    ({"gpulab_users_group": 5}, "gpulab_users_group: '5' is not an acceptable name."),
+    ({"gpulab_environment_name": "../ml"}, "gpulab_environment_name: '../ml' is not an acceptable name."),
+    ({"frameworks_name": ""}, "frameworks_name: '' is not an acceptable name."),
+    (
+        {"gpulab_hub_port": "{{ port_of_the_lab }}"},
+        "gpulab_hub_port cannot be evaluated: 'port_of_the_lab' is undefined.",
+    ),
 ]
 
 
@@ -120,7 +135,7 @@ def messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the message for each of the wrong variables: each is that of a host, and one run names them all."""
     path = tmp_path_factory.mktemp("wrong") / "hosts.yml"
     hosts = {f"host{number}": {"gpulab_users": [], **variables} for number, (variables, _words) in enumerate(WRONG)}
-    path.write_text(json.dumps({"gpu_hosts": {"hosts": hosts}}))
+    path.write_text(yaml.safe_dump({"gpu_hosts": {"hosts": hosts}}))
     code, output = validated(path)
     assert code != 0
     assert "Traceback" not in output
