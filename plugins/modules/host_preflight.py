@@ -412,7 +412,7 @@ def address_problems(params: dict[str, Any]) -> list[str]:
     problems += [
         f"sources_proxy.{scheme} (gpulab_sources.proxy.{scheme}): the address cannot be used: {problem}."
         for scheme, proxy in params["proxies"].items()
-        if (problem := address_problem(proxy if "://" in proxy else f"http://{proxy}"))
+        if (problem := address_problem(proxy if "://" in proxy else f"http://{proxy}", proxy=True))
     ]
     for option, name in (("no_proxy", "proxy.no_proxy"), ("trusted_hosts", "pip.trusted_hosts")):
         role = f"sources_{name}"

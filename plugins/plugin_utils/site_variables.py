@@ -18,8 +18,8 @@ import yaml
 KINDS = {"int": "a number", "float": "a number", "bool": "true or false"}
 """Words for types of options."""
 NUMBERS = ("int", "float")
-NEGATIVE = re.compile(r"-[\d.]*[1-9]")
-"""No option of the collection has negative values."""
+LARGEST = 10**8
+"""Largest number of any option: days and seconds beyond it overflow the times of the programs that read them."""
 ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,30}\Z")
 """Names of environments, which become directories and kernels."""
 TEXT_LISTS = ("groups", "ssh_keys")
@@ -155,16 +155,38 @@ def shape_problems(name: str, option: Mapping[str, Any], value: Any) -> list[str
         if not isinstance(value, list | tuple):
             remedy = _ini_remedy(value) or "Write it in square brackets, with commas between."
             return [f"{name} is {_kind_of(value)}, not a list. {remedy}"]
-        item = {**option, "type": option.get("elements", "str")}
-        return [
+        # Lists of paths are of files on the controller, which may be relative.
+        elements = option.get("elements", "str")
+        item = {**option, "type": "str" if elements == "path" else elements}
+        empty = [
+            f"{name}[{position}] has no value. Write one, or remove it."
+            for position, each in enumerate(value)
+            if each is None
+        ]
+        return empty + [
             problem
             for position, each in enumerate(value)
             for problem in shape_problems(f"{name}[{position}]", item, each)
         ]
     if kind != "raw" and isinstance(value, Mapping | list | tuple):
         return [f"{name} is {_kind_of(value)}, not {KINDS.get(kind, 'text')}."]
-    if kind in NUMBERS and not isinstance(value, bool) and NEGATIVE.match(str(value)):
+    if kind in NUMBERS and not isinstance(value, bool):
+        return _number_problems(name, value)
+    if kind == "path" and not str(value).startswith(("/", "~", "$")):
+        return [f"{name}: {str(value)!r} is not an absolute path. Write one that begins with /."]
+    return []
+
+
+def _number_problems(name: str, value: Any) -> list[str]:
+    """Report what is not a number, negative, or too large for the programs that read it. A uid has its own limit."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return [f"{name} is {_kind_of(value)}, not a number."]
+    if number < 0:
         return [f"{name} is a negative number, and no option of gpulab has negative values."]
+    if not number <= LARGEST and not name.endswith(".uid"):
+        return [f"{name} is too large: write {LARGEST} or less."]
     return []
 
 

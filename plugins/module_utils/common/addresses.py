@@ -105,8 +105,11 @@ def is_direct(url: str, no_proxy: Any) -> bool:
     return bool(proxy_bypass_environment(host, {"no": ",".join(no_proxy_hosts(no_proxy))}))
 
 
-def address_problem(url: str) -> str:
-    """Return the reason why programs read an address differently, empty if they do not; it holds no secret."""
+def address_problem(url: str, proxy: bool = False) -> str:
+    """Return the reason why programs read an address differently, empty if they do not; it holds no secret.
+
+    The address of a `proxy` can have other schemes than http and https.
+    """
     if "://" not in url or url.startswith("file://"):
         return "it contains a quote, a backslash or a blank" if re.search(r"[\s'\"\\]", url) else ""
     if found := UNSAFE.search(raw_login(url)):
@@ -116,6 +119,8 @@ def address_problem(url: str) -> str:
     if found := re.search(r"[\s'\"\\<>^`{|}]", without_login(url)):
         named = "a blank" if found[0].isspace() else found[0]
         return f"it contains {named}, which must be written as %{ord(found[0]):02X} (percent-encoding)"
+    if not url.startswith(("http://", "https://")) and not proxy:
+        return f"{url.partition('://')[0]} is not http or https"
     return port_problem(without_login(url))
 
 

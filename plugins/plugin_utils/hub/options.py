@@ -6,10 +6,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 REDIRECT_PORT, LAST_PORT = 80, 65535
+HOST_NAME = re.compile(
+    r"(\*\.)?([a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?\Z"
+)
+LONGEST_NAME = 253
 
 
 def hub_problems(
@@ -23,6 +28,7 @@ def hub_problems(
     return [
         *_address_problems(address, tls),
         *_certificate_problems(tls),
+        *_name_problems(tls.get("names") or []),
         *_allow_list_problems(networks),
         *_port_problems(port, redirect and tls.get("mode") != "none"),
     ]
@@ -65,6 +71,21 @@ def _certificate_problems(tls: Mapping[str, Any]) -> list[str]:
     if mode == "acme":
         return ["jupyterhub_tls.mode (gpulab_tls.mode): acme is not implemented yet. Set it to generated or own."]
     return []
+
+
+def _name_problems(names: Sequence[str]) -> list[str]:
+    """Report names that a certificate cannot have (RFC 1123, RFC 6125: one star, for a whole label)."""
+    problems = []
+    for name in map(str, names):
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            if not HOST_NAME.match(name) or len(name) > LONGEST_NAME:
+                problems.append(
+                    f"jupyterhub_tls.names (gpulab_tls.names): {name!r} is not the name or the address of a host. "
+                    "Write it like lab.example or 192.0.2.1, without https:// and port."
+                )
+    return problems
 
 
 def _allow_list_problems(networks: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from ansible_collections.gpulab.core.plugins.plugin_utils.users.values import gr
 UNLIMITED = "unlimited"
 KINDS = ("cpu", "memory", "swap", "tasks", "disk")
 GROUP_KEYS = ("limits", "gpu", "shared_directory")
-SIZE = re.compile(r"^(\d+(?:\.\d+)?)([KMGT])?$")
+SIZE = re.compile(r"^(\d{1,18}(?:\.\d+)?)([KMGT])?$")
 PERCENT = re.compile(r"^(\d+(?:\.\d+)?)%$")
 FACTORS = {None: 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 """Suffixes of systemd.resource-control(5): base 1024."""
@@ -24,6 +24,8 @@ MIN_TASKS = 64
 """A server, a kernel and the threads of one numeric library on eight cores."""
 MIN_CPU = 0.1
 MIN_DISK = 10 * 2**20
+MAX_CPU, MAX_TASKS, MAX_SIZE = 8192, 4194304, 1024 * 2**40
+"""More than any host has (Linux: NR_CPUS, PID_MAX_LIMIT); systemd ignores values that it cannot hold."""
 
 
 def size(text: object) -> int | None:
@@ -57,8 +59,10 @@ def _problem(kind: str, value: object) -> str:
             return f"is not a number{' of cores, such as 2 or 0.5' if kind == 'cpu' else ', such as 2000'}."
         if kind == "tasks" and not number.is_integer():
             return "is not a whole number."
-        minimum = MIN_CPU if kind == "cpu" else MIN_TASKS
-        return "" if minimum <= number < float("inf") else f"is too little to work with; the minimum is {minimum}."
+        minimum, maximum = (MIN_CPU, MAX_CPU) if kind == "cpu" else (MIN_TASKS, MAX_TASKS)
+        if number > maximum:
+            return f"is too much; the maximum is {maximum}. Write unlimited for none."
+        return "" if number >= minimum else f"is too little to work with; the minimum is {minimum}."
     if kind != "disk" and (percent := PERCENT.match(text)):
         within = 0 < float(percent[1]) <= 100 or (kind == "swap" and float(percent[1]) == 0)
         return "" if within else "is not within 1% to 100%."
@@ -66,6 +70,8 @@ def _problem(kind: str, value: object) -> str:
     if amount is None:
         return f"is not a size, such as 512M or 16G{'' if kind == 'disk' else ' or 50%'}."
     minimum = {"memory": MIN_MEMORY, "swap": 0, "disk": MIN_DISK}[kind]
+    if amount > MAX_SIZE:
+        return f"is too much; the maximum is {MAX_SIZE // 2**40}T. Write unlimited for none."
     return "" if amount >= minimum else f"is too little to work with; the minimum is {minimum // 2**20}M."
 
 

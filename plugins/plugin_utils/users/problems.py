@@ -27,6 +27,11 @@ RESERVED = frozenset(
     ("root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc nobody").split(" ")  # noqa: SIM905
 )
 """Accounts that every Debian has (base-passwd: /usr/share/base-passwd/passwd.master)."""
+FIRST_YEAR, LAST_YEAR = 1971, 2199
+"""Days count from 1970 in /etc/shadow; later ones overflow the times of some programs."""
+NOBODY = (65534, 65535)
+"""Users of systems without a name (systemd: Users, Groups, UIDs and GIDs); the last one means no user in 16 bits."""
+MAX_UID = 2**32 - 3
 MIN_UID = 1000
 """Smaller uids belong to system accounts (login.defs(5): UID_MIN)."""
 
@@ -109,6 +114,8 @@ def _problems_of(user: Mapping[str, Any], name: str, accepted: re.Pattern[str]) 
         yield f"uid {uid} is not a number."
     elif uid is not None and int(uid) < MIN_UID:
         yield f"uid {uid} belongs to the system. Choose {MIN_UID} or more."
+    elif uid is not None and (int(uid) in NOBODY or int(uid) > MAX_UID):
+        yield f"uid {uid} is not one that a user can have. Choose one from {MIN_UID} to {NOBODY[0] - 1}."
     for position, key in enumerate(public_keys(user.get("ssh_keys")), start=1):
         if key.problem:
             yield f"SSH key {position} {key.problem}."
@@ -120,6 +127,8 @@ def _problems_of(user: Mapping[str, Any], name: str, accepted: re.Pattern[str]) 
     expires = user.get("expires")
     if expires and not is_day(str(expires)):
         yield f"expires: {expires} is not a day. Write it as 2027-03-31."
+    elif expires and not FIRST_YEAR <= date.fromisoformat(str(expires)).year <= LAST_YEAR:
+        yield f"expires: {expires} is not between {FIRST_YEAR} and {LAST_YEAR}. Leave it out for no last day."
 
 
 def is_day(text: str) -> bool:

@@ -127,3 +127,10 @@ def test_trusted_hosts_are_compared_by_host_and_port(url: str, hosts: list[str],
 def test_no_proxy_is_read_as_it_is_written(value: str | list[str]) -> None:
     """Blanks, commas, a list and a star give the same hosts."""
     assert addresses.no_proxy_hosts(value) == ["localhost", "127.0.0.1", ".lab.example"]
+
+
+@pytest.mark.parametrize("url", ["ftp://mirror/simple", "htps://mirror/simple", "ssh://git@mirror/simple"])
+def test_address_of_another_scheme_is_named(url: str) -> None:
+    """Of a source; a proxy can have one."""
+    assert addresses.address_problem(url).endswith(" is not http or https")
+    assert addresses.address_problem("socks5h://proxy:1080", proxy=True) == ""
