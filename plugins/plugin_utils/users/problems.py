@@ -54,7 +54,7 @@ def user_problems(
         for name, count in Counter(names).items()
         if count > 1
     ]
-    uids = Counter(user["uid"] for user in accounts if user.get("uid") is not None)
+    uids = Counter(str(user["uid"]) for user in accounts if user.get("uid") is not None)
     problems += [
         f"users_accounts (gpulab_users): uid {uid} is given to {count} users. Choose another uid for all but one."
         for uid, count in uids.items()

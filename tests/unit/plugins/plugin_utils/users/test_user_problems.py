@@ -93,7 +93,7 @@ def test_ports_out_of_range_are_rejected(ports: list[Any], wrong: int) -> None:
 
 def test_duplicates_are_rejected() -> None:
     """The same name or number twice is a mistake, whichever entry comes last."""
-    found = user_problems([{"name": "ada", "uid": 2000}, {"name": "ada", "uid": 2000}])
+    found = user_problems([{"name": "ada", "uid": 2000}, {"name": "ada", "uid": "2000"}])
     assert [problem.partition(": ")[2].partition(".")[0] for problem in found] == [
         "user ada is named 2 times",
         "uid 2000 is given to 2 users",
