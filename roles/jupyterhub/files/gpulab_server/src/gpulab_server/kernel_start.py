@@ -4,6 +4,8 @@
 `python kernel_start.py MODULE ARGUMENT...` runs in the environment of the kernel and needs its standard library only.
 Where other users can write to the working directory, cells search it last for modules: otherwise the kernel's own
 imports, such as for completions or at its end, would run their code.
+
+A kernel of the lab uses the user's personal layer (layers.py); one that cannot be used never keeps it from starting.
 """
 
 import sys
@@ -24,6 +26,65 @@ def last(application: object) -> None:
         sys.path.append("")
 
 
+def use_layer(name: str, layers: object) -> str:
+    """Use the user's layer of an environment and return a warning, empty if there is none.
+
+    The kernel's own modules are those of the lab: packages of the layer cannot keep it from starting.
+    """
+    import os
+
+    os.environ["GPULAB_ENVIRONMENT"] = name
+    try:
+        import ipykernel.kernelapp  # noqa: F401
+    except ImportError:
+        return ""
+    try:
+        layer = layers.prepare(name)  # type: ignore[attr-defined]
+        layers.activate(name, layer)  # type: ignore[attr-defined]
+    except BaseException as error:  # noqa: BLE001  # a .pth file of the user may raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return f"gpulab: this kernel runs without your own packages: {reason}"
+    sys.executable = os.path.join(layer, "bin", "python")
+    os.environ["PATH"] = os.path.join(layer, "bin") + os.pathsep + os.environ.get("PATH", os.defpath)
+    return ""
+
+
+def warn_at_first_cell(message: str) -> None:
+    """Print a message with the output of the first cell: output at the start of a kernel is not shown."""
+    from IPython.core.shellapp import InteractiveShellApp
+
+    original = InteractiveShellApp.init_code
+
+    def init_code(application: object) -> None:
+        events = application.shell.events  # type: ignore[attr-defined]
+
+        def once(*_: object) -> None:
+            events.unregister("pre_run_cell", once)
+            sys.stderr.write(message + "\n")
+
+        events.register("pre_run_cell", once)
+        original(application)
+
+    InteractiveShellApp.init_code = init_code
+
+
+def layer_of_kernel(module: str) -> str:
+    """Prepare the layer if this is a kernel of the lab, and return a warning."""
+    import os
+
+    environment, link = os.path.split(sys.prefix)
+    directory, name = os.path.split(environment)
+    if module != "ipykernel_launcher" or link != "current" or os.geteuid() == 0:
+        return ""
+    # By its path: the directory of this file belongs to the server's environment and is not searched.
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    specification = spec_from_file_location("gpulab_layers", os.path.join(os.path.dirname(__file__), "layers.py"))
+    layers = module_from_spec(specification)  # type: ignore[arg-type]
+    specification.loader.exec_module(layers)  # type: ignore[union-attr]
+    return use_layer(name, layers) if directory == layers.ENVIRONMENTS else ""
+
+
 def main() -> None:
     """Run the module."""
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
@@ -31,6 +92,8 @@ def main() -> None:
         sys.path.pop(0)
     import runpy
 
+    if warning := layer_of_kernel(sys.argv[1]):
+        warn_at_first_cell(warning)
     if not exclusive("."):
         try:
             from IPython.core.shellapp import InteractiveShellApp
