@@ -8,7 +8,13 @@ imports, such as for completions or at its end, would run their code.
 A kernel of the lab uses the user's personal layer (layers.py); one that cannot be used never keeps it from starting.
 """
 
+from __future__ import annotations
+
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # without the import of typing
+    from types import ModuleType
 
 
 def exclusive(directory: str) -> bool:
@@ -26,7 +32,7 @@ def last(application: object) -> None:
         sys.path.append("")
 
 
-def use_layer(name: str, layers: object) -> str:
+def use_layer(name: str, layers: ModuleType) -> str:
     """Use the user's layer of an environment and return a warning, empty if there is none.
 
     The kernel's own modules are those of the lab: packages of the layer cannot keep it from starting.
@@ -36,17 +42,40 @@ def use_layer(name: str, layers: object) -> str:
     os.environ["GPULAB_ENVIRONMENT"] = name
     try:
         import ipykernel.kernelapp  # noqa: F401
-    except ImportError:
-        return ""
-    try:
-        layer = layers.prepare(name)  # type: ignore[attr-defined]
-        layers.activate(name, layer)  # type: ignore[attr-defined]
+
+        layer = layers.prepare(name)
+        layers.activate(name, layer)
     except BaseException as error:  # noqa: BLE001  # a .pth file of the user may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        return f"gpulab: this kernel runs without your own packages: {reason}"
-    sys.executable = os.path.join(layer, "bin", "python")
-    os.environ["PATH"] = os.path.join(layer, "bin") + os.pathsep + os.environ.get("PATH", os.defpath)
-    return ""
+        replace_pip(f"echo {quoted(f'gpulab: nothing is installed. {reason}')}")
+        return f"gpulab: this kernel runs without your own packages. {reason}"
+    sys.executable = f"{layer}/bin/python"
+    os.environ["PATH"] = f"{layer}/bin:{os.environ.get('PATH', os.defpath)}"
+    if pip := layers.pip_directories():
+        replace_pip(f"{quoted(sys.executable)} {quoted(pip[0] + '/pip/__main__.py')}")
+    reason = layers.outdated(name, layer)
+    return f"gpulab: {reason}" if reason else ""
+
+
+def quoted(text: str) -> str:
+    """Return a word of a shell's command."""
+    import shlex
+
+    return shlex.quote(text)
+
+
+def replace_pip(command: str) -> None:
+    """Let the magic %pip run a command: it would run `python -m pip`, which searches the directory of the notebook."""
+    try:
+        from IPython.core.magics.packaging import PackagingMagics
+    except ImportError:
+        return
+
+    def pip(self: PackagingMagics, line: str) -> None:
+        """Run pip in the environment of the kernel: %pip install PACKAGE."""
+        self.shell.system(f"{command} {line}")
+
+    PackagingMagics.pip = pip
 
 
 def warn_at_first_cell(message: str) -> None:
@@ -79,10 +108,11 @@ def layer_of_kernel(module: str) -> str:
     # By its path: the directory of this file belongs to the server's environment and is not searched.
     from importlib.util import module_from_spec, spec_from_file_location
 
-    specification = spec_from_file_location("gpulab_layers", os.path.join(os.path.dirname(__file__), "layers.py"))
+    file = f"{os.path.split(__file__)[0]}/layers.py"
+    specification = spec_from_file_location("gpulab_layers", file)
     layers = module_from_spec(specification)  # type: ignore[arg-type]
     specification.loader.exec_module(layers)  # type: ignore[union-attr]
-    return use_layer(name, layers) if directory == layers.ENVIRONMENTS else ""
+    return use_layer(name, layers) if directory == str(layers.ENVIRONMENTS) else ""
 
 
 def main() -> None:

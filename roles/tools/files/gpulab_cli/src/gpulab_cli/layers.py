@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The personal layer on top of an environment of the lab: a virtual environment in the user's home.
 
-One .pth file in it names the lab's packages by way of the link `current`, so that a new release is used at once. This file
-runs in the lab's interpreter (`python -I layers.py NAME` makes a layer) and in the start of kernels, which gpulab_server
-has a link for. It needs the standard library only and imports little: each kernel start pays for it.
+One .pth file in it names the lab's packages by way of the link `current`, so that a new release is used at once. This
+file runs in the lab's interpreter (`python -I layers.py NAME` makes a layer) and at the start of kernels, for which
+gpulab_server has a link to it. It needs the standard library only and imports little, for quick starts.
 """
 
 from __future__ import annotations
@@ -11,42 +11,46 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from glob import glob
+from pathlib import Path
 
-ENVIRONMENTS = "/opt/gpulab/envs"
-TOOLS = "/opt/gpulab/tools/current"
+ENVIRONMENTS = Path("/opt/gpulab/envs")
+TOOLS = Path("/opt/gpulab/tools/current")
 PTH = "zz-gpulab.pth"
 """Last of a directory's .pth files: what editable installs of the user name comes before the lab's packages."""
+COMPLETE = "release.txt"
+"""Written last: the release of the environment with which the packages of the layer were checked."""
 LOCK_SECONDS = 10.0
+MANY = 8
+"""Number of packages that a message lists."""
 
 
 class LayerError(Exception):
     """The layer cannot be used; the message is one line that names the fix."""
 
 
-def base_directory(name: str) -> str:
+def base_directory(name: str) -> Path:
     """Return the directory of all layers of an environment, one for each version of Python."""
-    return os.path.join(os.path.expanduser("~"), ".local", "share", "gpulab", "envs", name)
+    return Path("~/.local/share/gpulab/envs").expanduser() / name
 
 
-def layer_directory(name: str, version: str = "") -> str:
+def layer_directory(name: str, version: str = "") -> Path:
     """Return the directory of a layer, by default for the version of this interpreter."""
-    return os.path.join(base_directory(name), version or f"{sys.version_info[0]}.{sys.version_info[1]}")
+    return base_directory(name) / (version or f"{sys.version_info[0]}.{sys.version_info[1]}")
 
 
-def site_directory(layer: str) -> str:
+def site_directory(layer: Path) -> Path:
     """Return the directory of the packages of a layer."""
-    return os.path.join(layer, "lib", f"python{os.path.basename(layer)}", "site-packages")
+    return layer / "lib" / f"python{layer.name}" / "site-packages"
 
 
-def lab_site(name: str, version: str, environments: str = ENVIRONMENTS) -> str:
+def lab_site(name: str, version: str) -> Path:
     """Return the directory of the lab's packages, by way of the link to the current release."""
-    return os.path.join(environments, name, "current", "lib", f"python{version}", "site-packages")
+    return ENVIRONMENTS / name / "current" / "lib" / f"python{version}" / "site-packages"
 
 
 def pip_directories() -> list[str]:
     """Return the directory that has pip for layers (the directory layer_path of gpulab_cli)."""
-    return sorted(glob(os.path.join(TOOLS, "lib", "python3.*", "site-packages", "gpulab_cli", "layer_path")))
+    return [str(path) for path in TOOLS.glob("lib/python3.*/site-packages/gpulab_cli/layer_path")]
 
 
 def pth_text(name: str, version: str) -> str:
@@ -54,148 +58,195 @@ def pth_text(name: str, version: str) -> str:
 
     addsitedir also reads the .pth files of the lab's packages, as the lab's own interpreter does.
     """
-    lines = [f"import site; site.addsitedir({lab_site(name, version)!r})", *pip_directories()]
+    lines = [f"import site; site.addsitedir({str(lab_site(name, version))!r})", *pip_directories()]
     return "".join(f"{line}\n" for line in lines)
 
 
-def pip_conf(layer: str) -> str:
-    """Return pip's configuration of a layer; pip writes the constraints before each run."""
-    return f"[global]\nconstraint = {os.path.join(layer, 'constraints.txt')}\ndisable-pip-version-check = true\n"
-
-
-def problem(layer: str) -> str:
+def problem(layer: Path) -> str:
     """Return why a layer cannot be used, in one line; empty if it can be used, or does not exist."""
-    name = os.path.basename(os.path.dirname(layer))
-    again = f"`gpulab env reset {name}` makes a new one"
-    if not os.path.lexists(layer) and not os.path.islink(os.path.dirname(layer)):
+    base = layer.parent
+    if base.is_symlink() and not base.is_dir():
+        target = base.readlink()
+        return f"{base} leads to {target}, which does not exist; `gpulab env reset {base.name}` makes a new one"
+    if not os.path.lexists(layer):
         return ""
-    site = site_directory(layer)
+    fix = f"`gpulab env repair {base.name}` mends it"
+    pth = site_directory(layer) / PTH
     try:
-        os.listdir(site)
-        with open(os.path.join(layer, "pyvenv.cfg"), encoding="utf-8") as file:
-            file.read()
-        with open(os.path.join(site, PTH), encoding="utf-8") as file:
-            names_lab = lab_site(name, os.path.basename(layer)) in file.read()
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged"
-        return f"{getattr(error, 'filename', None) or layer}: {reason}; {again}"
-    if not names_lab:
-        return f"{os.path.join(site, PTH)} does not name the lab's packages; {again}"
-    if not os.access(os.path.join(layer, "bin", "python"), os.X_OK):
-        return f"{layer}/bin/python starts no interpreter; {again}"
+        next(pth.parent.iterdir(), None)
+        (layer / "pyvenv.cfg").read_text(encoding="utf-8")
+        text = pth.read_text(encoding="utf-8")
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}; {fix}"
+    except UnicodeError:
+        return f"{pth} is damaged; {fix}"
+    if str(lab_site(base.name, layer.name)) not in text:
+        return f"{pth} does not name the lab's packages; {fix}"
+    if not os.access(layer / "bin" / "python", os.X_OK):
+        return f"{layer}/bin/python starts no interpreter; {fix}"
     return ""
 
 
-def prepare(name: str) -> str:
+def prepare(name: str) -> Path:
     """Make the layer of an environment unless it exists, and return its directory; raise LayerError if that fails.
 
     Runs in the interpreter of the lab's environment, whose base interpreter the layer gets.
     """
     layer = layer_directory(name)
-    if os.path.exists(os.path.join(site_directory(layer), PTH)):
-        if reason := problem(layer):
-            raise LayerError(reason)
-        return layer
-    if reason := problem(layer) if os.path.exists(os.path.join(layer, "pyvenv.cfg")) else "":
-        raise LayerError(reason)
     try:
-        _make(layer, name)
+        reason = problem(layer)
+        if not reason and layer.is_dir():
+            return layer
+        # A layer that was never completed is made again.
+        if reason and (not layer.parent.is_dir() or (layer / COMPLETE).exists()):
+            raise LayerError(reason)
+        make(name)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        fix = "your home is full: remove or move files" if full else f"`gpulab env reset {name}` or the administrator helps"
+        fix = "your home is full: remove or move files" if full else f"make it accessible, or `gpulab env reset {name}`"
         raise LayerError(f"{error.filename or layer}: {error.strerror}; {fix}") from None
     return layer
 
 
-def _make(layer: str, name: str) -> None:
-    """Make a layer; the .pth file, which is written last, marks it as complete. Another process may do the same."""
-    import fcntl
-    import time
+def make(name: str, again: bool = False) -> None:
+    """Make a layer or, `again`, its interpreter and its configuration; packages stay.
+
+    Several processes may do it at once.
+    """
     import venv
 
-    os.makedirs(os.path.dirname(layer), mode=0o700, exist_ok=True)
-    with open(f"{layer}.lock", "w", encoding="ascii") as lock:
-        until = time.monotonic() + LOCK_SECONDS
-        while time.monotonic() < until:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.05)
-            except OSError:  # a network file system without locks
-                break
-        pth = os.path.join(site_directory(layer), PTH)
-        if os.path.exists(pth):
+    layer = layer_directory(name)
+    layer.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with layer.with_name(f"{layer.name}.lock").open("w", encoding="ascii") as lock:
+        _wait_for(lock.fileno())
+        if (layer / COMPLETE).exists() and not again:
             return
+        for path in (layer / "bin").glob("python*") if again else ():
+            path.unlink()
         venv.EnvBuilder(symlinks=True, with_pip=False, prompt=name).create(layer)
-        _write(os.path.join(layer, "pip.conf"), pip_conf(layer))
-        _write(pth, pth_text(name, os.path.basename(layer)))
+        constraint = layer / "constraints.txt"
+        _write(layer / "pip.conf", f"[global]\nconstraint = {constraint}\ndisable-pip-version-check = true\n")
+        _write(site_directory(layer) / PTH, pth_text(name, layer.name))
+        mark_checked(name, layer)
 
 
-def _write(path: str, text: str) -> None:
+def _wait_for(lock: int) -> None:
+    """Take a lock, or go on without it after some seconds and on file systems that have none: nothing is lost then."""
+    import fcntl
+    import time
+
+    until = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        except OSError:
+            return
+        else:
+            return
+
+
+def _write(path: Path, text: str) -> None:
     """Write a file in one step."""
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.new", path)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
-def activate(name: str, layer: str) -> None:
+def current_release(name: str) -> str:
+    """Return the current release of an environment."""
+    return (ENVIRONMENTS / name / "current").resolve().name
+
+
+def mark_checked(name: str, layer: Path) -> None:
+    """Record that the packages of a layer fit the current release."""
+    _write(layer / COMPLETE, current_release(name))
+
+
+def own_packages(layer: Path) -> list[str]:
+    """Return the packages of a layer as NAME==VERSION, by the names of their directories; none if it is unreadable."""
+    try:
+        names = sorted(path.name for path in site_directory(layer).iterdir())
+    except OSError:
+        return []
+    return [name.removesuffix(".dist-info").replace("-", "==", 1) for name in names if name.endswith(".dist-info")]
+
+
+def former_layers(layer: Path) -> list[Path]:
+    """Return the layers for other versions of Python."""
+    try:
+        return sorted(path for path in layer.parent.glob("3.*") if path.is_dir() and path != layer)
+    except OSError:
+        return []
+
+
+def outdated(name: str, layer: Path) -> str:
+    """Return what a user should know whose packages were installed for another Python or another release."""
+    for former in former_layers(layer):
+        if packages := [package.partition("==")[0] for package in own_packages(former)]:
+            names = ", ".join(packages[:MANY]) + ", ..." * (len(packages) > MANY)
+            fix = f"`gpulab env repair {name}` does it"
+            return f"your packages for Python {former.name} must be installed again ({names}): {fix}"
+    try:
+        checked = (layer / COMPLETE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError):
+        checked = ""
+    if checked == current_release(name) or not own_packages(layer):
+        return ""
+    return f"{name} has a new release: `gpulab env repair {name}` checks whether your packages fit it"
+
+
+def activate(name: str, layer: Path) -> None:
     """Let this process, which runs the lab's interpreter, use a layer as if the layer's interpreter had been started.
 
-    The lab's packages are those of the release that is current now, also after a new release. Raises what broken .pth files
-    of the user raise.
+    The lab's packages stay those of the release that is current now, also after a new release. Raises what broken .pth
+    files of the user raise.
     """
     import site
 
-    version = os.path.basename(layer)
-    lab, current = os.path.realpath(lab_site(name, version)), lab_site(name, version)
-    before = list(dict.fromkeys(lab if os.path.realpath(path) == lab else path for path in sys.path))
-    own = site_directory(layer)
-    sys.path[:] = [path for path in before if path != lab]
+    link = str(lab_site(name, layer.name))
+    lab = os.path.realpath(link)
+    before, own = list(sys.path), str(site_directory(layer))
+    sys.path[:] = [path for path in before if os.path.realpath(path) != lab]
     try:
-        known = {*sys.path}
+        known = {*sys.path, own}
         sys.path.append(own)
-        for file in sorted(os.listdir(own)):
+        for file in sorted(path.name for path in Path(own).iterdir()):
             if file.endswith(".pth") and file != PTH:
                 site.addpackage(own, file, known)
     except BaseException:
         sys.path[:] = before
         raise
-    sys.path[:] = [path for path in sys.path if path != current] + [lab, *pip_directories()]
-    sys.prefix = sys.exec_prefix = layer
+    sys.path += [lab, *pip_directories()]
+    sys.prefix = sys.exec_prefix = str(layer)
 
 
-def release_versions(name: str, environments: str = ENVIRONMENTS) -> dict[str, str]:
+def release_versions(name: str) -> dict[str, str]:
     """Return the locked versions of the current release of an environment, by package."""
     import json
 
     try:
-        with open(os.path.join(environments, name, "current", ".gpulab-release.json"), encoding="utf-8") as file:
-            return {str(package): str(version) for package, version in json.load(file)["versions"].items()}
+        text = (ENVIRONMENTS / name / "current" / ".gpulab-release.json").read_text(encoding="utf-8")
+        return {str(package): str(version) for package, version in json.loads(text)["versions"].items()}
     except (OSError, ValueError, KeyError):
         return {}
 
 
-def unlocked(layer: str) -> list[str]:
+def unlocked(layer: Path) -> list[str]:
     """Return the packages that the user allows to differ from the lab's."""
     try:
-        with open(os.path.join(layer, "unlocked.txt"), encoding="utf-8") as file:
-            return file.read().split()
+        return (layer / "unlocked.txt").read_text(encoding="utf-8").split()
     except (OSError, UnicodeError):
         return []
 
 
-def constraints(layer: str, name: str) -> dict[str, str]:
-    """Return the versions that packages of a layer must not replace, by package."""
-    free = set(unlocked(layer))
-    return {package: version for package, version in release_versions(name).items() if package not in free}
-
-
-def write_constraints(layer: str, name: str) -> dict[str, str]:
+def write_constraints(layer: Path, name: str) -> dict[str, str]:
     """Write the constraints for pip and uv, and the names that uv leaves out, and return the constraints."""
-    pins = constraints(layer, name)
-    _write(os.path.join(layer, "constraints.txt"), "".join(f"{package}=={pins[package]}\n" for package in sorted(pins)))
-    _write(os.path.join(layer, "excludes.txt"), "".join(f"{package}\n" for package in sorted(pins)))
+    free = set(unlocked(layer))
+    pins = {package: version for package, version in sorted(release_versions(name).items()) if package not in free}
+    _write(layer / "constraints.txt", "".join(f"{package}=={version}\n" for package, version in pins.items()))
+    _write(layer / "excludes.txt", "".join(f"{package}\n" for package in pins))
     return pins
 
 
@@ -203,14 +254,25 @@ def rejection(packages: dict[str, str], name: str) -> str:
     """Return the sentence for packages of the lab that an installation would have replaced."""
     listed = ", ".join(f"{package} {version}" for package, version in sorted(packages.items()))
     return (
-        f"gpulab: {listed} belongs to the lab's environment {name} and is not replaced: install a version of your package "
-        f"that fits, or allow it with `gpulab env unlock {' '.join(sorted(packages))}`, or make an environment of your own: "
-        "python3 -m venv ~/mine && gpulab kernel add ~/mine"
+        f"gpulab: the environment {name} has {listed}, which is not replaced: install a version that fits, allow "
+        f"another one with `gpulab env unlock {' '.join(sorted(packages))}`, or use an environment of your own: "
+        "`python3 -m venv ~/mine && gpulab kernel add ~/mine`."
     )
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> str:
+    """Make the layer NAME, or mend it (NAME again), and print its directory; return a message if that fails."""
+    name = arguments[0]
     try:
-        sys.stdout.write(prepare(sys.argv[1]) + "\n")
-    except LayerError as _error:
-        sys.exit(str(_error))
+        if arguments[1:] == ["again"]:
+            make(name, again=True)
+        sys.stdout.write(f"{prepare(name)}\n")
+    except LayerError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]) or 0)

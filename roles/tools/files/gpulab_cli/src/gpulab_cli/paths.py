@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-ENVIRONMENTS = Path("/opt/gpulab/envs")
+from gpulab_cli.layers import ENVIRONMENTS
+
 KERNELS = Path("/usr/local/share/jupyter/kernels")
 DRIVER = Path("/proc/driver/nvidia")
 

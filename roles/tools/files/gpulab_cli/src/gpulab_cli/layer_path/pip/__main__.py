@@ -3,20 +3,19 @@
 
 import importlib.util
 import logging
-import os
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
+OWN = Path(__file__).resolve().parent
+
 
 def layers_module() -> ModuleType:
     """Return gpulab_cli.layers, which is not on the path of a layer."""
-    specification = importlib.util.spec_from_file_location("gpulab_layers", Path(__file__).parents[2] / "layers.py")
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    specification = importlib.util.spec_from_file_location("gpulab_layers", OWN.parents[1] / "layers.py")
+    module = importlib.util.module_from_spec(specification)  # type: ignore[arg-type]
+    specification.loader.exec_module(module)  # type: ignore[union-attr]
     return module
 
 
@@ -36,26 +35,24 @@ class Conflicts(logging.Filter):
 
 def main() -> int:
     """Run pip and return its exit code."""
+    # The working directory (-m) or that of this file.
+    del sys.path[0]
     layers = layers_module()
-    layer = sys.prefix
-    name = os.path.basename(os.path.dirname(layer))
+    layer = Path(sys.prefix)
     pins: dict[str, str] = {}
-    if os.path.exists(os.path.join(layers.site_directory(layer), layers.PTH)):
+    if (layer / layers.COMPLETE).exists():
         try:
-            pins = layers.write_constraints(layer, name)
+            pins = layers.write_constraints(layer, layer.parent.name)
         except OSError as error:
-            sys.stderr.write(f"gpulab: {error.filename}: {error.strerror}. Nothing is installed.\n")
+            sys.stderr.write(f"gpulab: {error.filename}: {error.strerror}. pip was not started.\n")
             return 1
-    # Modules are searched in the working directory otherwise (python -m).
-    sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]
     from pip._internal.cli.main import main as pip
 
     conflicts = Conflicts()
-    for module in ("resolution.resolvelib.factory", "resolution.resolvelib.resolver", "cli.base_command"):
-        logging.getLogger(f"pip._internal.{module}").addFilter(conflicts)
+    logging.getLogger("pip._internal.resolution.resolvelib.factory").addFilter(conflicts)
     code = pip()
     if rejected := {package: pins[package] for package in conflicts.names if package in pins}:
-        sys.stderr.write(layers.rejection(rejected, name) + "\n")
+        sys.stderr.write(layers.rejection(rejected, layer.parent.name) + "\n")
     return int(code)
 
 
