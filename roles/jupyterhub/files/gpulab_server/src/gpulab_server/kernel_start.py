@@ -45,9 +45,9 @@ def use_layer(name: str, layers: ModuleType) -> str:
 
         layer = layers.prepare(name)
         layers.activate(name, layer)
-    except BaseException as error:  # noqa: BLE001  # a .pth file of the user may raise anything
+    except Exception as error:  # noqa: BLE001  # the kernel starts in any case
         reason = " ".join(str(error).split()) or type(error).__name__
-        replace_pip(f"echo {quoted(f'gpulab: nothing is installed. {reason}')}")
+        replace_pip(f"echo {quoted(f'gpulab: nothing is installed. {reason}')} #")
         return f"gpulab: this kernel runs without your own packages. {reason}"
     sys.executable = f"{layer}/bin/python"
     os.environ["PATH"] = f"{layer}/bin:{os.environ.get('PATH', os.defpath)}"

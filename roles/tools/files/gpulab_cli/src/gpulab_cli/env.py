@@ -96,9 +96,11 @@ def repair(name: str) -> list[str]:
         lines.append(f"mended: {reason.partition(';')[0]}")
         make_accessible(layer)
         layer_programs.prepared(name, "again")
-    layer = layer_programs.prepared(name)
+    layer_programs.prepared(name)
     lines += [install_again(former, layer) for former in layers.former_layers(layer)]
-    wrong = misfits(name, layer)
+    if reason := layer_checks.start_problem(layer):
+        raise LayerError(reason)
+    wrong = layer_checks.misfits(name, layer)
     lines += [f"{package}: {why}" for package, why in wrong.items()]
     if wrong:
         if not (pip(layer, "uninstall", "--quiet", "--yes", *wrong) and pip(layer, "install", "--quiet", *wrong)):
@@ -106,12 +108,6 @@ def repair(name: str) -> list[str]:
         lines.append(f"installed again: {', '.join(wrong)}")
     layers.mark_checked(name, layer)
     return [*lines, f"{len(layers.own_packages(layer))} packages of yours fit the environment {name}"]
-
-
-def misfits(name: str, layer: Path) -> dict[str, str]:
-    """Return the packages that do not fit the lab's current release, with the reason."""
-    lab = next(each for each in paths.environments() if each.name == name).versions()
-    return {**layer_checks.conflicts(layer, lab), **layer_checks.broken_imports(layer)}
 
 
 def install_again(former: Path, layer: Path) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion
 
-from gpulab_cli import layers
+from gpulab_cli import layers, paths
 
 IMPORT_SECONDS = 120
+START_SECONDS = 20
 
 
 def normalised(name: str) -> str:
@@ -105,9 +106,34 @@ def is_noexec(directory: Path) -> bool:
         return False
 
 
+def start_problem(layer: Path) -> str:
+    """Return why the interpreter of a layer does not start, in one line; empty if it starts."""
+    argv = [f"{layer}/bin/python", "-c", ""]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=START_SECONDS, check=False, cwd="/")
+    except subprocess.TimeoutExpired:
+        reason = f"no answer within {START_SECONDS} seconds"
+    except OSError as error:
+        reason = str(error.strerror)
+    else:
+        if done.returncode == 0:
+            return ""
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    fix = f"remove the broken .pth file in {layers.site_directory(layer)}, or `gpulab env reset {layer.parent.name}`"
+    return f"{argv[0]} does not start ({reason}); {fix}"
+
+
 def notice(name: str, layer: Path) -> str:
     """Return what is wrong with a layer, in one line, from quick checks; empty if nothing is."""
     if is_noexec(layer):
         fix = f"`gpulab env move {name} DIRECTORY` moves it"
-        return f"{layer} is on a file system that runs no programs (noexec): {fix}"
-    return layers.problem(layer) or layers.outdated(name, layer)
+        return f"{layer} is on a file system that runs no programs (noexec); {fix}"
+    if reason := layers.problem(layer):
+        return reason
+    return (start_problem(layer) if layer.is_dir() else "") or layers.outdated(name, layer)
+
+
+def misfits(name: str, layer: Path) -> dict[str, str]:
+    """Return the packages that do not fit the lab's current release or cannot be imported, with the reason."""
+    lab = next((each for each in paths.environments() if each.name == name), None)
+    return {**conflicts(layer, lab.versions() if lab else {}), **broken_imports(layer)}

@@ -98,7 +98,7 @@ def prepare(name: str) -> Path:
         if not reason and layer.is_dir():
             return layer
         # A layer that was never completed is made again.
-        if reason and (not layer.parent.is_dir() or (layer / COMPLETE).exists()):
+        if reason and (not os.access(layer, os.X_OK) or (layer / COMPLETE).exists()):
             raise LayerError(reason)
         make(name)
     except OSError as error:
@@ -187,37 +187,36 @@ def outdated(name: str, layer: Path) -> str:
         if packages := [package.partition("==")[0] for package in own_packages(former)]:
             names = ", ".join(packages[:MANY]) + ", ..." * (len(packages) > MANY)
             fix = f"`gpulab env repair {name}` does it"
-            return f"your packages for Python {former.name} must be installed again ({names}): {fix}"
+            return f"your packages for Python {former.name} must be installed again ({names}); {fix}"
     try:
         checked = (layer / COMPLETE).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError):
         checked = ""
     if checked == current_release(name) or not own_packages(layer):
         return ""
-    return f"{name} has a new release: `gpulab env repair {name}` checks whether your packages fit it"
+    return f"{name} has a new release; `gpulab env repair {name}` checks whether your packages fit it"
 
 
 def activate(name: str, layer: Path) -> None:
     """Let this process, which runs the lab's interpreter, use a layer as if the layer's interpreter had been started.
 
-    The lab's packages stay those of the release that is current now, also after a new release. Raises what broken .pth
-    files of the user raise.
+    The lab's packages stay those of the release that is current now, also after a new release. Raises LayerError for a
+    broken .pth file of the user.
     """
     import site
 
     link = str(lab_site(name, layer.name))
     lab = os.path.realpath(link)
     before, own = list(sys.path), str(site_directory(layer))
-    sys.path[:] = [path for path in before if os.path.realpath(path) != lab]
-    try:
-        known = {*sys.path, own}
-        sys.path.append(own)
-        for file in sorted(path.name for path in Path(own).iterdir()):
-            if file.endswith(".pth") and file != PTH:
-                site.addpackage(own, file, known)
-    except BaseException:
-        sys.path[:] = before
-        raise
+    files = sorted(path.name for path in Path(own).iterdir() if path.suffix == ".pth" and path.name != PTH)
+    sys.path[:] = [*(path for path in before if os.path.realpath(path) != lab), own]
+    known = set(sys.path)
+    for file in files:
+        try:
+            site.addpackage(own, file, known)
+        except BaseException as error:  # noqa: BLE001  # it may also exit
+            sys.path[:] = before
+            raise LayerError(f"{own}/{file}: {error}; remove this file") from None
     sys.path += [lab, *pip_directories()]
     sys.prefix = sys.exec_prefix = str(layer)
 
