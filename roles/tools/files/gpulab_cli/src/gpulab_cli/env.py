@@ -60,7 +60,7 @@ class Env:
 
 def layer_of(name: str) -> Path:
     """Return the directory of the user's layer of an environment, which need not exist."""
-    names = [environment.name for environment in paths.environments()]
+    names = [environment.name for environment in paths.environments(layers.ENVIRONMENTS)]
     if name not in names:
         raise LayerError(f"{name} is not an environment of the lab; these are: {', '.join(names) or 'none'}")
     return layers.layer_directory(name, layer_programs.lab_version(name))
@@ -69,7 +69,7 @@ def layer_of(name: str) -> Path:
 def listing() -> list[str]:
     """Return the layer of each environment of the lab, and what is wrong with it."""
     lines = []
-    for environment in paths.environments():
+    for environment in paths.environments(layers.ENVIRONMENTS):
         layer = layer_of(environment.name)
         free = layers.unlocked(layer)
         others = f"; other versions allowed: {', '.join(free)}" if free else ""

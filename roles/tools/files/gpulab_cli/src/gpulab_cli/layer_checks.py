@@ -29,9 +29,11 @@ def packages(layer: Path) -> dict[str, Distribution]:
     result = {}
     for package in distributions(path=[str(layers.site_directory(layer))]):
         try:
-            result[normalised(str(package.metadata["Name"]))] = package
-        except (OSError, UnicodeError, TypeError):
+            name = package.metadata["Name"]
+        except (OSError, UnicodeError):
             continue
+        if name:
+            result[normalised(str(name))] = package
     return result
 
 
@@ -135,5 +137,5 @@ def notice(name: str, layer: Path) -> str:
 
 def misfits(name: str, layer: Path) -> dict[str, str]:
     """Return the packages that do not fit the lab's current release or cannot be imported, with the reason."""
-    lab = next((each for each in paths.environments() if each.name == name), None)
+    lab = next((each for each in paths.environments(layers.ENVIRONMENTS) if each.name == name), None)
     return {**conflicts(layer, lab.versions() if lab else {}), **broken_imports(layer)}

@@ -93,13 +93,14 @@ def prepare(name: str) -> Path:
     Runs in the interpreter of the lab's environment, whose base interpreter the layer gets.
     """
     layer = layer_directory(name)
+    base = layer.parent
+    started = os.path.lexists(layer) or (base.is_symlink() and not base.is_dir())
     try:
-        reason = problem(layer)
-        if not reason and layer.is_dir():
+        # One that is not complete is being made by another process, or is made again.
+        if started and (os.access(layer / COMPLETE, os.F_OK) or not os.access(layer, os.X_OK)):
+            if reason := problem(layer):
+                raise LayerError(reason)
             return layer
-        # A layer that was never completed is made again.
-        if reason and (not os.access(layer, os.X_OK) or (layer / COMPLETE).exists()):
-            raise LayerError(reason)
         make(name)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
