@@ -13,7 +13,7 @@ import pytest
 import websocket
 
 from tests.support.expected import Expected
-from tests.support.hub import HubUser, Kernel
+from tests.support.hub import HubUser, Kernel, server_unit
 from tests.support.packages import layer, r_package, upload, wheel
 from tests.support.shell import Shell
 
@@ -39,7 +39,7 @@ def own(ssh: Shell, host: Any, expected: Expected) -> Iterator[str]:
     packages = [wheel(f"verify-{way}", "torch", "numpy>1.20") for way in WAYS]
     packages += [wheel("verify-numpy", "numpy==99.0"), wheel("numpy", version="99.0"), wheel("verify-plain")]
     packages += [wheel("verify-torch", "torch==1.0"), wheel("torch", version="1.0")]
-    upload(host, ssh.name, f"{home}/{WHEELS}", *packages, r_package("verifyr"), r_package("verifystudio"))
+    upload(host, ssh.name, f"{home}/{WHEELS}", *packages, r_package("verifyr"))
     yield layer(host, expected, ssh.name)
     ssh.run(f"gpulab env reset; rm -rf {WHEELS} verify-fs ~/.local/share/gpulab/envs/*-removed.txt")
     ssh.run('Rscript -e \'remove.packages(intersect(c("verifyr", "verifystudio"), rownames(installed.packages())))\'')
@@ -125,6 +125,15 @@ def test_layer_is_the_users_alone(installed: None, own: str, host: Any, neighbou
     assert host.run(shell, neighbour.name, f"{expected.interpreter} -c 'import verify_ssh'").rc != 0
     release = host.check_output("realpath %s", str(PurePosixPath(expected.interpreter).parents[1]))
     assert host.check_output("find %s -newer %s/pyvenv.cfg -not -type d | head -3", release, own) == ""
+
+
+def test_server_does_not_use_the_layer(installed: None, own: str, host: Any, hub_user: HubUser) -> None:
+    """The user's server, which holds a token, has neither its packages nor its programs."""
+    number = host.check_output("systemctl show --property MainPID --value %s", server_unit(host, hub_user.name))
+    variables = host.check_output("tr '\\0' '\\n' < /proc/%s/environ", number)
+    assert "PATH=" in variables
+    assert own not in variables
+    assert own not in host.check_output("cat /proc/%s/maps", number)
 
 
 @pytest.mark.parametrize("program", ["pip", "python -m pip", "uv pip"])
