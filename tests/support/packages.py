@@ -43,7 +43,7 @@ def r_package(name: str) -> tuple[str, bytes]:
     """Return file name and content of a source package of R with a function in C."""
     c = "#include <R.h>\n#include <Rinternals.h>\nSEXP answer(void) { return ScalarInteger(42); }\n"
     files = {
-        "DESCRIPTION": f"Package: {name}\nVersion: 1.0\nTitle: A Test\nDescription: Made by the tests.\nLicense: GPL-3\n"
+        "DESCRIPTION": f"Package: {name}\nVersion: 1.0\nTitle: Test\nDescription: A test.\nLicense: GPL-3\n"
         "Author: gpulab\nMaintainer: gpulab <gpulab@example.org>\n",
         "NAMESPACE": f"useDynLib({name})\nexport(answer)\n",
         "R/answer.R": f'answer <- function() .Call("answer", PACKAGE = "{name}")\n',

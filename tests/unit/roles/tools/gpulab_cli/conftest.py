@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from gpulab_cli import layer_programs, layers, paths
 
-VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
+from tests.support.layers import VERSION
 
 
 @pytest.fixture
@@ -51,16 +51,3 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def layer(lab: Path) -> Path:
     """Return the layer of the user."""
     return layers.prepare("ml")
-
-
-def install(layer: Path, name: str, version: str = "1.0", requires: tuple[str, ...] = (), source: str = "") -> None:
-    """Install a package into a layer; with a source, its module counts as compiled."""
-    site = layers.site_directory(layer)
-    module = name.replace("-", "_")
-    info = site / f"{module}-{version}.dist-info"
-    info.mkdir()
-    needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
-    (site / module).mkdir(exist_ok=True)
-    (site / module / "__init__.py").write_text(source)
-    (info / "RECORD").write_text(f"{module}/__init__.py,,\n" + f"{module}/core.so,,\n" * bool(source))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gpulab_cli import env, layers
 
-from tests.unit.roles.tools.gpulab_cli.conftest import install
+from tests.support.layers import install
 
 
 def run(*arguments: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gpulab_cli import layer_checks, layers
 
-from tests.unit.roles.tools.gpulab_cli.conftest import install
+from tests.support.layers import install
 
 
 def test_packages_are_listed_as_requirements(layer: Path) -> None:

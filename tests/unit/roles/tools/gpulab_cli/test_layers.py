@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from gpulab_cli import layers
 
-from tests.unit.roles.tools.gpulab_cli.conftest import VERSION, install
+from tests.support.layers import VERSION, install
 
 
 def run(layer: Path, code: str) -> str:

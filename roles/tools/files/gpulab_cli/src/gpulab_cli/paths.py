@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-from gpulab_cli.layers import ENVIRONMENTS
+from gpulab_cli import layers
 
+ENVIRONMENTS = layers.ENVIRONMENTS
 KERNELS = Path("/usr/local/share/jupyter/kernels")
 DRIVER = Path("/proc/driver/nvidia")
 
