@@ -103,9 +103,8 @@ def installed(own: str, notebook: Kernel, r_notebook: Kernel, ssh: Shell, hub_us
     notebook.run(f"%pip install {LOCAL} verify-magic")
     notebook.run(f"!pip install {LOCAL} verify-shell-escape")
     run_in_terminal(hub_user, f"pip install {LOCAL} verify-terminal")
-    ssh.run(f"pip install {LOCAL} verify-ssh")
-    ssh.run(f"python -m pip install {LOCAL} verify-ssh-module")
-    ssh.run(f"uv pip install {LOCAL} verify-ssh-uv")
+    programs = {"ssh": "pip", "ssh-module": "python -m pip", "ssh-uv": "uv pip"}
+    ssh.run("; ".join(f"{program} install {LOCAL} verify-{way}" for way, program in programs.items()))
     options = f'c("--no-index", paste0("--find-links=", path.expand("~/{WHEELS}")))'
     r_notebook.run(f'library(reticulate); py_install("verify-reticulate", pip_options = {options})')
 
