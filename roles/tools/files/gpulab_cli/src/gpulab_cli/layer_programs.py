@@ -123,7 +123,11 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"gpulab: {error.filename}: {error.strerror}\n")
         return 1
-    return os.execv(python, [python, *([PIP] if is_pip else []), *arguments])  # noqa: S606  # the user's own interpreter
+    try:
+        os.execv(python, [python, *([PIP] if is_pip else []), *arguments])  # noqa: S606  # the user's own interpreter
+    except OSError as error:
+        sys.stderr.write(f"gpulab: {python}: {error.strerror}; `gpulab info` lists the environments\n")
+    return 1
 
 
 if __name__ == "__main__":
