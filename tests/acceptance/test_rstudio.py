@@ -13,6 +13,7 @@ import pytest
 from tests.acceptance.test_tools import LISTENING
 from tests.support.expected import Expected
 from tests.support.hub import HubUser, Kernel, server_unit
+from tests.support.packages import layer, r_package, upload, wheel
 
 SESSION = "/usr/local/lib/gpulab/rsession"
 PROGRAMS = "/usr/lib/rstudio-server/bin"
@@ -183,7 +184,9 @@ def test_session_has_the_environment_of_notebooks(
     path = f"/proc/{process(host, studio.hub_user, 'rsession')}/environ"
     found = dict(line.partition("=")[::2] for line in host.check_output("tr '\\0' '\\n' < %s", path).splitlines())
     wanted = json.loads(kernel.run(SHOW))
-    assert {name: found.get(name) for name in SAME} == wanted
+    # R puts the user's own packages first when it starts.
+    own = f"{layer(host, expected, studio.hub_user.name)}/bin:"
+    assert {name: found.get(name) for name in SAME} == wanted | {"PATH": wanted["PATH"].removeprefix(own)}
     assert wanted["RETICULATE_PYTHON"] == expected.interpreter
     assert not [name for name in found if name.startswith(("JUPYTER", "JPY_"))]
 
@@ -193,5 +196,26 @@ def test_r_in_the_session_uses_the_same_python(host: Any, studio: Studio, expect
     if "stand-in" not in studio.opened.text:
         pytest.skip("this is the real RStudio Server: its R was not tested")
     code = "library(reticulate); matrix <- r_to_py(matrix(1:6, 2)); cat(py_config()$python, py_str(matrix$shape))"
-    directory = host.check_output("readlink -f %s", expected.interpreter.removesuffix("/python"))
-    assert studio.call("console_input", code)["result"] == f"{directory}/python (2, 3)"
+    python = f"{layer(host, expected, studio.hub_user.name)}/bin/python"
+    assert studio.call("console_input", code)["result"] == f"{python} (2, 3)"
+
+
+def test_packages_are_installed_in_the_session(host: Any, studio: Studio, expected: Expected) -> None:
+    """For R with a compiler, for Python into the user's layer."""
+    if "stand-in" not in studio.opened.text:
+        pytest.skip("this is the real RStudio Server: its R was not tested")
+    name = studio.hub_user.name
+    directory = f"{host.user(name).home}/verify-wheels"
+    upload(host, name, directory, r_package("verifystudio"), wheel("verify-studio"))
+    r = f'install.packages("{directory}/verifystudio_1.0.tar.gz", repos = NULL, quiet = TRUE)'
+    options = f'pip_options = c("--no-index", "--find-links={directory}")'
+    python = f'reticulate::py_install("verify-studio", {options})'
+    show = 'cat("got", verifystudio::answer(), reticulate::import("verify_studio")$`__name__`)'
+    try:
+        assert studio.call("console_input", f"{r}; {python}; {show}")["result"].endswith("got 42 verify_studio")
+    finally:
+        own = layer(host, expected, name)
+        remove = (
+            f"rm -rf {directory} ~/R/*/*/verifystudio; {own}/bin/python -m pip uninstall --yes --quiet verify-studio"
+        )
+        host.check_output("runuser -u %s -- sh -c %s", name, remove)

@@ -14,6 +14,7 @@ import pytest
 from tests.support import cells
 from tests.support.expected import Expected
 from tests.support.hub import HubUser, Kernel
+from tests.support.packages import layer
 from tests.support.shell import Shell
 
 TOLERANCE = 1e-4
@@ -108,15 +109,10 @@ def test_framework_computes_on_the_gpu(
         assert max(report["off"].values()) < TOLERANCE * 10, (name, report)  # TF32 may be on
 
 
-def release(host: Any, expected: Expected) -> str:
-    """Return the directory of the environment's current release."""
-    return str(host.check_output("realpath %s", str(Path(expected.interpreter).parents[1])))
-
-
-def check_r(host: Any, expected: Expected, printed: str) -> None:
-    """Check what the cell for R printed: the environment, a matrix there and back, a fitted model."""
+def check_r(host: Any, expected: Expected, user: str, printed: str) -> None:
+    """Check what the cell for R printed: the user's layer, a matrix there and back, a fitted model."""
     report = json.loads(printed.strip().splitlines()[-1])
-    assert report["python"] == f"{release(host, expected)}/bin/python"
+    assert report["python"] == f"{layer(host, expected, user)}/bin/python"
     assert report["devices"] >= 1
     assert report["back"]
     assert report["product"]
@@ -126,36 +122,36 @@ def check_r(host: Any, expected: Expected, printed: str) -> None:
     assert abs(report["weights"][1] - 1) < 0.05, report
 
 
-def check_numpy_in_r(host: Any, expected: Expected, printed: str) -> None:
-    """Check what R printed: NumPy of the environment multiplies a matrix as R does."""
+def check_numpy_in_r(host: Any, expected: Expected, user: str, printed: str) -> None:
+    """Check what R printed: NumPy of the environment, with the user's own packages, multiplies a matrix as R does."""
     report = json.loads(printed.strip().splitlines()[-1])
     assert report["same"]
-    assert report["python"] == f"{release(host, expected)}/bin/python"
+    assert report["python"] == f"{layer(host, expected, user)}/bin/python"
 
 
 @pytest.mark.smoke
 def test_r_kernel_computes_with_numpy(host: Any, r_kernel: Kernel, expected: Expected) -> None:
     """In the R kernel, without TensorFlow, which takes long to load."""
-    check_numpy_in_r(host, expected, r_kernel.run(cells.R_NUMPY))
+    check_numpy_in_r(host, expected, r_kernel.hub_user.name, r_kernel.run(cells.R_NUMPY))
 
 
 def test_r_kernel_and_python_share_tensorflow(host: Any, r_kernel: Kernel, expected: Expected) -> None:
     """In the R kernel a matrix becomes a tensor and comes back, and a Keras model learns a line."""
-    check_r(host, expected, r_kernel.run(cells.R))
+    check_r(host, expected, r_kernel.hub_user.name, r_kernel.run(cells.R))
 
 
 @pytest.mark.parametrize("options", ["-l", ""], ids=["login shell", "command"])
 def test_rscript_of_a_user_has_the_same_python(host: Any, expected: Expected, options: str) -> None:
     """In a user's login shell, and without one, as cron starts it."""
-    command = f"cd / && {RSCRIPT.format(cells.R_NUMPY)}"
-    check_numpy_in_r(host, expected, host.check_output(f"runuser {options} {expected.present[-1]} -c %s", command))
+    user, command = expected.present[-1], f"cd / && {RSCRIPT.format(cells.R_NUMPY)}"
+    check_numpy_in_r(host, expected, user, host.check_output(f"runuser {options} {user} -c %s", command))
 
 
 def test_rscript_over_ssh_shares_tensorflow(host: Any, ssh: Shell, expected: Expected) -> None:
     """Through sshd and PAM, with the user's limits and isolation."""
     done = ssh.run(RSCRIPT.format(cells.R), timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    check_r(host, expected, done.stdout)
+    check_r(host, expected, ssh.name, done.stdout)
 
 
 def test_session_environment_sets_no_library_path(host: Any, expected: Expected) -> None:

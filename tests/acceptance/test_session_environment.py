@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.expected import Expected
 from tests.support.hub import HubUser, Kernel
+from tests.support.packages import layer
 from tests.support.shell import Shell
 
 NAMES = ("PATH", "RETICULATE_PYTHON", "TF_FORCE_GPU_ALLOW_GROWTH")
@@ -40,7 +41,7 @@ def test_ssh_has_the_environment_of_notebooks(kernel: Kernel, ssh: Shell, expect
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_login_shell_has_the_environment_of_notebooks(
-    kernel: Kernel, ssh: Shell, expected: Expected, shell: str
+    host: Any, kernel: Kernel, ssh: Shell, expected: Expected, shell: str
 ) -> None:
     """The environment's programs come first; what other files of the host put on PATH stays behind them."""
     code = SHOW.format(names=NAMES)
@@ -49,7 +50,7 @@ def test_login_shell_has_the_environment_of_notebooks(
     assert done.stderr == ""
     path, *others = ast.literal_eval(done.stdout.strip())
     assert others == wanted[1:]
-    assert path.split(":")[0] == expected.interpreter.rpartition("/")[0]
+    assert path.split(":")[0] == f"{layer(host, expected, ssh.name)}/bin"
     assert set(wanted[0].split(":")) <= set(path.split(":"))
 
 
@@ -85,10 +86,11 @@ def test_terminal_in_jupyter_has_the_same_path(hub_user: HubUser, kernel: Kernel
 
 
 def test_python_is_the_one_of_the_environment(ssh: Shell, expected: Expected, host: Any) -> None:
-    """The command python is the one with the frameworks."""
+    """The command python is the one with the frameworks and the user's own packages."""
+    ssh.run("python -c ''")
     found = ssh.run("readlink -f $(command -v python)").stdout.strip()
     assert found == host.check_output("readlink -f %s", expected.interpreter)
-    assert ssh.run("command -v python").stdout.strip() == expected.interpreter
+    assert ssh.run("command -v python").stdout.strip() == f"{layer(host, expected, ssh.name)}/bin/python"
 
 
 def test_servers_own_kernel_is_not_offered(hub_user: HubUser, expected: Expected) -> None:

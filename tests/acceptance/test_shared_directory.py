@@ -104,6 +104,15 @@ def test_notebook_opens_without_running_foreign_code(
     assert place.ran() == ""
 
 
+def test_pip_runs_there_without_foreign_code(ssh: Shell, hub_user: HubUser, place: Place, expected: Expected) -> None:
+    """In a notebook and in a terminal; `python -m pip` would search the directory first."""
+    with hub_user.kernel(expected.kernels["python"], place.link) as kernel:
+        assert " from /opt/gpulab/tools/" in kernel.run("%pip --version")
+    done = ssh.run(f"cd {place.path} && pip --version && uv pip list && gpulab env repair")
+    assert done.returncode == 0, done.stderr
+    assert place.ran() == ""
+
+
 def test_own_directory_comes_first_in_notebooks(host: Any, hub_user: HubUser, expected: Expected) -> None:
     """Where no other user can write, a module of one's own may replace an installed one, as in IPython everywhere."""
     home = host.user(hub_user.name).home

@@ -176,6 +176,7 @@ class Kernel:
         )
         answer.raise_for_status()
         self.id = answer.json()["id"]
+        self.warnings = ""
         self.connect()
 
     def connect(self) -> None:
@@ -218,13 +219,16 @@ class Kernel:
         return json.dumps(message)
 
     def run(self, code: str) -> str:
-        """Run a cell and return its output; raise CellFailed with its error, KernelDied when the kernel is lost."""
+        """Run a cell and return its output; raise CellFailed with its error, KernelDied when the kernel is lost.
+
+        What the cell prints on the standard error is in `warnings` afterwards.
+        """
         if time.monotonic() - self.used > IDLE:
             self.socket.close()
             self.connect()
         number = uuid.uuid4().hex
         self.socket.send(self.message(code, number))
-        printed = ""
+        printed = self.warnings = ""
         while True:
             received = self.socket.recv()
             if not received:
@@ -237,6 +241,8 @@ class Kernel:
             kind, content = answer["msg_type"], answer["content"]
             if kind == "stream" and content["name"] == "stdout":
                 printed += content["text"]
+            elif kind == "stream":
+                self.warnings += content["text"]
             elif kind == "error":
                 raise CellFailed(f"{content['ename']}: {content['evalue']}\n" + "\n".join(content["traceback"])[-3000:])
             elif kind == "status" and content["execution_state"] == "idle":

@@ -14,7 +14,9 @@ from tests.support.paths import ROOT
 
 SECONDS = 30
 BIN = "/opt/gpulab/envs/ml/current/bin"
-SESSION = f"{BIN}:/usr/local/bin:/usr/bin:/bin"
+PROGRAMS = "/opt/gpulab/bin"
+SESSION = f"{PROGRAMS}:{BIN}:/usr/local/bin:/usr/bin:/bin"
+LAYER = ".local/share/gpulab/envs/ml/3.11/bin"
 
 
 def login(
@@ -26,6 +28,8 @@ def login(
         "ansible_managed": "x",
         "frameworks_users_group": "gpulab-users",
         "__frameworks_bin": BIN,
+        "__frameworks_programs": PROGRAMS,
+        "__frameworks_layer_bin": LAYER,
     }
     variables["__frameworks_session"] = {"PATH": SESSION}
     text = str(Templar(loader=DataLoader(), variables=variables).template(template, escape_backslashes=False))
@@ -35,7 +39,7 @@ def login(
     script = f"{programs}{text.replace('/etc/gpulab', str(directory))}"
     show = '\nprintf "%s\\n" "$PATH" "$PIP_INDEX_URL" "${gpulab_path-}${gpulab_file-}"\n'
     argv = ["/bin/sh", "-eu", "-c", f"PIP_INDEX_URL=; {script}{show}"]
-    environment = {"PATH": path}
+    environment = {"PATH": path, "HOME": "/home/ada"}
     done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=SECONDS, env=environment)
     assert done.stderr == ""
     return done.stdout.split("\n")[:3]
@@ -43,13 +47,20 @@ def login(
 
 def test_environment_comes_first_and_the_rest_stays(tmp_path: Path) -> None:
     """cuda.sh, conda.sh and others sort before gpulab.sh; conda's R does not hide the host's."""
-    assert login(tmp_path) == [f"{SESSION}:/usr/local/cuda/bin:/usr/bin:/bin", "http://m/?a=1&b=2", ""]
+    path = f"/home/ada/{LAYER}:{SESSION}:/usr/local/cuda/bin:/usr/bin:/bin"
+    assert login(tmp_path) == [path, "http://m/?a=1&b=2", ""]
 
 
 def test_path_that_has_the_environment_stays(tmp_path: Path) -> None:
     """A user's own environment may be in front of it."""
-    path = f"/home/ada/mine/bin:{BIN}:/usr/bin:/bin"
+    path = f"/home/ada/mine/bin:/home/ada/{LAYER}:{SESSION}"
     assert login(tmp_path, path=path)[0] == path
+
+
+def test_own_packages_come_before_the_environment_and_after_own_environments(tmp_path: Path) -> None:
+    """As in a terminal of JupyterLab, whose server has the session environment without them."""
+    path = login(tmp_path, path=f"/home/ada/mine/bin:{SESSION}")[0]
+    assert path == f"/home/ada/mine/bin:/home/ada/{LAYER}:{SESSION}"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_only_members_without_root_are_isolated(service: str, member: bool, root
 
 def test_commands_over_ssh_get_the_session_environment() -> None:
     """All members do, also those who may become root; other accounts do not."""
-    assert [modules_run(LINES["sshd"], member, root=True).count("pam_env") for member in (True, False)] == [2, 0]
+    assert [modules_run(LINES["sshd"], member, root=True).count("pam_env") for member in (True, False)] == [3, 0]
 
 
 @pytest.mark.parametrize("service", ["cron", "crond", "atd"])

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gpulab_cli import paths
+from gpulab_cli import layer_checks, layer_programs, layers, paths
 from gpulab_cli.cuda import CUDA_DRIVERS
 from gpulab_cli.paths import Environment
 from gpulab_cli.wheel_records import damaged
@@ -73,6 +73,8 @@ def examine(environments: Iterable[Environment], quick: bool = False) -> list[Fi
         versions = environment.versions()
         findings += cpu_only(environment, versions, max(gpus, bus)) + old_driver(environment, versions, driver)
         findings += [] if quick else overwritten_libraries(environment)
+        findings += own_packages(environment, quick) if environment.python.is_relative_to(paths.ENVIRONMENTS) else []
+    findings += r_files(Path.home()) + r_libraries(Path.home() / "R")
     findings += wrong_kernels(Path.home() / ".local/share/jupyter/kernels", paths.KERNELS)
     return findings + starved_loaders(paths.cores())
 
@@ -146,6 +148,71 @@ def overwritten_libraries(environment: Environment) -> list[Finding]:
     )
     fix = "two packages with different CUDA are in one environment: install one (docs/reference/frameworks.md)."
     return [Finding("overwritten libraries", evidence, fix)]
+
+
+def own_packages(environment: Environment, quick: bool) -> list[Finding]:
+    """Return findings for the user's own packages on top of an environment; importing them takes seconds."""
+    name = environment.name
+    layer = layers.layer_directory(name, layer_programs.lab_version(name))
+    if reason := layer_checks.notice(name, layer):
+        evidence, _, fix = reason.partition("; ")
+        return [Finding("own packages", evidence, fix)]
+    wrong = layer_checks.misfits(name, layer) if layer.is_dir() and not quick else {}
+    fix = f"`gpulab env repair {name}` installs them again."
+    evidence = "; ".join(f"{package}: {why}" for package, why in wrong.items())
+    return [Finding("own packages", evidence, fix)] if wrong else []
+
+
+R_SETTINGS = re.compile(
+    r"^\s*(?:(?:RETICULATE_\w+|R_LIBS\w*|PYTHON\w+|LD_LIBRARY_PATH)\s*="
+    r"|[^#]*\b(?:use_(?:python|virtualenv|condaenv|miniconda)\s*\(|RETICULATE_|R_LIBS|LD_LIBRARY_PATH|\.libPaths\s*\(\s*\S))"
+)
+"""Lines of ~/.Renviron and ~/.Rprofile that choose another Python or other libraries than the host's."""
+
+
+def r_files(home: Path) -> list[Finding]:
+    """Return findings for files of the user that choose another Python or other packages for R."""
+    findings = []
+    for path in (home / ".Renviron", home / ".Rprofile"):
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in filter(R_SETTINGS.match, lines):
+            evidence = f"{path}: {line.strip()}"
+            fix = "remove the line unless you need it: reticulate may find another Python or another NumPy by it."
+            findings.append(Finding("R settings", evidence, fix))
+    return findings
+
+
+def r_libraries(directory: Path, base: Path = Path("/usr/lib/R/library/base/DESCRIPTION")) -> list[Finding]:
+    """Return a finding for R packages of the user that were built with another R."""
+    if not base.is_file() or not (version := description(base).get("Version", "")):
+        return []
+    minor = version.rpartition(".")[0]
+    old = {
+        path.parent.name: built[1]
+        for path in directory.glob(f"*/{minor}/*/DESCRIPTION")
+        if (built := re.match(r"R (\d+\.\d+)", description(path).get("Built", ""))) and built[1] != minor
+    }
+    if not old:
+        return []
+    evidence = (
+        f"R {minor} is installed, and these packages of yours were built with R {', '.join(sorted(set(old.values())))}"
+    )
+    names = ", ".join(f'"{name}"' for name in sorted(old))
+    return [Finding("R libraries", f"{evidence}: {', '.join(sorted(old))}", f"in R: install.packages(c({names}))")]
+
+
+def description(path: Path) -> dict[str, str]:
+    """Return the fields of a DESCRIPTION file of R that are on one line."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    return {
+        name: value.strip() for line in lines if not line.startswith(" ") for name, _, value in [line.partition(":")]
+    }
 
 
 Usage = Callable[[str], Any]

@@ -66,6 +66,10 @@ def as_text(facts: Facts) -> str:
     """Return the facts as lines for a terminal."""
     lines = [f"{name}: {link}" for name, link in facts.links.items()]
     lines += [f"Python ({name}): {path}   (for PyCharm, VS Code)" for name, path in facts.interpreters.items()]
+    if facts.interpreters:
+        lines.append(
+            "Packages of your own: pip install NAME, %pip install NAME in notebooks; `gpulab env list` shows them"
+        )
     lines.append("GPUs: " + ("\n".join(facts.gpus) or "none (all programs run on the CPU)"))
     lines.append(f"Cores: {facts.cores}")
     lines.append(f"Free space in your home: {facts.home_free_gb:.1f} GB")

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-ENVIRONMENTS = Path("/opt/gpulab/envs")
+from gpulab_cli import layers
+
+ENVIRONMENTS = layers.ENVIRONMENTS
 KERNELS = Path("/usr/local/share/jupyter/kernels")
 DRIVER = Path("/proc/driver/nvidia")
 

@@ -1,0 +1,1 @@
+../../../../../tools/files/gpulab_cli/src/gpulab_cli/layers.py

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A converged host for many users who install packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.lab import Lab, converged_host
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names a host which is converged already."""
+    parser.addoption("--converged", metavar="HOST", help="use this local host, which is kept, instead of a new one")
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Converge a bare host; remove it at the end."""
+    with converged_host("packages", request.config.getoption("--converged")) as host:
+        yield host
