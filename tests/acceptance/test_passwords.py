@@ -161,7 +161,12 @@ def test_reason_is_given_only_after_a_right_password(
 def test_known_and_unknown_names_take_the_same_time(hub_url: str, certificate: str | bool, account: Account) -> None:
     """Names, locked system accounts and overlong input: answered after the same time, to 20 %."""
     names = [(account.name, "wrong"), ("verify-nobody", "wrong"), ("daemon", "wrong"), (account.name, "x" * 5000)]
-    taken = [min(attempt(hub_url, certificate, *each)[2] for _ in range(2)) for each in names]
+    taken = [10.0] * len(names)
+    # A busy host delays single answers; a difference that tells names apart stays in all of them.
+    for _ in range(5):
+        taken = [min(best, attempt(hub_url, certificate, *each)[2]) for best, each in zip(taken, names, strict=True)]
+        if max(taken) <= 1.2 * min(taken):
+            break
     assert max(taken) <= 1.2 * min(taken), dict(zip([name for name, _ in names], taken, strict=True))
     assert min(taken) >= 1.9
 
