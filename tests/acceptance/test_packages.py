@@ -328,6 +328,17 @@ def test_info_names_the_command(own: str, ssh: Shell) -> None:
     assert "pip install" in ssh.run("gpulab info").stdout
 
 
+def test_launcher_has_a_page_about_packages(own: str, hub_user: HubUser) -> None:
+    """With the commands, and with what the user has installed."""
+    servers = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/server-proxy/servers-info", timeout=60).json()
+    (tile,) = (each for each in servers["server_processes"] if each["name"] == "packages")
+    assert tile["launcher_entry"]["title"] == "Your packages"
+    page = hub_user.web.get(f"{hub_user.base}/user/{hub_user.name}/packages/", timeout=120)
+    assert page.status_code == 200
+    assert "%pip install NAME" in page.text
+    assert f"packages of yours in {own}" in page.text
+
+
 @pytest.fixture(scope="module")
 def other_home(own: str, ssh: Shell, host: Any, base: PurePosixPath, hub_user: HubUser) -> Iterator[str]:
     """Mount a small file system on the directory of the layers, also for the user's server, which starts again."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +23,18 @@ def command(unix_socket: str) -> list[str]:
     directory.mkdir(exist_ok=True)
     python = os.environ.get("RETICULATE_PYTHON", "python3")
     return [python, str(Path(__file__).with_name("board.py")), "--socket", unix_socket, "--directory", str(directory)]
+
+
+def packages() -> dict[str, Any]:
+    """Return the entry of the page about the user's own packages for jupyter-server-proxy."""
+    return {
+        "command": packages_command,
+        "unix_socket": True,
+        "timeout": 60,
+        "launcher_entry": {"title": "Your packages", "category": "Other"},
+    }
+
+
+def packages_command(unix_socket: str) -> list[str]:
+    """Return the command that serves the page, in the server's environment and isolated from the user's."""
+    return [sys.executable, "-I", str(Path(__file__).with_name("packages_page.py")), "--socket", unix_socket]
