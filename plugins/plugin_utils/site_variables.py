@@ -7,6 +7,7 @@ Problems come back as sentences. Reads files of the roles and of the inventory o
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -185,7 +186,7 @@ def _number_problems(name: str, value: Any) -> list[str]:
         return [f"{name} is {_kind_of(value)}, not a number."]
     if number < 0:
         return [f"{name} is a negative number, and no option of gpulab has negative values."]
-    if not number <= LARGEST and not name.endswith(".uid"):
+    if (math.isnan(number) or number > LARGEST) and not name.endswith(".uid"):
         return [f"{name} is too large: write {LARGEST} or less."]
     return []
 

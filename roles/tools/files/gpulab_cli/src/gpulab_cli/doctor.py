@@ -155,7 +155,7 @@ def own_packages(environment: Environment, quick: bool) -> list[Finding]:
     name = environment.name
     layer = layers.layer_directory(name, layer_programs.lab_version(name))
     if reason := layer_checks.notice(name, layer):
-        evidence, _, fix = reason.partition("; ")
+        evidence, _separator, fix = reason.partition("; ")
         return [Finding("own packages", evidence, fix)]
     wrong = layer_checks.misfits(name, layer) if layer.is_dir() and not quick else {}
     fix = f"`gpulab env repair {name}` installs them again."
@@ -211,7 +211,10 @@ def description(path: Path) -> dict[str, str]:
     except OSError:
         return {}
     return {
-        name: value.strip() for line in lines if not line.startswith(" ") for name, _, value in [line.partition(":")]
+        name: value.strip()
+        for line in lines
+        if not line.startswith(" ")
+        for name, _colon, value in [line.partition(":")]
     }
 
 
