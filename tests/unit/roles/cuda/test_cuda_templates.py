@@ -54,8 +54,9 @@ def test_old_nvcc_gets_its_compiler_by_a_flag(version: str, root: str) -> None:
 
 @pytest.mark.parametrize("version", ["11.8", "12.8", "13.0"])
 def test_libraries_are_on_no_global_path(version: str) -> None:
-    """LD_LIBRARY_PATH would replace the libraries of the frameworks."""
+    """LD_LIBRARY_PATH would replace the libraries of the frameworks; LIBRARY_PATH is the linker's."""
     assert "LD_LIBRARY_PATH" not in modulefile(version)
+    assert ("prepend-path LIBRARY_PATH $root/lib\n" in modulefile(version)) == (version == "13.0")
 
 
 def test_default_is_named_for_the_modules_program() -> None:
