@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host of this scenario, a user on it, and a repository that it serves to itself."""
+"""The host of this scenario, and a user on it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.driver import vendor
 from tests.support.cuda import CudaHost
-
-PORT = 8099
 
 
 @pytest.fixture(scope="session")
@@ -24,16 +21,3 @@ def user(lab: CudaHost) -> Iterator[str]:
     """Yield a user without any rights."""
     with lab.user("ada") as name:
         yield name
-
-
-@pytest.fixture(scope="module")
-def repository(lab: CudaHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CudaHost]:
-    """Yield the host while it serves a repository with the names of NVIDIA's packages."""
-    built = vendor.build_toolkits(tmp_path_factory.mktemp("vendor"), "debian12")
-    vendor.serve(lab, built, PORT)
-    lab.base = {
-        "nvidia_driver_repository": f"http://127.0.0.1:{PORT}",
-        "nvidia_driver_repository_key_sha256": built.sha256,
-    }
-    yield lab
-    lab.base = {}

@@ -1,32 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's own toolkit (a download of 2 GB), next to one from wheels, on a bare host. Part of `make nightly`."""
+"""Debian's own toolkit (a download of 2 GB), next to one from wheels, on one host. Part of `make nightly`."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 
 from tests.support.cuda import CudaHost
-from tests.support.lab import bare_host
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[CudaHost]:
-    """Yield a host with the tools, CUDA 11.8 of Debian 12 and CUDA 13.0."""
-    with bare_host(CudaHost()) as host:
-        done = host.play("molecule/cuda/converge.yml")
-        assert done.code == 0, done.output[-3000:]
-        done = host.apply("11.8", "13.0")
-        assert done.code == 0, done.output[-3000:]
-        yield host
-
-
-@pytest.fixture(scope="module")
-def user(lab: CudaHost) -> Iterator[str]:
-    """Yield a user without any rights."""
-    with lab.user("ada") as name:
-        yield name
+@pytest.fixture(scope="module", autouse=True)
+def toolkits(lab: CudaHost) -> None:
+    """Install CUDA 11.8 of Debian 12, and CUDA 13.0."""
+    done = lab.apply("11.8", "13.0")
+    assert done.code == 0, done.output[-3000:]
 
 
 @pytest.mark.parametrize(("module", "version"), [("cuda/11.8", "11.8"), ("cuda", "13.0")])
