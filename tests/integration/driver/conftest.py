@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ import yaml
 
 from tests.integration.driver import vendor
 from tests.support.lab import LOCAL, Lab, Outcome, bare_host
-from tests.support.paths import ROOT
 
 PORT = 8099
 """Port of the mock of NVIDIA's repository, which the host itself serves."""
@@ -130,21 +128,7 @@ def trixie() -> Iterator[DriverHost]:
 def mirror(bookworm: DriverHost, tmp_path_factory: pytest.TempPathFactory) -> DriverHost:
     """Return a Debian 12 that serves a mock of NVIDIA's repository."""
     repository = vendor.build(tmp_path_factory.mktemp("vendor"), "debian12")
-    archive = subprocess.run(
-        ["tar", "-C", str(repository.directory), "-cf", "-", "."], check=True, capture_output=True, timeout=120
-    ).stdout
-    target = Path(ROOT / "build" / "vendor.tar")
-    target.write_bytes(archive)
-    done = bookworm.ansible(
-        "ansible", bookworm.host, "-m", "ansible.builtin.copy", "-a", f"src={target} dest=/srv/vendor.tar mode=0644"
-    )
-    target.unlink()
-    assert done.returncode == 0, done.stdout
-    bookworm.ssh("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
-    serve = f"python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory /srv/vendor {PORT}"
-    # An enabled unit: the host restarts during the tests.
-    unit = f"[Service]\\nExecStart={serve}\\nRestart=always\\n[Install]\\nWantedBy=multi-user.target\\n"
-    bookworm.ssh(f"printf '{unit}' > /etc/systemd/system/vendor.service && systemctl enable --now vendor.service")
+    vendor.serve(bookworm, repository, PORT)
     bookworm.base |= {
         "nvidia_driver_source": "nvidia_repo",
         "nvidia_driver_repository": f"http://127.0.0.1:{PORT}",

@@ -10,11 +10,22 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.lab import Lab
+
+TOOLKITS = ("12.6", "12.8")
 GOOD, BETTER, BROKEN, EMPTY = "580.95.05", "580.126.09", "580.105.08", "615.36.01"
 """Two versions that build, one whose module does not build, and one whose package has no module."""
+
+NVCC = """#!/bin/sh
+# A fixture of gpulab's tests, not NVIDIA's compiler.
+if [ "$1" = --version ]; then echo "Cuda compilation tools, release {version}, V{version}.93"; exit; fi
+echo "$NVCC_PREPEND_FLAGS $*" >>/tmp/nvcc.log
+while [ $# -gt 1 ]; do if [ "$1" = -o ]; then printf '#!/bin/sh\\n' >"$2"; chmod 0755 "$2"; fi; shift; done
+"""
 
 SOURCE = """#include <linux/module.h>
 {fault}
@@ -77,7 +88,7 @@ def package(
         target = tree / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(text.encode("latin-1"))
-        target.chmod(0o755 if path.startswith("DEBIAN/") else 0o644)
+        target.chmod(0o755 if path.startswith("DEBIAN/") or "/bin/" in path else 0o644)
     architecture = control["Architecture"]
     archive = pool / f"{name}_{version}_{architecture}.deb"
     command = ["dpkg-deb", "--build", "--root-owner-group", str(tree), str(archive)]
@@ -140,14 +151,43 @@ def keyring(pool: Path, home: Path) -> str:
 
 def build(directory: Path, system: str) -> Repository:
     """Build the repository for a system (debian12) below a directory."""
-    pool = directory / "repos" / system / "x86_64"
-    pool.mkdir(parents=True)
+    pool = make_pool(directory, system)
     for version in (GOOD, BROKEN, BETTER, EMPTY):
         driver(pool, version)
     for branch in ("580", "615"):
         pin = f"Package: *nvidia* *cuda-drivers* libcuda1\nPin: version {branch}.*\nPin-Priority: 1000\n"
         name = f"nvidia-driver-pinning-{branch}"
         package(pool, name, f"{branch}-1", files={f"etc/apt/preferences.d/{name}": pin})
+    return sign(directory, pool)
+
+
+def build_toolkits(directory: Path, system: str) -> Repository:
+    """Build a repository with two toolkits, whose nvcc is a script, and packages of a driver."""
+    pool = make_pool(directory, system)
+    for version in TOOLKITS:
+        toolkit(pool, version)
+    package(pool, "nvidia-driver-cuda", f"{GOOD}-1")
+    package(pool, "nvidia-smi", "999.1-1")
+    return sign(directory, pool)
+
+
+def toolkit(pool: Path, version: str) -> None:
+    """Build the packages of a toolkit: its nvcc prints its version and writes a program that does nothing."""
+    name = version.replace(".", "-")
+    script = NVCC.format(version=version)
+    package(pool, f"cuda-nvcc-{name}", f"{version}.93-1", files={f"usr/local/cuda-{version}/bin/nvcc": script})
+    package(pool, f"cuda-toolkit-{name}", f"{version}.1-1", f"cuda-nvcc-{name}")
+
+
+def make_pool(directory: Path, system: str) -> Path:
+    """Make and return the directory of the packages."""
+    pool = directory / "repos" / system / "x86_64"
+    pool.mkdir(parents=True)
+    return pool
+
+
+def sign(directory: Path, pool: Path) -> Repository:
+    """Write the signed lists of a repository, and the package of its key."""
     home = directory / "gnupg"
     sha256 = keyring(pool, home)
     entries = []
@@ -174,3 +214,20 @@ def build(directory: Path, system: str) -> Repository:
     )
     subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, timeout=120, capture_output=True)
     return Repository(directory / "repos", sha256)
+
+
+def serve(lab: Lab, repository: Repository, port: int) -> None:
+    """Copy a repository to a host, which then serves it to itself, also after restarts."""
+    archive = subprocess.run(
+        ["tar", "-C", str(repository.directory), "-cf", "-", "."], check=True, capture_output=True, timeout=120
+    ).stdout
+    with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+        file.write(archive)
+        file.flush()
+        options = f"src={file.name} dest=/srv/vendor.tar mode=0644"
+        done = lab.ansible("ansible", lab.host, "-m", "ansible.builtin.copy", "-a", options)
+        assert done.returncode == 0, done.stdout
+    lab.shell("mkdir -p /srv/vendor && tar -C /srv/vendor -xf /srv/vendor.tar")
+    command = f"python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory /srv/vendor {port}"
+    unit = f"[Service]\\nExecStart={command}\\nRestart=always\\n[Install]\\nWantedBy=multi-user.target\\n"
+    lab.shell(f"printf '{unit}' > /etc/systemd/system/vendor.service && systemctl enable --now vendor.service")

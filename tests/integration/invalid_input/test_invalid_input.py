@@ -103,7 +103,22 @@ SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
     ),
     ({"frameworks_python": "/nowhere/python3"}, ["frameworks_python: /nowhere/python3 is not a Python interpreter"]),
     ({"gpulab_gpu": "required"}, ['(gpulab_gpu) is "required"', "no NVIDIA GPU"]),
-    ({"gpulab_cuda_versions": ["12.8"]}, ["gpulab_cuda_versions", "not implemented"]),
+    (
+        {"gpulab_cuda_versions": ["14.7"]},
+        ["cuda_versions (gpulab_cuda_versions): 14.7 is unknown to this release of gpulab. Known: 11.5, 11.8"],
+    ),
+    (
+        {"gpulab_cuda_versions": ["13.0"], "gpulab_cuda_default_version": "12.8"},
+        ["cuda_default_version (gpulab_cuda_default_version) is 12.8, which cuda_versions"],
+    ),
+    (
+        {"gpulab_cuda_versions": ["12.8"], "gpulab_cuda_source": "wheels"},
+        ["CUDA 12.8 does not come from cuda_source (gpulab_cuda_source) wheels", "to 13.0 or 13.1"],
+    ),
+    (
+        {"gpulab_cuda_versions": ["12.8"], "nvidia_driver_repository": "http://127.0.0.1:9/repos"},
+        ["nvidia_driver_repository (gpulab_sources.nvidia): http://127.0.0.1:9/repos", "cannot be used from the host"],
+    ),
     ({"cudnn_enabled": True}, ["cudnn_enabled", "not implemented"]),
     ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented"]),
     (

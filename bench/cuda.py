@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare the role cuda with plain installs of the same packages (apt-get and uv): time and disk, as ratios.
+
+Both run on bare local hosts of the same image that have the role tools, with the same lock and download cache.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+
+from bench.hosts import Hosts, machine
+from tests.support.paths import ROOT
+
+HOST = Hosts("cuda")
+GOAL = 1.15
+VERSION = "13.0"
+LOCK = ROOT / "roles" / "cuda" / "files" / "locks" / f"toolkit-{VERSION}.txt"
+CACHE = "UV_CACHE_DIR=/var/cache/gpulab/uv UV_LINK_MODE=hardlink"
+
+
+def megabytes() -> int:
+    """Return the size of the host's system in megabytes, without apt's downloads and lists."""
+    directories = "/usr /var /etc /opt"
+    only = "--summarize --one-file-system --block-size=1M --exclude=/var/lib/apt/lists --exclude=/var/cache"
+    _, used = HOST.module("shell", f"apt-get clean; du {only} {directories}")
+    return sum(int(line.split()[0]) for line in used.splitlines() if line[:1].isdigit())
+
+
+def variables(*versions: str) -> tuple[str, str]:
+    """Return the options of ansible-playbook for these versions."""
+    return "--extra-vars", json.dumps({"cuda_versions": versions, "cuda_default_version": ""})
+
+
+def bare() -> int:
+    """Create the host again, with the tools and no toolkit; return the size of its system in megabytes."""
+    HOST.fresh()
+    HOST.playbook("molecule/cuda/converge.yml", *variables())
+    return megabytes()
+
+
+def main() -> int:
+    """Print the ratios."""
+    apply = ("molecule/cuda/apply.yml", *variables(VERSION))
+    bare()
+    HOST.playbook(*apply)  # fills the download cache that both share
+    before = bare()
+    first, _ = HOST.playbook(*apply)
+    second, _ = HOST.playbook(*apply)
+    disk = megabytes() - before
+    before = bare()
+    HOST.module("copy", f"src={LOCK} dest=/root/lock.txt mode=0644")
+    uv = "/opt/gpulab/tools/current/bin/uv"
+    steps = [
+        "export DEBIAN_FRONTEND=noninteractive",
+        "set -a; . /etc/gpulab/sources.env; set +a",
+        "apt-get --quiet update",
+        "apt-get --quiet --yes --no-install-recommends install g++-12 environment-modules",
+        f"{uv} venv --quiet --python /usr/bin/python3 /opt/plain",
+        f"{CACHE} {uv} pip sync --quiet --python /opt/plain/bin/python --require-hashes /root/lock.txt",
+    ]
+    plain, _ = HOST.module("shell", " && ".join(steps))
+    plain_disk = megabytes() - before
+    HOST.remove()
+    ratios = {"time": first / plain, "disk": disk / plain_disk}
+    lines = [
+        f"{datetime.date.today()}, {machine()}",
+        *(f"{name}, role / plain installs:  {ratio:.2f}  (goal: {GOAL} or less)" for name, ratio in ratios.items()),
+        f"time, second run / first run:   {second / first:.2f}",
+    ]
+    print("\n".join(lines))  # noqa: T201
+    return 0 if max(ratios.values()) <= GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
