@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Toolkits of NVIDIA's repository: a signed one of our own, whose nvcc is a script. In order. Part of `make nightly`."""
+"""Toolkits of NVIDIA's repository: a signed one of our own, whose nvcc is a script. Part of `make nightly`."""
 
 from __future__ import annotations
 
