@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-<<<<<<< HEAD
-"""Toolkits of NVIDIA's repository: a signed one of our own, whose nvcc is a script. In order; in `make nightly`."""
-=======
 """Toolkits of NVIDIA's repository: a signed one of our own, whose nvcc is a script. Part of `make nightly`."""
->>>>>>> cuda
 
 from __future__ import annotations
 
