@@ -36,7 +36,7 @@ test-code: # the other lane; its output is printed when it ends
 	@scripts/test code >build/reports/code.log 2>&1; code=$$?; cat build/reports/code.log; exit $$code
 closed-network: ## converge an old server in a closed network: its files stay, all packages come from a mirror
 	@scripts/bootstrap --containers && pytest tests/integration/closed_network -p no:cacheprovider
-nightly: ## tests that are too long for CI: faults, users who join and leave, hostile users, drivers, distributions, scanners
+nightly: ## tests that are too long for CI: faults, users who join and leave, hostile users, drivers, CUDA toolkits, distributions, scanners
 	@scripts/bootstrap --containers --test --scanners && scripts/nightly
 inventory: ## test the Google Cloud inventory with a fake service, the official plugin and Google's own clients
 	@scripts/bootstrap --test && pytest tests/integration/gcp

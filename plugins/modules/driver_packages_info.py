@@ -12,7 +12,7 @@ author: The gpulab team (@gpulab)
 version_added: 0.1.0
 short_description: Read the packages of a driver from apt and dpkg
 description:
-  - Reads apt's sources and cache and dpkg's record with python-apt. Internal to the role C(nvidia_driver).
+  - Reads apt's sources and cache and dpkg's record with python-apt. Internal to the roles C(nvidia_driver) and C(cuda).
   - Changes nothing, and does the same in check mode.
 options:
   components:

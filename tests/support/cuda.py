@@ -46,9 +46,8 @@ class CudaHost(Lab):
     def files(self) -> list[str]:
         """Return the files of toolkits; the download cache and the documents of packages are not among them."""
         directories = "/etc /opt /usr/local /var/lib/gpulab"
-        return self.output(
-            f"find {directories} -ipath '*cuda*' -not -path '*/site-packages/*' 2>/dev/null"
-        ).splitlines()
+        only = "-ipath '*cuda*' -not -path '*/site-packages/*'"
+        return self.output(f"find {directories} {only} 2>/dev/null").splitlines()
 
     def logged_in(self, name: str, command: str) -> str:
         """Run a command in a login session of a user, and return its output and its exit code."""

@@ -88,4 +88,4 @@ DISK_GB = {
     DISTRO: {"/usr": 6.0, "/var": 2.0},
     REPOSITORY: {"/usr": 8.0, "/var": 4.0},
 }
-"""Disk space for one toolkit by source, in 1e9 bytes (wheels and Debian measured, NVIDIA's from its packages)."""
+"""Disk space for one toolkit by source, in 1e9 bytes (wheels and Debian measured, NVIDIA's estimated)."""
