@@ -6,11 +6,10 @@ Both run on bare local hosts of the same image that have the role tools, with th
 
 from __future__ import annotations
 
-import datetime
 import json
 import sys
 
-from bench.hosts import Hosts, machine
+from bench.hosts import Hosts, report
 from tests.support.paths import ROOT
 
 HOST = Hosts("cuda")
@@ -64,13 +63,7 @@ def main() -> int:
     plain_disk = megabytes() - before
     HOST.remove()
     ratios = {"time": first / plain, "disk": disk / plain_disk}
-    lines = [
-        f"{datetime.date.today()}, {machine()}",
-        *(f"{name}, role / plain installs:  {ratio:.2f}  (goal: {GOAL} or less)" for name, ratio in ratios.items()),
-        f"time, second run / first run:   {second / first:.2f}",
-    ]
-    print("\n".join(lines))  # noqa: T201
-    return 0 if max(ratios.values()) <= GOAL else 1
+    return report(ratios, "plain installs", second / first, GOAL)
 
 
 if __name__ == "__main__":

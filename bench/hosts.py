@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.support.paths import ROOT
@@ -59,3 +61,14 @@ def machine() -> str:
     cores = os.cpu_count() or 1
     load = os.getloadavg()[2] / cores
     return f"{cores} cores, {platform.machine()}, load per core {load:.1f}"
+
+
+def report(ratios: Mapping[str, float], other: str, second_run: float, goal: float) -> int:
+    """Print the ratios of a role to `other` installs, and of its second run to its first; return 1 if one is missed."""
+    lines = [
+        f"{datetime.date.today()}, {machine()}",
+        *(f"{name}, role / {other}:  {ratio:.2f}  (goal: {goal} or less)" for name, ratio in ratios.items()),
+        f"time, second run / first run:  {second_run:.2f}",
+    ]
+    print("\n".join(lines))  # noqa: T201
+    return 0 if max(ratios.values()) <= goal else 1
