@@ -19,14 +19,6 @@ LOCK = ROOT / "roles" / "cuda" / "files" / "locks" / f"toolkit-{VERSION}.txt"
 CACHE = "UV_CACHE_DIR=/var/cache/gpulab/uv UV_LINK_MODE=hardlink"
 
 
-def megabytes() -> int:
-    """Return the size of the host's system in megabytes, without apt's downloads and lists."""
-    directories = "/usr /var /etc /opt"
-    only = "--summarize --one-file-system --block-size=1M --exclude=/var/lib/apt/lists --exclude=/var/cache"
-    _, used = HOST.module("shell", f"apt-get clean; du {only} {directories}")
-    return sum(int(line.split()[0]) for line in used.splitlines() if line[:1].isdigit())
-
-
 def variables(*versions: str) -> tuple[str, str]:
     """Return the options of ansible-playbook for these versions."""
     return "--extra-vars", json.dumps({"cuda_versions": versions, "cuda_default_version": ""})
@@ -36,7 +28,7 @@ def bare() -> int:
     """Create the host again, with the tools and no toolkit; return the size of its system in megabytes."""
     HOST.fresh()
     HOST.playbook("molecule/cuda/converge.yml", *variables())
-    return megabytes()
+    return HOST.megabytes("/var/cache")
 
 
 def main() -> int:
@@ -47,7 +39,7 @@ def main() -> int:
     before = bare()
     first, _ = HOST.playbook(*apply)
     second, _ = HOST.playbook(*apply)
-    disk = megabytes() - before
+    disk = HOST.megabytes("/var/cache") - before
     before = bare()
     HOST.module("copy", f"src={LOCK} dest=/root/lock.txt mode=0644")
     uv = "/opt/gpulab/tools/current/bin/uv"
@@ -60,7 +52,7 @@ def main() -> int:
         f"{CACHE} {uv} pip sync --quiet --python /opt/plain/bin/python --require-hashes /root/lock.txt",
     ]
     plain, _ = HOST.module("shell", " && ".join(steps))
-    plain_disk = megabytes() - before
+    plain_disk = HOST.megabytes("/var/cache") - before
     HOST.remove()
     ratios = {"time": first / plain, "disk": disk / plain_disk}
     return report(ratios, "plain installs", second / first, GOAL)

@@ -17,18 +17,10 @@ VARIABLES = {"nvidia_driver_expected_gpus": ["1eb8"], "nvidia_driver_source": "d
 COMPONENTS = "sed -i 's/ main$/ main contrib non-free non-free-firmware/' /etc/apt/sources.list"
 
 
-def megabytes() -> int:
-    """Return the size of the host's system in megabytes, without apt's downloads and lists."""
-    directories = "/usr /var /etc /opt"
-    only = "--summarize --one-file-system --block-size=1M --exclude=/var/lib/apt/lists"
-    _, used = HOST.module("shell", f"apt-get clean; du {only} {directories}")
-    return sum(int(line.split()[0]) for line in used.splitlines() if line[:1].isdigit())
-
-
 def bare() -> int:
     """Create the host again; return the size of its system in megabytes."""
     HOST.fresh()
-    return megabytes()
+    return HOST.megabytes()
 
 
 def main() -> int:
@@ -37,7 +29,7 @@ def main() -> int:
     converge = ("tests/integration/driver/driver.yml", "--extra-vars", json.dumps(VARIABLES))
     first, _ = HOST.playbook(*converge)
     second, _ = HOST.playbook(*converge)
-    disk = megabytes() - before
+    disk = HOST.megabytes() - before
     record = json.loads(HOST.module("command", "cat /var/lib/gpulab/driver.json")[1].partition("\n")[2])
     before = bare()
     packages = " ".join([*record["packages"], "linux-headers-amd64"])
@@ -45,7 +37,7 @@ def main() -> int:
     plain, _ = HOST.module(
         "shell", f"export DEBIAN_FRONTEND=noninteractive; {COMPONENTS} && apt-get --quiet update && {install}"
     )
-    plain_disk = megabytes() - before
+    plain_disk = HOST.megabytes() - before
     HOST.remove()
     ratios = {"time": first / plain, "disk": disk / plain_disk}
     return report(ratios, "apt-get install", second / first, GOAL)

@@ -55,6 +55,13 @@ class Hosts:
         self.remove()
         self.playbook("molecule/shared/create.yml")
 
+    def megabytes(self, *excluded: str) -> int:
+        """Return the size of the host's system in megabytes, without apt's files and `excluded` directories."""
+        without = " ".join(f"--exclude={path}" for path in ("/var/lib/apt/lists", *excluded))
+        only = f"--summarize --one-file-system --block-size=1M {without}"
+        _, used = self.module("shell", f"apt-get clean; du {only} /usr /var /etc /opt")
+        return sum(int(line.split()[0]) for line in used.splitlines() if line[:1].isdigit())
+
 
 def machine() -> str:
     """Return the size and the load of this machine."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +110,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _role_options(self, variables: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the role options that the site sets. One that needs facts of the host is left to its role."""
-        values = {}
-        for name in {name for of_role in options.values() for name in of_role} & set(variables):
-            with suppress(AnsibleError):
-                values[name] = self._templar.template(variables[name])
-        return values
+        names = {name for of_role in options.values() for name in of_role} & set(variables)
+        return self._evaluated({name: variables[name] for name in names})[0]
 
     @staticmethod
     def _foreign_problems(values: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]) -> list[str]:
