@@ -63,7 +63,7 @@ def second_proxy(host: Any, expected: Expected) -> Iterator[Callable[[str], str]
     node = "/opt/gpulab/hub/current/node"
     options = f"--quiet --property LimitNOFILE={4 * TOTAL} --unit {UNIT}"
     host.check_output(f"systemd-run {options} {node} /run/verify-proxy.mjs /run/verify-proxy.sock")
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not host.socket(f"tcp://0.0.0.0:{REDIRECT}").is_listening:
         assert time.monotonic() < until, host.check_output("journalctl -u %s -n 20", UNIT)
         time.sleep(0.2)
@@ -76,7 +76,7 @@ def second_proxy(host: Any, expected: Expected) -> Iterator[Callable[[str], str]
 def test_requests_that_do_not_begin_are_closed(second_proxy: Callable[[str], str], sent: str, tls: bool) -> None:
     """After some seconds for the TLS handshake, the head of a request, or nothing at all."""
     code = f"c = client(tls={tls})\nc.sendall({sent})\nc.settimeout(30)\nbegan = time.monotonic()\nanswer(c)\n"
-    assert float(second_proxy(code + "print(time.monotonic() - began)")) < 10
+    assert float(second_proxy(code + "print(time.monotonic() - began)")) < 25
 
 
 def test_bodies_that_do_not_end_are_closed(second_proxy: Callable[[str], str]) -> None:
@@ -85,7 +85,7 @@ def test_bodies_that_do_not_end_are_closed(second_proxy: Callable[[str], str]) -
     code = f"c = client()\nc.sendall({head})\nc.settimeout(30)\nbegan = time.monotonic()\n"
     status, seconds = second_proxy(code + "print(answer(c), time.monotonic() - began, sep=';')").split(";")
     assert "408" in status
-    assert float(seconds) < 8
+    assert float(seconds) < 25
 
 
 def test_slow_honest_bodies_arrive(second_proxy: Callable[[str], str]) -> None:

@@ -57,7 +57,7 @@ def listener(host: Any, address: str, port: int) -> Iterator[None]:
     code = LISTEN.format(address=address, port=port)
     host.check_output("systemd-run --quiet --unit %s /usr/bin/python3 -c %s", unit, code)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while host.run("ss -Hltn 'src %s and sport = %s' | grep -q .", address, str(port)).rc != 0:
             assert time.monotonic() < until, f"nothing listens on {address}:{port}"
             time.sleep(0.2)

@@ -182,10 +182,10 @@ def test_right_login_works_among_thirty_wrong_ones(hub_url: str, certificate: st
     with ThreadPoolExecutor(30) as pool:
         wrongs = [pool.submit(wrong, number) for number in range(30)]
         start.wait(60)
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while (status := attempt(hub_url, certificate, account.name, account.word)[0]) != 302:
             assert status == 503, "a right password was called wrong"
-            assert time.monotonic() < until, "no login for 30 s"
+            assert time.monotonic() < until, "no login for 60 s"
             time.sleep(0.5)
         statuses = {each.result() for each in wrongs}
     assert statuses <= {403, 503}

@@ -67,7 +67,7 @@ def test_stopped_home_check_ends_and_does_not_delay_others(ssh: Shell, hub_user:
             began = time.monotonic()
             with pytest.raises(RuntimeError, match="HTTP 500"):
                 hub_user.start_server(60)
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 60
             neighbour.start_server()
             assert "stopped" in findings()
     finally:

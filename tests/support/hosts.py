@@ -11,7 +11,7 @@ from typing import Any
 from tests.support.hub import server_unit
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60, pause: float = 0.5) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120, pause: float = 0.5) -> None:
     """Wait until a condition holds; fail when it does not hold after some seconds."""
     until = time.monotonic() + seconds
     while not condition():

