@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
+
 from tests.support.paths import ROOT
 from tests.support.processes import run
 
@@ -142,6 +144,13 @@ def bare_host(lab: SomeLab) -> Iterator[SomeLab]:
     finally:
         if not os.environ.get("GPULAB_KEEP"):
             lab.play("molecule/shared/destroy.yml")
+
+
+def add_converged_option(parser: pytest.Parser) -> None:
+    """Add pytest's option --converged, for converged_host."""
+    parser.addoption(
+        "--converged", metavar="HOST", help="use this converged local host, which is kept, instead of a new one"
+    )
 
 
 @contextmanager

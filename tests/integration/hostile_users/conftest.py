@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hostile_users.world import World
-from tests.support.lab import SUDO, Lab, converged_host
+from tests.support.lab import SUDO, Lab, add_converged_option, converged_host
 from tests.support.users import connected
 
 
@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--examples", type=int, default=12, help="how many sequences of actions are tried")
     group.addoption("--steps", type=int, default=15, help="how many actions a sequence has at most")
     group.addoption("--replay", type=Path, help="a sequence that has failed, as build/hostile/failed.py has it")
-    group.addoption("--converged", help="a local host that is converged and kept; its users are replaced meanwhile")
+    add_converged_option(parser)
 
 
 @pytest.fixture(scope="session")

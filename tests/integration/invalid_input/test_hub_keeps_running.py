@@ -9,21 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.hub_state import state
 from tests.support.lab import Lab
 from tests.support.processes import run
 
 OWN = "/etc/gpulab/jupyterhub/jupyterhub_config.d/site.py"
-READ = """import ssl, urllib.request
-context = ssl._create_unverified_context()
-urllib.request.urlopen("https://127.0.0.1/hub/api", context=context, timeout=20)"""
-FILES = "/etc/gpulab/jupyterhub /etc/gpulab/tls /etc/gpulab/links.d"
-
-
-def state(lab: Lab) -> str:
-    """Return the processes of the services and a digest of the configuration; the hub must answer."""
-    lab.shell(f"/usr/bin/python3 -c '{READ}'")
-    services = "systemctl show --property MainPID --value gpulab-hub gpulab-proxy"
-    return lab.shell(f"{services}; find {FILES} -type f | sort | xargs sha256sum")
 
 
 @pytest.fixture
@@ -93,19 +83,6 @@ def test_own_file_that_cannot_work_is_rejected(lab: Lab, own_settings: None, wor
     assert words in done.text
     assert "Traceback" not in done.output
     state(lab)
-
-
-def test_hub_that_does_not_start_returns_to_its_previous_configuration(lab: Lab) -> None:
-    """No check knows everything: here the hub cannot open its socket."""
-    before = lab.shell(f"find {FILES} -type f | sort | xargs sha256sum")
-    done = lab.play("site.yml", "--tags", "jupyterhub", __jupyterhub_socket="/run/gpulab-hub/nowhere/hub.sock")
-    assert done.code != 0, done.output[-3000:]
-    assert "runs with the previous configuration again" in done.text
-    assert "The last lines of its journal" in done.text
-    state(lab)
-    assert lab.shell(f"find {FILES} -type f | sort | xargs sha256sum") == before
-    again = lab.play("site.yml", "--tags", "jupyterhub")
-    assert (again.code, again.changed) == (0, 0), again.output[-3000:]
 
 
 def test_copy_of_the_configuration_is_private(lab: Lab) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.lab import Lab, converged_host
+from tests.support.lab import Lab, add_converged_option, converged_host
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that names a host which is converged already."""
-    parser.addoption("--converged", metavar="HOST", help="use this local host, which is kept, instead of a new one")
+    add_converged_option(parser)
 
 
 @pytest.fixture(scope="session")

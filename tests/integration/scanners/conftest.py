@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.lab import Lab, converged_host
+from tests.support.lab import Lab, add_converged_option, converged_host
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that names a host which is converged already."""
-    parser.addoption("--converged", metavar="HOST", help="scan this local host instead of a new one")
+    add_converged_option(parser)
 
 
 @pytest.fixture(scope="session")
