@@ -323,6 +323,52 @@ def test_doctor_names_settings_of_r(own: str, ssh: Shell) -> None:
     assert "verifyold" in printed
 
 
+@pytest.mark.parametrize("command", ["-m pip install verify-plain", "-m pip --version"])
+def test_environment_of_the_lab_names_the_place_for_own_packages(
+    own: str, ssh: Shell, expected: Expected, command: str
+) -> None:
+    """An editor may be set to the lab's interpreter, which has no pip: one sentence; `import pip` still fails."""
+    done = ssh.run(f"{expected.interpreter} {command}")
+    assert done.returncode == 1
+    assert "`pip install NAME` in a terminal, `%pip install NAME` in a notebook" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "ModuleNotFoundError: No module named 'pip'" in ssh.run(f"{expected.interpreter} -c 'import pip'").stderr
+
+
+def test_sync_of_uv_leaves_the_lab_alone(own: str, ssh: Shell, host: Any) -> None:
+    """`uv pip sync` removes what its file does not name, of the layer, and installs no second copy of the lab's."""
+    version = ssh.run("python -c 'import numpy; print(numpy.__version__)'").stdout.strip()
+    upload(host, ssh.name, f"{host.user(ssh.name).home}/{WHEELS}/same", wheel("numpy", version=version))
+    install = f"gpulab env reset >/dev/null && pip install --quiet --no-deps {LOCAL} verify-plain"
+    sync = f"uv pip sync {LOCAL} --find-links $HOME/{WHEELS}/same sync.txt; rm -f sync.txt; gpulab env freeze"
+    done = ssh.run(f"{install} && printf 'verify-numpy\\nnumpy\\n' > sync.txt && {sync}")
+    assert "has numpy; `uv pip sync` would install a second copy" in done.stderr, done
+    assert "verify-plain" in done.stdout
+    done = ssh.run(f"echo verify-torch > sync.txt && {sync}")
+    assert "verify-torch" in done.stdout, done.stderr
+    assert "verify-plain" not in done.stdout
+    assert ssh.run("python -c 'import numpy, torch'").returncode == 0
+
+
+def test_second_environment_has_packages_of_its_own(own: str, ssh: Shell, host: Any, expected: Expected) -> None:
+    """Which its name chooses; here it is a link to the first one, on disposable hosts only."""
+    if not expected.disposable:
+        pytest.skip("this is a live host: it gets no second environment")
+    first = PurePosixPath(expected.interpreter).parents[2]
+    name, other = f"{first.name}-verify", own.replace(f"/{first.name}/", f"/{first.name}-verify/")
+    host.check_output("mkdir %s-verify && ln -s $(realpath %s/current) %s-verify/current", *[str(first)] * 3)
+    try:
+        code = "import numpy, verify_plain; print(verify_plain.__file__)"
+        ssh.run("gpulab env reset")
+        install = f"GPULAB_ENVIRONMENT={name} pip install --quiet --no-deps {LOCAL} verify-plain"
+        done = ssh.run(f"{install} && {other}/bin/python -c '{code}'")
+        assert done.stdout.startswith(other), done.stderr
+        assert "No module named 'verify_plain'" in ssh.run(f"python -c '{code}'").stderr
+        assert ssh.run(f"gpulab env reset {name}").returncode == 0
+    finally:
+        host.check_output("rm -r %s-verify", str(first))
+
+
 def test_info_names_the_command(own: str, ssh: Shell) -> None:
     """At login, too."""
     assert "pip install" in ssh.run("gpulab info").stdout

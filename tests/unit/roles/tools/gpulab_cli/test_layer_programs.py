@@ -32,11 +32,12 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.fixture
 def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a program that stands in for uv; it rejects torch==1.0 like uv."""
+    """Return a program that stands in for uv: it rejects torch==1.0, and prints the packages of a sync, like uv."""
     path = tmp_path / "uv"
     path.write_text(
         '#!/bin/sh\ncase "$*" in *torch==1.0*) '
-        'echo "error: Because you require torch==1.0 and torch==2.0+cpu, we can conclude" >&2; exit 1;; esac\n'
+        'echo "error: Because you require torch==1.0 and torch==2.0+cpu, we can conclude" >&2; exit 1;;\n'
+        "*sync*torch*) echo ' + torch==2.0+cpu' >&2;; *sync*) echo ' + x==1.0' >&2;; esac\n"
     )
     path.chmod(0o755)
     monkeypatch.setattr(layer_programs, "UV", str(path))
@@ -102,6 +103,18 @@ def test_uv_does_not_replace_the_labs_packages(
         start(monkeypatch, "uv", "pip", "install", "torch==1.0")
     assert replaced == {}
     assert "ml has torch 2.0+cpu" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_sync_of_uv_copies_no_package_of_the_lab(
+    layer: Path, uv: Path, monkeypatch: pytest.MonkeyPatch, replaced: dict[str, Any]
+) -> None:
+    """It can leave none out, unlike an installation; other packages are installed."""
+    with pytest.raises(SystemExit, match="ml has torch; `uv pip sync` would install a second copy"):
+        start(monkeypatch, "uv", "pip", "sync", "torch")
+    assert replaced == {}
+    with pytest.raises(Replaced):
+        start(monkeypatch, "uv", "pip", "sync", "x")
+    assert replaced["argv"] == [str(uv), "pip", "sync", "x"]
 
 
 @pytest.mark.parametrize(

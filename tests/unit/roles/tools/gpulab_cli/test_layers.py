@@ -124,6 +124,15 @@ def test_packages_for_another_python_or_release_are_named(lab: Path, layer: Path
     )
 
 
+def test_pip_of_the_layer_comes_before_the_labs(lab: Path) -> None:
+    """The lab's own pip only prints how to install packages."""
+    (layers.lab_site("ml", VERSION) / "pip.py").write_text("name = 'lab'\n")
+    tools = layers.TOOLS / "lib" / f"python{VERSION}" / "site-packages" / "gpulab_cli" / "layer_path"
+    tools.mkdir(parents=True)
+    (tools / "pip.py").write_text("name = 'layer'\n")
+    assert run(layers.prepare("ml"), "import pip; print(pip.name)") == "layer"
+
+
 @pytest.fixture
 def own_path(monkeypatch: pytest.MonkeyPatch, lab: Path) -> str:
     """Let this process look like the interpreter of the lab's environment, and return the lab's packages."""

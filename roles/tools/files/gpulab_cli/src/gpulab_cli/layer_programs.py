@@ -82,7 +82,31 @@ def run_uv(arguments: Sequence[str], name: str) -> None:
         check_uv(arguments, name, variables, pins)
         # uv does not see packages of a .pth file: without this it would download them again.
         variables["UV_EXCLUDE"] = f"{layer}/excludes.txt {variables.get('UV_EXCLUDE', '')}".strip()
+    if "sync" in arguments[1:2]:
+        check_sync(arguments, name, variables, pins)
     os.execve(UV, [UV, *arguments], variables)  # noqa: S606  # the tools' uv, as the user
+
+
+def dry_run(arguments: Sequence[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Return the output of `uv pip`, which changes nothing; end this process after a quarter of an hour."""
+    argv = [UV, *arguments[:2], "--dry-run", *arguments[2:]]
+    try:
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=RESOLVE_SECONDS, check=False, env=dict(variables)
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(f"gpulab: uv found no versions within {RESOLVE_SECONDS // 60} minutes; nothing is installed.")
+
+
+def check_sync(arguments: Sequence[str], name: str, variables: Mapping[str, str], pins: Mapping[str, str]) -> None:
+    """End this process if `uv pip sync` would install packages of the lab: it can leave none out."""
+    result = dry_run(arguments, variables)
+    added = {line.split()[1].partition("==")[0] for line in result.stderr.splitlines() if line.startswith(" + ")}
+    if copies := sorted(added & set(pins)):
+        sys.exit(
+            f"gpulab: the environment {name} has {', '.join(copies[: layers.MANY])}; `uv pip sync` would install a "
+            "second copy: use `uv pip install --requirement FILE`, which leaves out the lab's. Nothing is installed."
+        )
 
 
 def check_uv(arguments: Sequence[str], name: str, variables: Mapping[str, str], pins: Mapping[str, str]) -> None:
@@ -90,13 +114,7 @@ def check_uv(arguments: Sequence[str], name: str, variables: Mapping[str, str], 
 
     uv resolves it on the lab's environment, where it sees them, and changes nothing.
     """
-    argv = [UV, *arguments[:2], "--dry-run", "--python", lab_python(name), *arguments[2:]]
-    try:
-        result = subprocess.run(
-            argv, capture_output=True, text=True, timeout=RESOLVE_SECONDS, check=False, env=dict(variables)
-        )
-    except subprocess.TimeoutExpired:
-        sys.exit(f"gpulab: uv found no versions within {RESOLVE_SECONDS // 60} minutes; nothing is installed.")
+    result = dry_run([*arguments[:2], "--python", lab_python(name), *arguments[2:]], variables)
     if result.returncode == 0:
         return
     sys.stderr.write(result.stderr)

@@ -56,9 +56,10 @@ def pip_directories() -> list[str]:
 def pth_text(name: str, version: str) -> str:
     """Return the content of the .pth file of a layer.
 
-    addsitedir also reads the .pth files of the lab's packages, as the lab's own interpreter does.
+    addsitedir also reads the .pth files of the lab's packages, as the lab's own interpreter does. The lab's own pip
+    only prints how to install packages, so pip of the layer comes first.
     """
-    lines = [f"import site; site.addsitedir({str(lab_site(name, version))!r})", *pip_directories()]
+    lines = [*pip_directories(), f"import site; site.addsitedir({str(lab_site(name, version))!r})"]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -218,7 +219,7 @@ def activate(name: str, layer: Path) -> None:
         except BaseException as error:  # noqa: BLE001  # it may also exit
             sys.path[:] = before
             raise LayerError(f"{own}/{file}: {error}; remove this file") from None
-    sys.path += [lab, *pip_directories()]
+    sys.path += [*pip_directories(), lab]
     sys.prefix = sys.exec_prefix = str(layer)
 
 
