@@ -335,6 +335,25 @@ def test_environment_of_the_lab_names_the_place_for_own_packages(
     assert "ModuleNotFoundError: No module named 'pip'" in ssh.run(f"{expected.interpreter} -c 'import pip'").stderr
 
 
+@pytest.mark.parametrize("options", ["--user", "--upgrade pip"])
+def test_habits_of_other_machines_do_what_they_mean(own: str, ssh: Shell, options: str) -> None:
+    """`--user` is left out; pip stays the lab's, which explains what it rejects."""
+    ssh.run("gpulab env reset")
+    done = ssh.run(f"pip install {options} --no-deps {LOCAL} verify-plain && python -c 'import verify_plain'")
+    assert done.returncode == 0, done.stderr
+    assert ssh.run(f"ls {own}/bin/pip {own}/lib/python3*/site-packages/pip").returncode != 0
+    done = ssh.run(f"PIP_USER=1 pip install {LOCAL} verify-torch 'torch==1.0'")
+    assert "gpulab env unlock torch" in done.stderr
+
+
+def test_programs_of_the_lab_use_own_packages(own: str, ssh: Shell) -> None:
+    """Training that is started with torchrun, and IPython in a terminal."""
+    script = "import sys, verify_plain, torch; print(sys.prefix)"
+    install = f"gpulab env reset; pip install --quiet --no-deps {LOCAL} verify-plain; echo '{script}' > verify.py"
+    command = f"{install}; torchrun --standalone --nproc-per-node 1 verify.py; ipython verify.py; rm verify.py"
+    assert ssh.run(command, timeout=300).stdout.splitlines()[-2:] == [own] * 2
+
+
 def test_sync_of_uv_leaves_the_lab_alone(own: str, ssh: Shell, host: Any) -> None:
     """`uv pip sync` removes what its file does not name, of the layer, and installs no second copy of the lab's."""
     version = ssh.run("python -c 'import numpy; print(numpy.__version__)'").stdout.strip()

@@ -63,6 +63,19 @@ def test_first_use_makes_the_layer(
     assert replaced["argv"] == [f"{layers.layer_directory('ml')}/bin/python", *first, "x"]
 
 
+def test_programs_of_the_lab_run_with_the_layers_interpreter(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, replaced: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which has the user's packages; one that the environment does not have is named."""
+    script = Path(layer_programs.lab_python("ml")).with_name("torchrun")
+    script.write_text("")
+    with pytest.raises(Replaced):
+        start(monkeypatch, "torchrun", "x")
+    assert replaced["argv"] == [f"{layers.layer_directory('ml')}/bin/python", str(script), "x"]
+    assert start(monkeypatch, "ipython") == 127
+    assert "the environment ml has no ipython" in capsys.readouterr().err
+
+
 def test_broken_layer_leaves_the_labs_python(
     layer: Path, monkeypatch: pytest.MonkeyPatch, replaced: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

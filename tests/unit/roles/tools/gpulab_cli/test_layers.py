@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -131,6 +132,45 @@ def test_pip_of_the_layer_comes_before_the_labs(lab: Path) -> None:
     tools.mkdir(parents=True)
     (tools / "pip.py").write_text("name = 'layer'\n")
     assert run(layers.prepare("ml"), "import pip; print(pip.name)") == "layer"
+
+
+@pytest.fixture
+def pip_version(lab: Path) -> str:
+    """Let the tools have a pip, and return its version."""
+    (layers.TOOLS / "lib" / f"python{VERSION}" / "site-packages" / "pip-26.3.dist-info").mkdir(parents=True)
+    return "26.3"
+
+
+def test_pip_of_a_layer_is_not_replaced(pip_version: str, layer: Path) -> None:
+    """It counts as installed, in the version of the tools, also when these have another one."""
+    assert layers.write_constraints(layer, "ml")["pip"] == pip_version
+    directory = layers.link_pip(layer)
+    assert [path.name for path in directory.iterdir()] == ["pip-26.3.dist-info"]
+    site = layers.TOOLS / "lib" / f"python{VERSION}" / "site-packages"
+    (site / "pip-26.3.dist-info").rename(site / "pip-27.0.dist-info")
+    assert [path.resolve() for path in layers.link_pip(layer).iterdir()] == [site / "pip-27.0.dist-info"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        (["install", "--user", "x"], ["install", "x"]),
+        (["list", "--user"], ["list", "--user"]),
+        (["install", "x"], None),
+    ],
+)
+def test_installation_for_the_user_is_the_layers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], left: list[str] | None
+) -> None:
+    """The habit of shared servers does what it means; configuration that asks for it is overruled."""
+    path = Path(layers.__file__).with_name("layer_path") / "pip" / "__main__.py"
+    program = runpy.run_path(str(path))
+    monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setattr(sys, "argv", ["pip", *arguments])
+    program["install_without_user"]()
+    assert sys.argv == ["pip", *(left or arguments)]
+    assert os.environ["PIP_USER"] == "0"
+    assert ("--user is left out" in capsys.readouterr().err) == (left == ["install", "x"])
 
 
 @pytest.fixture

@@ -199,7 +199,7 @@ def unlock(name: str, packages: Sequence[str], undo: bool) -> str:
     """Allow or forbid other versions of packages of the lab in a layer, and return a message."""
     layer_of(name)
     names = {layer_checks.normalised(package) for package in packages}
-    if unknown := names - set(layers.release_versions(name)):
+    if unknown := names - set(layers.locked_versions(name)):
         raise LayerError(f"{', '.join(sorted(unknown))}: the environment {name} has no such package")
     layer = layer_programs.prepared(name)
     free = set(layers.unlocked(layer)) - names if undo else set(layers.unlocked(layer)) | names

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs python, pip and uv of users' sessions: links in /opt/gpulab/bin to `gpulab-layer`.
+"""The programs python, pip, uv, ipython and torchrun of users' sessions: links in /opt/gpulab/bin to `gpulab-layer`.
 
+ipython and torchrun are the lab's, and run with the layer's interpreter, which has the user's packages.
 `python` runs only where the user has no layer yet, or a broken one: an intact layer's own python is before it on PATH.
 """
 
@@ -128,6 +129,7 @@ def main() -> int:
     """Run the program by whose name this one was started."""
     program, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     is_pip = program.startswith("pip")
+    script = [PIP] if is_pip else []
     name = environment_name(os.environ)
     try:
         if program == "uv":
@@ -141,8 +143,13 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"gpulab: {error.filename}: {error.strerror}\n")
         return 1
+    if not is_pip and not program.startswith("python"):
+        script = [str(Path(lab_python(name)).with_name(program))]
+        if not Path(script[0]).is_file():
+            sys.stderr.write(f"gpulab: the environment {name} has no {program}; `pip install` may bring it\n")
+            return 127
     try:
-        os.execv(python, [python, *([PIP] if is_pip else []), *arguments])  # noqa: S606  # the user's own interpreter
+        os.execv(python, [python, *script, *arguments])  # noqa: S606  # the user's own interpreter
     except OSError as error:
         sys.stderr.write(f"gpulab: {python}: {error.strerror}; `gpulab info` lists the environments\n")
     return 1

@@ -234,6 +234,37 @@ def release_versions(name: str) -> dict[str, str]:
         return {}
 
 
+def pip_information() -> dict[str, Path]:
+    """Return the directory that describes the pip of layers, by its version; empty where there is none."""
+    paths = TOOLS.glob("lib/python3.*/site-packages/pip-*.dist-info")
+    return {path.name.removeprefix("pip-").removesuffix(".dist-info"): path for path in paths}
+
+
+def locked_versions(name: str) -> dict[str, str]:
+    """Return the versions that a layer of an environment does not replace: of the lab's packages, and of pip."""
+    versions = release_versions(name)
+    for version in pip_information():
+        versions["pip"] = version
+    return versions
+
+
+def link_pip(layer: Path) -> Path:
+    """Link the description of the layer's pip into a directory of the layer, and return this directory.
+
+    On the path of pip, it makes pip itself an installed package: `pip install --upgrade pip` has nothing to do.
+    """
+    directory = layer / "pip-information"
+    directory.mkdir(exist_ok=True)
+    wanted = {path.name: path for path in pip_information().values()}
+    for link in directory.iterdir():
+        if link.name not in wanted:
+            link.unlink()
+    for name, path in wanted.items():
+        if not (directory / name).is_symlink():
+            (directory / name).symlink_to(path)
+    return directory
+
+
 def unlocked(layer: Path) -> list[str]:
     """Return the packages that the user allows to differ from the lab's."""
     try:
@@ -245,7 +276,7 @@ def unlocked(layer: Path) -> list[str]:
 def write_constraints(layer: Path, name: str) -> dict[str, str]:
     """Write the constraints for pip and uv, and the names that uv leaves out, and return the constraints."""
     free = set(unlocked(layer))
-    pins = {package: version for package, version in sorted(release_versions(name).items()) if package not in free}
+    pins = {package: version for package, version in sorted(locked_versions(name).items()) if package not in free}
     _write(layer / "constraints.txt", "".join(f"{package}=={version}\n" for package, version in pins.items()))
     _write(layer / "excludes.txt", "".join(f"{package}\n" for package in pins))
     return pins

@@ -3,6 +3,7 @@
 
 import importlib.util
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -33,6 +34,14 @@ class Conflicts(logging.Filter):
         return True
 
 
+def install_without_user() -> None:
+    """Leave out the option --user of `pip install`, also from pip's configuration: the layer is the user's own."""
+    os.environ["PIP_USER"] = "0"
+    if "install" in sys.argv and "--user" in sys.argv:
+        sys.argv.remove("--user")
+        sys.stderr.write("gpulab: --user is left out: packages are installed for you alone.\n")
+
+
 def main() -> int:
     """Run pip and return its exit code."""
     # The working directory (-m) or that of this file.
@@ -43,9 +52,12 @@ def main() -> int:
     if (layer / layers.COMPLETE).exists():
         try:
             pins = layers.write_constraints(layer, layer.parent.name)
+            if "pip" in pins:
+                sys.path.append(str(layers.link_pip(layer)))
         except OSError as error:
             sys.stderr.write(f"gpulab: {error.filename}: {error.strerror}. pip was not started.\n")
             return 1
+        install_without_user()
     from pip._internal.cli.main import main as pip
 
     conflicts = Conflicts()
