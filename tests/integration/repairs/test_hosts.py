@@ -84,7 +84,7 @@ def test_second_run_repairs_an_interrupted_update_of_ca_certificates(lab: Lab, t
     assert lab.play("site.yml", "--tags", "sources", **own).code == 0
     assert line in lab.shell(f"grep {line} {bundle}")
     # As it is where the run was interrupted before the bundle was written.
-    lab.shell(f"sed -i '/{line}/d' {bundle} && touch --date '1 hour ago' {bundle}")
+    lab.shell(f"sed -i '\\|{line}|d' {bundle} && touch --date '1 hour ago' {bundle}")
     repaired = lab.play("site.yml", "--tags", "sources", **own)
     assert (repaired.code, repaired.changed) == (0, 1), repaired.output[-3000:]
     assert line in lab.shell(f"grep {line} {bundle}")

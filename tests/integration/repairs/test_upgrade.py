@@ -17,7 +17,12 @@ E"""  # noqa: S608  # a constant
 MAKE_TOKEN = f"""runuser -u gpulab-hub -- /opt/gpulab/hub/current/bin/python - <<'E'
 from jupyterhub import orm
 database = orm.new_session_factory("sqlite:///{STATE}/jupyterhub.sqlite")()
-orm.APIToken.new(user=orm.User.find(database, "ada"), note="made before the upgrade")
+user = orm.User.find(database, "ada")
+if user is None:
+    user = orm.User(name="ada")
+    database.add(user)
+    database.commit()
+orm.APIToken.new(user=user, note="made before the upgrade")
 E"""
 """As the hub makes a token for a program of a user's."""
 OLD_LAYOUT = f"""
