@@ -72,16 +72,18 @@ def kept(paths: Sequence[Path]) -> Iterator[None]:
         guard.json(GUARD_SECONDS)
         yield
     finally:
-        assert guard.process.stdin
-        guard.process.stdin.close()
+        guard.end_input()
         try:
             problems = guard.json(GUARD_SECONDS)["problems"]
         finally:
             guard.kill()
-    modes = [(path, mode) for path, mode, _ in entries if stat.S_IMODE(Path(path).stat().st_mode) != mode]
-    if problems or modes:
-        words = [*problems, *(f"{path} must have mode {mode:04o}" for path, mode in modes)]
-        raise StepError(f"device nodes were not put back: {'; '.join(words)}")
+    problems += [
+        f"{path} must have mode {mode:04o}"
+        for path, mode, _ in entries
+        if not problems and stat.S_IMODE(Path(path).stat().st_mode) != mode
+    ]
+    if problems:
+        raise StepError(f"device nodes were not put back: {'; '.join(problems)}")
 
 
 def unused_uids(count: int) -> list[int]:

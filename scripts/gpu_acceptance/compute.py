@@ -31,11 +31,11 @@ def environments(pythons: Sequence[str], directory: Path) -> list[Environment]:
     paths = [*pythons, *(str(path) for path in sorted(directory.glob("*/current/bin/python")))]
     result, seen = [], set()
     for python in [*paths, sys.executable]:
-        prefix = str(Path(python).absolute().parents[1])
+        prefix = Path(python).absolute().parents[1].name
         if python not in seen:
             seen.add(python)
             lab = Path(python).is_relative_to(directory) and Path(python).parents[2].name
-            result.append(packages(lab or prefix, python))
+            result.append(packages(lab or {"usr": "system"}.get(prefix, prefix), python))
     return result
 
 

@@ -87,9 +87,9 @@ class Process(ctypes.Structure):
 class Nvml:
     """An open NVML; use it as a context."""
 
-    def __init__(self, library: str = LIBRARY) -> None:
+    def __init__(self, library: str = "") -> None:
         try:
-            self.library = ctypes.CDLL(library)
+            self.library = ctypes.CDLL(library or LIBRARY)
         except OSError as error:
             raise NvmlError(12, "dlopen") from error
 
@@ -244,7 +244,7 @@ class Nvml:
         return reading
 
 
-def read(library: str = LIBRARY) -> Reading:
+def read(library: str = "") -> Reading:
     """Return what NVML reads; `error` says why it reads nothing."""
     try:
         with Nvml(library) as nvml:

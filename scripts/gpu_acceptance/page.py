@@ -26,9 +26,14 @@ def write(report: Report, directory: Path) -> None:
         (directory / name).write_text(text, encoding="utf-8")
 
 
+def plain(text: str) -> str:
+    """Return a text as one line without control characters, which neither Markdown nor XML may hold."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
 def cell(text: str) -> str:
     """Return a text that fits into a cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return plain(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -151,7 +156,7 @@ def bars(title: str, values: Sequence[tuple[str, float]], mark: float) -> str:
     ]
     for number, (name, value) in enumerate(values):
         y, length = 38 + step * number, max(1.0, width * max(value, 0.0) / largest)
-        parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(plain(name))}</text>')
         parts.append(f'<rect x="{left}" y="{y}" width="{length:.1f}" height="18" fill="#4477aa"/>')
         parts.append(f'<text x="{left + length + 6:.1f}" y="{y + 14}">{value:.2f}</text>')
     x = left + width * mark / largest

@@ -94,6 +94,13 @@ class Child:
         except OSError as error:
             raise StepError(f"{self.name} ended early: {self.errors() or error}") from error
 
+    def end_input(self) -> None:
+        """Close the program's standard input."""
+        if self.process.stdin:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+            self.process.stdin = None
+
     def line(self, limit: float) -> str:
         """Return the next line of the program's output; raise StepError when it ends or prints nothing in time."""
         assert self.process.stdout

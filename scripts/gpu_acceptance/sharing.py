@@ -14,6 +14,7 @@ from .running import StepError
 
 PROCESSES = 4
 LOAD_SECONDS = "5"
+HELD_GIB = ("1", "2")
 FRACTION = 0.125
 """Share of the GPU's memory that the limits allow."""
 MIN_RATIO = 0.5
@@ -57,7 +58,7 @@ def processes(context: Context) -> list[Check]:
         return [check(name, NOT_SUPPORTED, f"NVML cannot be read: {context.reading.reader} was used", context.tier)]
     with contextlib.ExitStack() as stack:
         held = {}
-        for gib in ("1", "2"):
+        for gib in HELD_GIB:
             child = stack.enter_context(context.child(sys.executable, "cuda_devices.py", "hold", gib))
             answer = child.json(context.left(60))
             if answer.get("error"):
