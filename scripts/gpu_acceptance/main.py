@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--root", type=Path, default=Path("/"), help="root directory of the host's files, for tests")
     options.add_argument("--only", action="append", default=[], metavar="NAME", help="only checks whose name begins so")
-    options.add_argument("--quiet", action="store_true", help="do not print each check")
+    options.add_argument("--quiet", action="store_true", help="print the summary and failed checks only")
     return options
 
 
@@ -239,15 +239,19 @@ def main(arguments: Sequence[str]) -> int:
         context.environments = compute.environments(options.python, options.environments)
         context.park_gib = options.park
         result = go(context, options.out, options.only, options.quiet)
-    return finish(result, options.out)
+    return finish(result, options.out, options.quiet)
 
 
-def finish(result: Report, out: Path) -> int:
-    """Print the summary and return the exit code."""
+def finish(result: Report, out: Path, quiet: bool) -> int:
+    """Print the summary, and return the exit code."""
     numbers = ", ".join(f"{count} {status}" for status, count in report.counts(result).items() if count)
-    print(f"\n{numbers or 'no checks'} in {result['seconds']:.0f} s, on tier {result['tier']}")  # noqa: T201
-    if result["left_out"]:
-        print(f"left out at the time limit: {', '.join(result['left_out'])}")  # noqa: T201
-    print("not tested: " + "; ".join(result["not_tested"]))  # noqa: T201
-    print(f"page: {out / 'report.md'}")  # noqa: T201
+    devices = ", ".join(each["name"] for each in result["devices"]) or "no GPU"
+    late = f"; left out at the time limit: {', '.join(result['left_out'])}" if result["left_out"] else ""
+    lines = [f"{numbers or 'no checks'} in {result['seconds']:.0f} s on tier {result['tier']} ({devices}){late}"]
+    if quiet:
+        failed = (each for each in result["checks"] if each["status"] == report.FAILED)
+        lines += [f"failed: {each['name']}: {each['reason']}" for each in failed]
+    else:
+        lines += ["not tested: " + "; ".join(result["not_tested"]), f"page: {out / 'report.md'}"]
+    print("\n".join(lines))  # noqa: T201
     return report.exit_code(result)

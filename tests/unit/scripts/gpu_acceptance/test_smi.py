@@ -70,7 +70,11 @@ def test_answer_has_the_same_facts_as_nvml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", 9, "exit code 9: NVIDIA-SMI"),
+        (
+            "NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.",
+            9,
+            "exit code 9: NVIDIA-SMI",
+        ),
         ("Failed to initialize NVML: Driver/library version mismatch", 18, "Driver/library version mismatch"),
         ("Unable to determine the device handle for GPU: GPU is lost.", 15, "GPU is lost"),
         ("no xml", 0, "printed no XML"),
