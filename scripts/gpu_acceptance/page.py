@@ -62,13 +62,14 @@ def heading(report: Report) -> str:
     devices = [f"{each['name']} ({each['memory_gib']:g} GiB)" for each in report["devices"]]
     driver = report["driver"]
     rows = [
-        ["date", report["started"]],
-        ["devices", cell(", ".join(devices) or "none")],
-        ["driver", cell(f"{driver.get('version') or 'none'}, CUDA {driver.get('cuda') or 'not known'}")],
-        ["system", cell(", ".join(f"{name} {value}" for name, value in report["system"].items()))],
-        ["tier", f"{report['tier']}: {TIERS.get(report['tier'], 'unknown')}"],
+        ("date", report["started"]),
+        ("devices", cell(", ".join(devices) or "none")),
+        ("driver", cell(f"{driver.get('version') or 'none'}, CUDA {driver.get('cuda') or 'not known'}")),
+        ("system", cell(", ".join(f"{name} {value}" for name, value in report["system"].items()))),
+        ("tier", f"{report['tier']}: {TIERS.get(report['tier'], 'unknown')}"),
     ]
-    return "# GPU acceptance\n\n" + table(["", ""], rows)
+    # A list: the names of many devices do not fit into a cell.
+    return "# GPU acceptance\n\n" + "".join(f"- {name}: {value}\n" for name, value in rows)
 
 
 def summary(report: Report) -> str:

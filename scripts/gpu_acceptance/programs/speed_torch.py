@@ -41,7 +41,7 @@ target = torch.empty_like(source)
 host = torch.empty(2**28, dtype=torch.uint8).pin_memory()
 result = {
     "name": torch.cuda.get_device_name(0),
-    "bf16": product(size, torch.bfloat16) if torch.cuda.is_bf16_supported() else None,
+    "bf16": product(size, torch.bfloat16) if torch.cuda.get_device_capability(0)[0] >= 8 else None,
     "fp16": product(size, torch.float16),
     "fp32": product(size // 2, torch.float32),
     # A copy reads and writes.
