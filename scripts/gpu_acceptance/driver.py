@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .gpus import Reading
 from .report import FAILED, NOT_SUPPORTED, PASSED, SKIPPED, Check, check
 from .running import StepError, last_line, run
 
@@ -122,12 +123,17 @@ def node(root: Path, name: str) -> Node:
 
 
 def required_nodes(root: Path) -> list[str]:
-    """Return the nodes that a program opens: those of the loaded driver's GPUs, and the two of the whole driver."""
+    """Return the nodes that a program opens: those of the driver's GPUs, and the two of the whole driver.
+
+    A container may have the nodes and not the driver's directory in /proc; then the nodes themselves are what is known.
+    """
     minors = []
     for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
         match = re.search(r"Device Minor:\s*(\d+)", text_of(path))
         if match:
             minors.append(match[1])
+    names = (path.name.replace("nvidia", "") for path in sorted((root / "dev").glob("nvidia[0-9]*")))
+    minors = minors or [name for name in names if name.isdigit()]
     return ["nvidiactl", "nvidia-uvm", *(f"nvidia{minor}" for minor in minors)]
 
 
@@ -138,6 +144,7 @@ def read(root: Path) -> Driver:
     result = Driver(on_bus(root), match[1] if match else "", userland=userland(root))
     if match:
         result.flavour = "open" if "Open Kernel Module" in version else "proprietary"
+    if match or (root / "dev/nvidiactl").exists():
         result.nodes = [node(root, name) for name in required_nodes(root)]
     pairs = (line.partition(":") for line in text_of(root / "proc/driver/nvidia/params").splitlines())
     result.params = {name.strip(): value.strip() for name, _, value in pairs}
@@ -181,20 +188,22 @@ def kernel_log() -> tuple[str, str]:
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
-def checks(driver: Driver, cuda: str, gpus: int, tier: int, without: str = "") -> list[Check]:
-    """Return all checks of the driver's side; with the reason `without`, all of them are skipped.
-
-    `cuda` is the newest version of CUDA that the driver carries, `gpus` the number of GPUs that it serves.
-    """
+def checks(driver: Driver, reading: Reading, tier: int, without: str = "") -> list[Check]:
+    """Return all checks of the driver's side; with the reason `without`, all of them are skipped."""
     if without:
         names = ("driver.versions", "driver.nodes", "driver.toolkit", "driver.log")
         return [check(name, SKIPPED, without, tier) for name in names]
-    return [versions(driver, tier), nodes(driver, gpus, tier), toolkit(driver.toolkits, cuda, tier), log(driver, tier)]
+    gpus = sum(not gpu.error for gpu in reading.gpus)
+    parts = [versions(driver, reading, tier), nodes(driver, gpus, tier), toolkit(driver.toolkits, reading.cuda, tier)]
+    return [*parts, log(driver, tier)]
 
 
-def versions(driver: Driver, tier: int) -> Check:
+def versions(driver: Driver, reading: Reading, tier: int) -> Check:
     """Return whether a driver is loaded, and whether its libraries have its version."""
     name = "driver.versions"
+    if reading.driver and not driver.loaded:
+        reason = f"driver {reading.driver} answers to {reading.reader}; /proc does not have it (a container)"
+        return check(name, NOT_SUPPORTED, reason, tier)
     if not driver.loaded:
         seen = f"{driver.on_bus} NVIDIA GPUs are on the PCI bus" if driver.on_bus else "a GPU is expected"
         fix = "Install one (role nvidia_driver), or load it (modprobe nvidia); `journalctl -k` has the reason."
@@ -211,8 +220,10 @@ def versions(driver: Driver, tier: int) -> Check:
 def nodes(driver: Driver, gpus: int, tier: int) -> Check:
     """Return whether the device nodes exist and this user may open them."""
     name = "driver.nodes"
-    if not driver.loaded:
+    if not driver.loaded and not gpus:
         return check(name, SKIPPED, "no driver is loaded", tier)
+    if not driver.nodes:
+        return check(name, SKIPPED, "the GPUs have no device nodes of their own here", tier)
     missing = [f"/dev/{each.name}" for each in driver.nodes if not each.exists]
     if missing:
         fix = "As root: nvidia-modprobe -c 0 -u"

@@ -111,6 +111,7 @@ def steps(context: Context) -> list[Step]:
     parts += [Step(access.NAME, access.two_users, 20), Step("sharing.process_memory", sharing.processes, 10)]
     if context.park_gib > 0:
         parts.append(Step(parking.NAME, parking.park, 30))
+    parts += [Step(f"{parking.NAME}.{key}", partial(parking.park_framework, key), 30) for key in parking.FRAMEWORKS]
     parts += [Step("speed.torch", speed.measured, 25), Step("sharing.time_slicing", sharing.time_slicing, 30)]
     parts += [Step(f"sharing.memory_limit.{key}", partial(sharing.cap, key), 15) for key in sharing.CAPS]
     return [*parts, Step("compute.r", compute.from_r, 20), Step("speed.epoch", speed.epoch, 30)]
@@ -131,7 +132,7 @@ def hardware_of(context: Context) -> list[Check]:
 def driver_of(context: Context) -> list[Check]:
     """Return the checks of the driver's side."""
     reason = context.without_gpu() if not context.present or context.reading.mock else ""
-    return driver.checks(context.driver, context.reading.cuda, context.working, context.tier, reason)
+    return driver.checks(context.driver, context.reading, context.tier, reason)
 
 
 def attempt(step: Step, context: Context) -> list[Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from . import nvml
@@ -14,6 +15,8 @@ from .running import Child, StepError, UnsupportedError, User
 
 SECONDS = 120.0
 NAME = "sharing.park"
+FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX"}
+FRAMEWORK_GIB = 2.0
 
 
 def free_memory_gib(text: str) -> float:
@@ -25,30 +28,44 @@ def free_memory_gib(text: str) -> float:
 
 
 def park(context: Context) -> list[Check]:
-    """Return whether a parked process gives up its memory, and goes on with its data after another used the GPU."""
+    """Return whether a process that uses the driver's own interface can be parked."""
+    return [attempt(context, NAME, sys.executable, ["cuda_devices.py", "hold"], context.park_gib)]
+
+
+def park_framework(key: str, context: Context) -> list[Check]:
+    """Return whether a process of a framework, which has libraries of its own on the GPU, can be parked."""
+    name, environment = f"{NAME}.{key}", context.first_with(key)
+    if not environment and not context.without_gpu():
+        return [check(name, SKIPPED, f"{FRAMEWORKS[key]} is not installed", context.tier)]
+    python = environment.python if environment else ""
+    return [attempt(context, name, python, [f"hold_{key}.py"], min(FRAMEWORK_GIB, context.park_gib))]
+
+
+def attempt(context: Context, name: str, python: str, holder: Sequence[str], requested: float) -> Check:
+    """Start the process that holds memory (GiB), park it, and return the verdict."""
     reason = context.without_gpu()
     if reason:
-        return [check(NAME, SKIPPED, reason, context.tier)]
+        return check(name, SKIPPED, reason, context.tier)
     total = (context.reading.gpus[0].memory_bytes or 0) / 2**30
-    size = min(context.park_gib, total * 0.75)
+    size = min(requested, total * 0.75)
     free = free_memory_gib((context.root / "proc/meminfo").read_text(encoding="utf-8"))
     if free < size + 2:
         reason = f"the host has {free:.1f} GiB of free memory, and parking {size:.0f} GiB needs {size + 2:.0f}"
-        return [check(NAME, SKIPPED, reason, context.tier)]
-    with context.child(sys.executable, "cuda_devices.py", "hold", f"{size:.2f}") as holder:
-        answer = holder.json(context.left(SECONDS))
+        return check(name, SKIPPED, reason, context.tier)
+    with context.child(python, *holder, f"{size:.2f}") as child:
+        answer = child.json(context.left(SECONDS))
         if answer.get("error") or not answer.get("intact"):
             raise StepError(f"a process could not hold {size:.1f} GiB: {answer.get('error', 'wrong content')}")
-        return [parked(context, holder, size)]
+        return parked(context, name, child, size)
 
 
-def parked(context: Context, holder: Child, size: float) -> Check:
+def parked(context: Context, name: str, holder: Child, size: float) -> Check:
     """Park the process that holds memory, let another compute, restore it, and return the verdict."""
     before = used_gib()
     try:
         seconds = {"lock": act(context, "lock", holder.pid), "checkpoint": act(context, "checkpoint", holder.pid)}
     except UnsupportedError as error:
-        return check(NAME, NOT_SUPPORTED, f"not supported here: {error}", context.tier)
+        return check(name, NOT_SUPPORTED, f"not supported here: {error}", context.tier)
     meanwhile = used_gib()
     other = context.run(sys.executable, "cuda_devices.py", limit=60)
     for action in ("restore", "unlock"):
@@ -63,13 +80,13 @@ def parked(context: Context, holder: Child, size: float) -> Check:
         figure("GPU memory in use while parked", meanwhile, "GiB"),
     ]
     if other.get("error"):
-        return check(NAME, FAILED, f"another process could not use the GPU meanwhile: {other['error']}", REAL, figures)
+        return check(name, FAILED, f"another process could not use the GPU meanwhile: {other['error']}", REAL, figures)
     if not after.get("intact"):
-        return check(NAME, FAILED, "the restored process does not have its data", REAL, figures)
+        return check(name, FAILED, "the restored process does not have its data", REAL, figures)
     if before - meanwhile < size * 0.9:
-        return check(NAME, FAILED, "the parked process did not give up its GPU memory", REAL, figures)
+        return check(name, FAILED, "the parked process did not give up its GPU memory", REAL, figures)
     reason = f"a process with {size:.0f} GiB was parked, another one used the GPU, and the first went on with its data"
-    return check(NAME, PASSED, reason, REAL, figures)
+    return check(name, PASSED, reason, REAL, figures)
 
 
 def act(context: Context, action: str, pid: int) -> float:

@@ -14,6 +14,7 @@ from scripts import evidence
 from scripts.evidence import NOT_PROVEN, Summary
 from scripts.gpu_acceptance import access, compute, driver, hardware, main, page, report
 from scripts.gpu_acceptance.context import Context, Environment
+from scripts.gpu_acceptance.gpus import Reading
 from tests.support.paths import ROOT
 
 REPORT = (
@@ -110,7 +111,7 @@ def test_every_checked_statement_names_checks_that_the_program_has() -> None:
     """A renamed check would leave its statement unproven for ever."""
     context = Context(time.monotonic() + 100, ROOT, environments=[Environment("ml", "python", {"torch": "1"})])
     names = {step.name for step in main.steps(context)} | set(hardware.NAMES) | {access.KEPT}
-    names |= {each["name"] for each in driver.checks(driver.Driver(), "", 0, 0, "none")}
+    names |= {each["name"] for each in driver.checks(driver.Driver(), Reading("NVML"), 0, "none")}
     names |= {f"compute.{key}.gpu" for key in (*compute.FRAMEWORKS, "r")}
     checked = {name for product in evidence.products() for name in product.get("checks", [])}
     assert checked

@@ -108,7 +108,7 @@ def test_program_that_resets_nodes_is_named(
 def test_wrong_access_is_named(seen: tuple[int, int], words: str) -> None:
     """Too much, none, and not all of it."""
     counts = {"with access, turn 1": seen[0], "without access, turn 1": seen[1]}
-    verdict = access.verdict(counts, dict.fromkeys(counts, "no device"), 2, mig=False)
+    verdict = access.verdict(counts, dict.fromkeys(counts, "no device"), 2)
     assert verdict["status"] == FAILED
     assert words in verdict["reason"]
 
@@ -121,6 +121,10 @@ def test_access_is_skipped_without_root_a_gpu_or_nodes(
     assert {each["status"] for each in access.two_users(context(root=tmp_path))} == {SKIPPED}
     assert "no device nodes of their own" in access.two_users(context(root=tmp_path))[0]["reason"]
     assert "no NVIDIA GPU" in access.two_users(context(reading=Reading("NVML")))[0]["reason"]
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    parts = context(root=tmp_path, reading=Reading("NVML", gpus=[gpu(mig=True)]))
+    assert "MIG is on" in access.two_users(parts)[0]["reason"]
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "needs root" in access.two_users(context(root=tmp_path))[0]["reason"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 from scripts.gpu_acceptance import driver
 from scripts.gpu_acceptance.driver import Driver, Node
+from scripts.gpu_acceptance.gpus import Reading
 from scripts.gpu_acceptance.report import FAILED, NOT_SUPPORTED, PASSED, SKIPPED
+from tests.unit.scripts.gpu_acceptance.conftest import gpu
 
 VERSION = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n"
 
@@ -46,7 +49,9 @@ def test_healthy_host_passes(root: Path) -> None:
     """Versions agree, and all nodes can be opened."""
     state = driver.read(root)
     assert (state.on_bus, state.loaded, state.flavour, state.userland) == (2, "580.95.05", "open", "580.95.05")
-    checks = {each["name"]: each for each in driver.checks(state, "13.0", 2, 2)}
+    checks = {
+        each["name"]: each for each in driver.checks(state, Reading("NVML", "580.95.05", "13.0", [gpu(), gpu(1)]), 2)
+    }
     assert [checks[name]["status"] for name in ("driver.versions", "driver.nodes", "driver.log")] == [PASSED] * 3
     assert "the module's own mode is 0660" in checks["driver.nodes"]["reason"]
 
@@ -55,16 +60,28 @@ def test_gpu_without_a_driver_is_named(root: Path) -> None:
     """With the role that installs one."""
     (root / "proc/driver/nvidia/version").unlink()
     state = driver.read(root)
-    first, second, *_ = driver.checks(state, "", 0, 2)
+    first, second, *_ = driver.checks(state, Reading("NVML", error="no driver"), 2)
     assert (first["status"], second["status"]) == (FAILED, SKIPPED)
     assert "2 NVIDIA GPUs are on the PCI bus, and no NVIDIA driver is loaded" in first["reason"]
     assert "nvidia_driver" in first["reason"]
 
 
+def test_container_without_the_drivers_directory_is_no_host_without_a_driver(root: Path) -> None:
+    """The driver answers; only its versions cannot be compared, and the nodes are those that exist."""
+    shutil.rmtree(root / "proc/driver/nvidia")
+    reading = Reading("NVML", "580.95.05", "13.0", [gpu(), gpu(1)])
+    first, second, *_ = driver.checks(driver.read(root), reading, 2)
+    assert (first["status"], second["status"]) == (NOT_SUPPORTED, PASSED)
+    assert "driver 580.95.05 answers to NVML" in first["reason"]
+    (root / "dev/nvidia1").unlink()
+    too_few = driver.checks(driver.read(root), reading, 2)[1]
+    assert "the driver serves 2 GPUs, and has 1 device nodes" in too_few["reason"]
+
+
 def test_libraries_of_another_version_are_named(root: Path) -> None:
     """As after an update without a restart."""
     write(root / "usr/lib/x86_64-linux-gnu/libcuda.so.580.126.09")
-    verdict = driver.versions(driver.read(root), 2)
+    verdict = driver.versions(driver.read(root), Reading("NVML"), 2)
     assert verdict["status"] == FAILED
     assert "module has version 580.95.05, and the libraries have 580.126.09. Restart" in verdict["reason"]
 

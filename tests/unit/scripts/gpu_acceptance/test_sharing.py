@@ -101,6 +101,21 @@ def test_parked_process_goes_on_with_its_data(
     assert [each["unit"] for each in verdict["figures"]][:3] == ["GiB", "s/GiB", "s/GiB"]
 
 
+def test_frameworks_are_parked_like_a_plain_process(
+    context: Callable[..., Context], host: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The stand-in for PyTorch's interpreter holds the memory by the mock; JAX is not installed."""
+    used = iter([5.0, 2.9])
+    monkeypatch.setattr(parking, "used_gib", lambda: next(used))
+    own = stand_in(tmp_path / "python", 'exec python3 "${1%/*}/cuda_devices.py" hold 0.1')
+    python = Environment("own", own.python, {"torch": "2.13.0"})
+    (verdict,) = parking.park_framework("torch", context(root=host, environments=[python]))
+    assert (verdict["name"], verdict["status"]) == ("sharing.park.torch", PASSED), verdict["reason"]
+    assert verdict["figures"][0]["value"] == parking.FRAMEWORK_GIB
+    (missing,) = parking.park_framework("jax", context(root=host, environments=[python]))
+    assert (missing["status"], missing["reason"]) == (SKIPPED, "JAX is not installed")
+
+
 def test_process_that_keeps_its_memory_is_not_parked(context: Callable[..., Context], host: Path) -> None:
     """NVML's mock always reports the same memory in use."""
     (verdict,) = parking.park(context(root=host, park_gib=0.25))
