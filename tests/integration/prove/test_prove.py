@@ -18,7 +18,7 @@ from tests.support.lab import Lab
 from tests.support.paths import ROOT
 from tests.support.processes import run
 
-TRACES = "find /tmp /var/tmp /home /root /dev -xdev | grep -v -e /.ansible/tmp -e /dev/pts -e ansible-tmp | sort"
+TRACES = "find /tmp /var/tmp /home /root /dev -xdev | grep -v -e /.ansible/tmp -e /dev/pts -e /ansible_ansible | sort"
 
 
 def prove(lab: Lab, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
