@@ -107,8 +107,13 @@ def framework(key: str, environment: Environment, name: str, context: Context) -
     title = FRAMEWORKS[key][0]
     # Without a GPU, or with a mock, it must not try one.
     hidden = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"} if context.without_gpu() else {}
+    broken = (FRAMEWORKS[key][1][0], environment.name)
+    context.broken[broken] = name
     answer = context.run(environment.python, f"compute_{key}.py", limit=SECONDS, env=hidden)
-    return [on_cpu(title, answer, name), on_gpus(title, answer, name, context)]
+    gpus = on_gpus(title, answer, name, context)
+    if gpus["status"] == PASSED:
+        del context.broken[broken]
+    return [on_cpu(title, answer, name), gpus]
 
 
 def on_cpu(title: str, answer: Mapping[str, Any], name: str) -> Check:

@@ -14,7 +14,7 @@ from . import running
 from .driver import Driver
 from .gpus import Reading
 from .report import MOCK, NO_GPU, REAL
-from .running import StepError, User
+from .running import SkippedError, StepError, User
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Context:
     environments: Sequence[Environment] = ()
     user: User | None = None
     park_gib: float = 10.0
+    broken: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Frameworks that do not compute on the GPUs, by package and environment, with the name of the failed check."""
 
     @property
     def working(self) -> int:
@@ -115,6 +117,16 @@ class Context:
         values = running.clean_environment(self.home(self.user))
         return running.Child([python, self.program(name), *arguments], values, self.user)
 
-    def first_with(self, *packages: str) -> Environment | None:
-        """Return the first environment that has one of the packages."""
-        return next((each for each in self.environments if each.version(*packages)), None)
+    def with_framework(self, title: str, *packages: str) -> Environment:
+        """Return the first environment whose framework computes on the GPUs; raise SkippedError with the reason."""
+        reason = self.without_gpu()
+        if reason:
+            raise SkippedError(reason)
+        having = [each for each in self.environments if each.version(*packages)]
+        failed = [self.broken[packages[0], each.name] for each in having if (packages[0], each.name) in self.broken]
+        for each in having:
+            if (packages[0], each.name) not in self.broken:
+                return each
+        raise SkippedError(
+            f"{title} does not compute on the GPU: {failed[0]}" if failed else f"{title} is not installed"
+        )

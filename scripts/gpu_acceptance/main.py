@@ -26,7 +26,7 @@ from . import access, compute, driver, hardware, nvml, page, parking, report, sh
 from .context import Context
 from .gpus import Reading
 from .report import Check, Report
-from .running import PROGRAMS, StepError, UnsupportedError, User
+from .running import PROGRAMS, SkippedError, StepError, UnsupportedError, User
 
 LIMIT = 480
 """Seconds of a whole run on one GPU."""
@@ -140,6 +140,8 @@ def attempt(step: Step, context: Context) -> list[Check]:
     begun = time.monotonic()
     try:
         result = step.run(context)
+    except SkippedError as error:
+        result = [report.check(step.name, report.SKIPPED, str(error), context.tier)]
     except UnsupportedError as error:
         result = [report.check(step.name, report.NOT_SUPPORTED, f"not supported here: {error}", context.tier)]
     except StepError as error:
@@ -176,7 +178,8 @@ def head(context: Context) -> Report:
             "kernel": platform.release(),
             "machine": platform.machine(),
             "python": platform.python_version(),
-            "user": "root" if os.geteuid() == 0 else "not root",
+            "runs as": "root" if os.geteuid() == 0 else "an ordinary user",
+            "computes as": "root" if os.geteuid() == 0 and not context.user else "an ordinary user",
         },
         "driver": {"version": context.driver.loaded or reading.driver, "cuda": reading.cuda, "read_by": reading.reader},
         "devices": [{"name": gpu.name, "memory_gib": round((gpu.memory_bytes or 0) / 2**30, 1)} for gpu in gpus],

@@ -34,11 +34,8 @@ def park(context: Context) -> list[Check]:
 
 def park_framework(key: str, context: Context) -> list[Check]:
     """Return whether a process of a framework, which has libraries of its own on the GPU, can be parked."""
-    name, environment = f"{NAME}.{key}", context.first_with(key)
-    if not environment and not context.without_gpu():
-        return [check(name, SKIPPED, f"{FRAMEWORKS[key]} is not installed", context.tier)]
-    python = environment.python if environment else ""
-    return [attempt(context, name, python, [f"hold_{key}.py"], min(FRAMEWORK_GIB, context.park_gib))]
+    python = context.with_framework(FRAMEWORKS[key], key).python
+    return [attempt(context, f"{NAME}.{key}", python, [f"hold_{key}.py"], min(FRAMEWORK_GIB, context.park_gib))]
 
 
 def attempt(context: Context, name: str, python: str, holder: Sequence[str], requested: float) -> Check:

@@ -39,6 +39,10 @@ class UnsupportedError(StepError):
     """The host, the driver or the GPU does not offer what the step needs; that is a result, not a fault."""
 
 
+class SkippedError(StepError):
+    """A step has nothing to run on."""
+
+
 class User:
     """The user that a program runs as: by number, so that no account is needed."""
 

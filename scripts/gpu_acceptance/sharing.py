@@ -24,10 +24,7 @@ MIN_RATIO = 0.5
 def time_slicing(context: Context) -> list[Check]:
     """Return how much of one process's throughput several processes at once reach together."""
     name = "sharing.time_slicing"
-    reason = context.without_gpu()
-    environment = context.first_with("torch")
-    if reason or not environment:
-        return [check(name, SKIPPED, reason or "PyTorch is not installed", context.tier)]
+    environment = context.with_framework("PyTorch", "torch")
     rates = {1: loads(context, environment.python, 1), PROCESSES: loads(context, environment.python, PROCESSES)}
     alone, together = sum(rates[1]), sum(rates[PROCESSES])
     figures = [figure("one process", alone, "products/s"), figure(f"{PROCESSES} processes", together, "products/s")]
@@ -102,10 +99,7 @@ def cap(key: str, context: Context) -> list[Check]:
     """Return whether a framework keeps the limit of memory in its environment variable."""
     title, packages, variable = CAPS[key]
     name = f"sharing.memory_limit.{key}"
-    reason = context.without_gpu()
-    environment = context.first_with(*packages)
-    if reason or not environment:
-        return [check(name, SKIPPED, reason or f"{title} is not installed", context.tier)]
+    environment = context.with_framework(title, *packages)
     total = (context.reading.gpus[0].memory_bytes or 0) / 2**30
     if not total:
         return [check(name, SKIPPED, "the size of the GPU's memory is not known", context.tier)]

@@ -13,7 +13,7 @@ from typing import Any
 from . import nvml, running
 from .context import Context
 from .gpus import SLOWDOWN, Gpu
-from .report import FAILED, PASSED, REAL, SKIPPED, Check, check, figure
+from .report import FAILED, PASSED, REAL, Check, check, figure
 
 CARDS = Path(__file__).resolve().parent / "cards.json"
 SECONDS = "2"
@@ -57,11 +57,7 @@ def published(name: str, path: Path = CARDS) -> Mapping[str, Any] | None:
 
 def measured(context: Context) -> list[Check]:
     """Return the speed of the first GPU with PyTorch, and what held it down meanwhile."""
-    name = "speed.torch"
-    reason = context.without_gpu()
-    environment = context.first_with("torch")
-    if reason or not environment:
-        return [check(name, SKIPPED, reason or "PyTorch is not installed", context.tier)]
+    environment = context.with_framework("PyTorch", "torch")
     load = Load()
     with context.child(environment.python, "speed_torch.py", SECONDS) as child:
         deadline = time.monotonic() + context.left(120)
@@ -122,11 +118,7 @@ def under_load(load: Load) -> str:
 
 def epoch(context: Context) -> list[Check]:
     """Return how many times faster an epoch is on the GPU than on the CPU."""
-    name = "speed.epoch"
-    reason = context.without_gpu()
-    environment = context.first_with("torch")
-    if reason or not environment:
-        return [check(name, SKIPPED, reason or "PyTorch is not installed", context.tier)]
+    environment = context.with_framework("PyTorch", "torch")
     seconds = [
         float(context.run(environment.python, "epoch_torch.py", IMAGES, device, limit=120)["seconds"])
         for device in ("cuda", "cpu")

@@ -45,6 +45,7 @@ def test_host_without_a_gpu_computes_on_the_cpu_and_skips_the_rest(proven: tuple
     _, content, _, _ = proven
     status = {each["name"]: each["status"] for each in content["checks"]}
     assert content["tier"] == 0
+    assert (content["system"]["runs as"], content["system"]["computes as"]) == ("root", "an ordinary user")
     for name in ("compute.torch.cpu", "compute.tensorflow.cpu", "compute.r.cpu", "versions.ml"):
         assert status.pop(name) == PASSED, content["checks"]
     assert {name for name, each in status.items() if each not in (SKIPPED, PASSED)} == set()

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts.gpu_acceptance import access
+from scripts.gpu_acceptance import access, running
 from scripts.gpu_acceptance.context import Context
 from scripts.gpu_acceptance.gpus import Reading
 from scripts.gpu_acceptance.report import FAILED, NOT_SUPPORTED, PASSED, SKIPPED
-from scripts.gpu_acceptance.running import StepError, UnsupportedError
+from scripts.gpu_acceptance.running import SkippedError, StepError, UnsupportedError
 from tests.support.paths import ROOT
 from tests.unit.scripts.gpu_acceptance.conftest import gpu
 
@@ -37,8 +37,6 @@ def host(tmp_path: Path, mocks: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         (tmp_path / "dev" / name).touch()
         (tmp_path / "dev" / name).chmod(0o666)
     monkeypatch.setenv("GPULAB_MOCK_DEV", str(tmp_path / "dev"))
-    # An interpreter that every user may start.
-    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     opened = [path for path in (tmp_path, *tmp_path.parents) if path.is_relative_to("/tmp") and path != Path("/tmp")]
     modes = {path: mode(path) for path in opened}
     for path in opened:
@@ -140,6 +138,23 @@ def test_file_system_without_acls_is_not_supported(tmp_path: Path, monkeypatch: 
         access.grant(tmp_path, [1])
 
 
+@root_only
+def test_python_of_a_private_directory_is_not_used_for_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is, and without one the check is skipped."""
+    private = tmp_path / "python"
+    private.write_text("#!/bin/sh\n")
+    private.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(private))
+    assert access.python_for(64990) in ("/usr/bin/python3", "/usr/local/bin/python3")
+
+    def closed(*_arguments: object, **_options: object) -> None:
+        raise StepError("could not be started")
+
+    monkeypatch.setattr(running, "run", closed)
+    with pytest.raises(SkippedError, match=f"other users may not start {private}"):
+        access.python_for(64990)
+
+
 def test_user_ids_belong_to_nobody() -> None:
     """And differ."""
     one, other = access.unused_uids(2)
@@ -149,7 +164,7 @@ def test_user_ids_belong_to_nobody() -> None:
 CHANGES = """
 import json, signal, sys, time
 from pathlib import Path
-from scripts.gpu_acceptance import access
+from scripts.gpu_acceptance import access, running
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 path = Path(sys.argv[1])
 with access.kept([path]):

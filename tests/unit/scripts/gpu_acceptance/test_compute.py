@@ -84,6 +84,17 @@ def test_partitioned_gpu_gives_one_instance_to_a_process(context: Callable[..., 
     assert compute.on_gpus("PyTorch", answer(), "x", context(reading=reading))["status"] == PASSED
 
 
+def test_framework_that_fails_is_remembered(context: Callable[..., Context], tmp_path: Path) -> None:
+    """Until it computes on the GPU."""
+    python = tmp_path / "python"
+    own, run = Environment("own", str(python), {"torch": "2.13.0"}), context()
+    for changes, broken in (({"count": 0, "devices": []}, True), ({}, False)):
+        python.write_text(f"#!/bin/sh\necho '{json.dumps(answer(**changes))}'\n")
+        python.chmod(0o755)
+        compute.framework("torch", own, "compute.torch", run)
+        assert (("torch", "own") in run.broken) is broken
+
+
 def test_wrong_results_on_the_cpu_are_a_failure_without_a_gpu() -> None:
     """Tier 0."""
     verdict = compute.on_cpu("JAX", answer(cpu={"matmul": 0.5, "convolution": 0}), "compute.jax")

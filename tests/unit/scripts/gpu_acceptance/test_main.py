@@ -20,7 +20,7 @@ from scripts.gpu_acceptance import main, report
 from scripts.gpu_acceptance.context import Context
 from scripts.gpu_acceptance.main import Step
 from scripts.gpu_acceptance.report import FAILED, NOT_SUPPORTED, PASSED, SKIPPED, Check
-from scripts.gpu_acceptance.running import StepError, UnsupportedError
+from scripts.gpu_acceptance.running import SkippedError, StepError, UnsupportedError
 from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "scripts" / "gpu_acceptance"
@@ -106,6 +106,7 @@ def good(context: Context) -> list[Check]:
     ("error", "status", "words"),
     [
         (StepError("it did not end within 5 s"), FAILED, "it did not end within 5 s"),
+        (SkippedError("PyTorch is not installed"), SKIPPED, "PyTorch is not installed"),
         (UnsupportedError("no ACLs"), NOT_SUPPORTED, "not supported here: no ACLs"),
         (KeyError("matmul"), FAILED, "this check itself failed: KeyError: 'matmul'"),
     ],

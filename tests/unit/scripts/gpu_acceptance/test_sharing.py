@@ -11,8 +11,9 @@ import pytest
 
 from scripts.gpu_acceptance import parking, sharing
 from scripts.gpu_acceptance.context import Context, Environment
+from scripts.gpu_acceptance.gpus import Reading
 from scripts.gpu_acceptance.report import FAILED, NOT_SUPPORTED, PASSED, SKIPPED
-from scripts.gpu_acceptance.running import StepError
+from scripts.gpu_acceptance.running import SkippedError, StepError
 
 GIB = 2**30
 
@@ -65,7 +66,22 @@ def test_limits_reach_the_framework_by_its_variable(context: Callable[..., Conte
     (verdict,) = sharing.cap("torch", context(environments=[old]))
     assert verdict["status"] == NOT_SUPPORTED
     assert "does not know the setting PYTORCH_CUDA_ALLOC_CONF=per_process_memory_fraction:0.125" in verdict["reason"]
-    assert sharing.cap("tensorflow", context(environments=[old]))[0]["status"] == SKIPPED
+    with pytest.raises(SkippedError, match="TensorFlow is not installed"):
+        sharing.cap("tensorflow", context(environments=[old]))
+
+
+def test_framework_that_does_not_compute_is_measured_no_further(
+    context: Callable[..., Context], tmp_path: Path
+) -> None:
+    """The failed check is named; another environment's framework is used instead."""
+    broken, good = (Environment(name, "python", {"torch": "2"}) for name in ("broken", "good"))
+    failed = {("torch", "broken"): "compute.torch@broken"}
+    with pytest.raises(SkippedError, match=r"PyTorch does not compute on the GPU: compute\.torch@broken"):
+        sharing.time_slicing(context(environments=[broken], broken=failed))
+    both = context(environments=[broken, good], broken=failed)
+    assert both.with_framework("PyTorch", "torch") is good
+    with pytest.raises(SkippedError, match="the host has no NVIDIA GPU"):
+        context(environments=[good], reading=Reading("NVML")).with_framework("PyTorch", "torch")
 
 
 LOAD = """echo '{"ready": true}'; read line; echo '{"per_second": RATE}'"""
@@ -112,8 +128,8 @@ def test_frameworks_are_parked_like_a_plain_process(
     (verdict,) = parking.park_framework("torch", context(root=host, environments=[python]))
     assert (verdict["name"], verdict["status"]) == ("sharing.park.torch", PASSED), verdict["reason"]
     assert verdict["figures"][0]["value"] == parking.FRAMEWORK_GIB
-    (missing,) = parking.park_framework("jax", context(root=host, environments=[python]))
-    assert (missing["status"], missing["reason"]) == (SKIPPED, "JAX is not installed")
+    with pytest.raises(SkippedError, match="JAX is not installed"):
+        parking.park_framework("jax", context(root=host, environments=[python]))
 
 
 def test_process_that_keeps_its_memory_is_not_parked(context: Callable[..., Context], host: Path) -> None:
