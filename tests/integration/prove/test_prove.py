@@ -103,3 +103,11 @@ def test_program_that_cannot_run_is_one_message_and_leaves_nothing(lab: Lab, tmp
     assert done.returncode == 2
     assert "unrecognized arguments: --typo" in done.stdout + done.stderr
     assert lab.shell(TRACES) == before
+
+
+def test_artefact_without_the_program_is_one_message(lab: Lab, tmp_path: Path) -> None:
+    """The collection's artefact has the playbook and not the program: the message names both remedies."""
+    done = prove(lab, tmp_path, "--extra-vars", json.dumps({"prove_program": str(tmp_path / "nowhere")}))
+    assert done.returncode == 2
+    text = " ".join(done.stdout.split() + done.stderr.split())
+    assert "Run `make prove` in a checkout of the project, or set prove_program" in text
