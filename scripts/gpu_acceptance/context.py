@@ -43,6 +43,7 @@ class Context:
     environments: Sequence[Environment] = ()
     user: User | None = None
     park_gib: float = 10.0
+    expected: int = 0
     broken: dict[tuple[str, str], str] = field(default_factory=dict)
     """Frameworks that do not compute on the GPUs, by package and environment, with the name of the failed check."""
 

@@ -10,6 +10,7 @@ from .report import FAILED, NOT_SUPPORTED, PASSED, SKIPPED, Check, check, figure
 
 NAMES = (
     "hardware.gpus",
+    "hardware.count",
     "hardware.mig",
     "hardware.pcie",
     "hardware.ecc",
@@ -20,19 +21,22 @@ NAMES = (
 """The checks, for a host where nothing can be read."""
 
 
-def checks(reading: Reading, tier: int, without: str = "") -> list[Check]:
-    """Return all checks of the hardware; with the reason `without`, all of them are skipped."""
+def checks(reading: Reading, tier: int, without: str = "", expected: int = 0) -> list[Check]:
+    """Return all checks of the hardware; with the reason `without`, all of them are skipped.
+
+    `expected` is the number of GPUs that the host's facts have, 0 where it is not known.
+    """
     if without:
         return [check(name, SKIPPED, without, tier) for name in NAMES]
     if reading.error or not reading.gpus:
         reason = reading.error or f"{reading.reader} lists no GPU"
-        return [check(NAMES[0], FAILED, reason, tier)] + [
-            check(name, SKIPPED, "the GPUs could not be read", tier) for name in NAMES[1:]
+        return [check(NAMES[0], FAILED, reason, tier), counted([], expected, tier)] + [
+            check(name, SKIPPED, "the GPUs could not be read", tier) for name in NAMES[2:]
         ]
     working = [gpu for gpu in reading.gpus if not gpu.error]
-    parts = [listed(reading, tier)]
+    parts = [listed(reading, tier), counted(working, expected, tier)]
     if not working:
-        return parts + [check(name, SKIPPED, "no GPU answers", tier) for name in NAMES[1:]]
+        return parts + [check(name, SKIPPED, "no GPU answers", tier) for name in NAMES[2:]]
     parts += [partitions(working, tier), pcie(working, tier), ecc(working, tier), throttle(working, tier)]
     return [*parts, nvlink(working, tier), topology(reading, tier)]
 
@@ -55,6 +59,17 @@ def listed(reading: Reading, tier: int) -> Check:
     ]
     text = "; ".join([*lost, *words])
     return check(NAMES[0], FAILED if lost else PASSED, f"read by {reading.reader}: {text}", tier, figures)
+
+
+def counted(working: Sequence[Gpu], expected: int, tier: int) -> Check:
+    """Return whether all GPUs of the host's facts answer; more may, such as models that the facts do not know."""
+    name = "hardware.count"
+    if not expected:
+        return check(name, SKIPPED, "no number of GPUs was given (--expect)", tier)
+    if len(working) < expected:
+        fix = "A GPU did not start, or the driver does not support it: read the kernel's log."
+        return check(name, FAILED, f"{len(working)} of {expected} GPUs on the PCI bus answer. {fix}", tier)
+    return check(name, PASSED, f"{len(working)} GPUs answer, and the host's facts have {expected}", tier)
 
 
 def partitions(gpus: Sequence[Gpu], tier: int) -> Check:

@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--park", type=float, default=10.0, metavar="GIB", help="memory of the process to park (default: 10; 0: none)"
     )
+    options.add_argument("--expect", type=int, default=0, metavar="GPUS", help="number of GPUs that must answer")
     options.add_argument("--root", type=Path, default=Path("/"), help="root directory of the host's files, for tests")
     options.add_argument("--only", action="append", default=[], metavar="NAME", help="only checks whose name begins so")
     options.add_argument("--quiet", action="store_true", help="print the summary and failed checks only")
@@ -126,7 +127,7 @@ def no_framework(context: Context) -> list[Check]:
 def hardware_of(context: Context) -> list[Check]:
     """Return the checks of the hardware."""
     reason = "" if context.reading.gpus or context.driver.loaded else context.without_gpu()
-    return hardware.checks(context.reading, context.tier, reason)
+    return hardware.checks(context.reading, context.tier, reason, context.expected)
 
 
 def driver_of(context: Context) -> list[Check]:
@@ -241,7 +242,7 @@ def main(arguments: Sequence[str]) -> int:
             return 2
         context = Context(deadline, scratch, options.root, read_gpus(), driver.read(options.root), user=user)
         context.environments = compute.environments(options.python, options.environments)
-        context.park_gib = options.park
+        context.park_gib, context.expected = options.park, options.expect
         result = go(context, options.out, options.only, options.quiet)
     return finish(result, options.out, options.quiet)
 

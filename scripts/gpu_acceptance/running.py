@@ -27,6 +27,8 @@ DROPPED = (
     ),
 )
 """Variables of the caller that programs must not see: they select devices, packages and limits."""
+SLICE = 1.0
+"""Seconds of one wait: a signal that arrives just before a wait is handled only after it."""
 GRACE = 10.0
 """Seconds that a killed process may take to be gone; one that hangs in the driver is reported."""
 
@@ -113,8 +115,10 @@ class Child:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while b"\n" not in self.rest:
                 left = deadline - time.monotonic()
-                if left <= 0 or not selector.select(left):
+                if left <= 0:
                     raise StepError(f"{self.name} printed nothing for {limit:.0f} s")
+                if not selector.select(min(SLICE, left)):
+                    continue
                 block = os.read(self.process.stdout.fileno(), 65536)
                 if not block:
                     raise StepError(f"{self.name} ended early: {self.errors() or 'it printed no reason'}")
@@ -160,10 +164,14 @@ def run(
 
 def finished(child: Child, argv: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
     """Return the exit code and the output of a program that ends within `limit` seconds; raise StepError otherwise."""
-    try:
-        output, errors = child.process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise StepError(f"{child.name} did not end within {limit:.0f} s and was stopped") from None
+    deadline = time.monotonic() + limit
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise StepError(f"{child.name} did not end within {limit:.0f} s and was stopped")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            output, errors = child.process.communicate(timeout=min(SLICE, left))
+            break
     texts = (output.decode(errors="replace"), errors.decode(errors="replace"))
     return subprocess.CompletedProcess(list(argv), child.process.returncode, *texts)
 

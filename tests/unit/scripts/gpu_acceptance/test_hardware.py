@@ -20,7 +20,7 @@ def test_healthy_gpu_passes() -> None:
     """What it does not have is not supported, or skipped."""
     checks = {each["name"]: each["status"] for each in hardware.checks(Reading("NVML", gpus=[gpu()]), 2)}
     assert checks.pop("hardware.nvlink") == NOT_SUPPORTED
-    assert checks.pop("hardware.topology") == SKIPPED
+    assert checks.pop("hardware.topology") == checks.pop("hardware.count") == SKIPPED
     assert set(checks.values()) == {PASSED}
 
 
@@ -67,3 +67,12 @@ def test_partitioned_gpus_are_named() -> None:
     """MIG is on for some of them."""
     assert hardware.partitions([gpu(), gpu(1, mig=True)], 2)["reason"] == "MIG is on for GPU 1"
     assert hardware.partitions([gpu(mig=None)], 2)["status"] == NOT_SUPPORTED
+
+
+def test_gpus_of_the_facts_that_do_not_answer_are_counted() -> None:
+    """Also when none does; more than expected are no fault."""
+    lost = Reading("NVML", gpus=[gpu(), gpu(1, error="the GPU is lost")])
+    counted = {each["name"]: each for each in hardware.checks(lost, 2, expected=2)}["hardware.count"]
+    assert (counted["status"], "1 of 2 GPUs on the PCI bus answer" in counted["reason"]) == (FAILED, True)
+    assert hardware.checks(lost, 2, expected=1)[1]["status"] == PASSED
+    assert hardware.checks(Reading("NVML", error="no driver"), 2, expected=2)[1]["status"] == FAILED
