@@ -9,7 +9,7 @@ INVENTORY ?= inventory/example
 # Further options of `make site` (Ansible's) and `make verify`, such as ARGS=--ask-become-pass.
 ARGS ?=
 
-.PHONY: help lab down site verify pictures check lint unit test test-hosts test-code inventory sanity reuse closed-network nightly bench molecule docs build lock wheels core
+.PHONY: help lab down site verify prove pictures check lint unit test test-hosts test-code inventory sanity reuse closed-network nightly bench molecule docs build lock wheels core
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -21,6 +21,8 @@ site: ## converge the hosts of INVENTORY; ARGS are options of ansible-playbook
 	@scripts/bootstrap && scripts/site $(INVENTORY) $(ARGS)
 verify: ## run the acceptance suite on the hosts of INVENTORY; ARGS as for site
 	@scripts/bootstrap && scripts/verify $(INVENTORY) $(ARGS)
+prove: ## prove the GPUs of the hosts of INVENTORY, and write reports to build/proof; ARGS as for site
+	@scripts/bootstrap && scripts/prove $(INVENTORY) $(ARGS)
 pictures: ## let a real browser use the lab of `make lab`; its screenshots are the README's pictures
 	@scripts/bootstrap --browser && scripts/pictures
 check: lint unit ## lint, unit and interface tests: under two minutes, no container

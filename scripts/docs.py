@@ -239,7 +239,9 @@ def pages() -> dict[Path, str]:
             REFERENCE / "modules.md": modules_page(),
             REFERENCE / "gpulab-command.md": program_page(),
             frameworks: between(frameworks, {"COMPATIBILITY": compatibility.hosts(), "PROFILES": compatibility.sets()}),
-            proof: between(proof, {"STATEMENTS": evidence.rows(), "SUITES": evidence.suites()}),
+            proof: between(
+                proof, {"STATEMENTS": evidence.rows(), "GPUS": evidence.gpus(), "SUITES": evidence.suites()}
+            ),
         }
         for role in roles():
             written[role / "README.md"] = between(role / "README.md", {"OPTIONS": role_options(role)})

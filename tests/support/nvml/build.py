@@ -21,9 +21,12 @@ def implemented() -> set[str]:
     return set(re.findall(r"\b(nvml[A-Z]\w+)\([^;]*?\)\s*\{", SOURCE.read_text(encoding="utf-8"), re.DOTALL))
 
 
-def build(program: Path, directory: Path) -> int:
-    """Build libnvidia-ml.so.1 in a directory and return the number of functions that it only declines."""
-    stubs = sorted(required(program) - implemented())
+def build(program: Path | None, directory: Path) -> int:
+    """Build libnvidia-ml.so.1 in a directory and return the number of functions that it only declines.
+
+    Without a program, the library has what the mock implements and nothing else.
+    """
+    stubs = sorted(required(program) - implemented()) if program else []
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "stubs.h").write_text("".join(f"STUB({name})\n" for name in stubs), encoding="utf-8")
     library = directory / "libnvidia-ml.so.1"

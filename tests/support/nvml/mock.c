@@ -6,12 +6,17 @@
  * names that the program loads.
  *
  * GPULAB_MOCK_GPUS: number of GPUs (2); GPULAB_MOCK_MODEL: their name (NVIDIA A100).
+ * Faults: GPULAB_MOCK_INIT: the code that the library's start returns; GPULAB_MOCK_LOST: index of a GPU that is lost;
+ * GPULAB_MOCK_WIDTH: PCIe lanes in use (16); GPULAB_MOCK_THROTTLE: bits of the reasons that hold clocks down;
+ * GPULAB_MOCK_ECC: uncorrected errors of memory; GPULAB_MOCK_NVLINKS: active NVLinks of 12;
+ * GPULAB_MOCK_HOLDER: process id of a process that holds 3 GiB of the first GPU.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+enum { LOST = 15 };
 enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
 typedef int result;
 
@@ -28,6 +33,11 @@ struct memory {
 struct memory_v2 {
 	unsigned version;
 	unsigned long long total, reserved, free, used;
+};
+struct process {
+	unsigned pid;
+	unsigned long long memory;
+	unsigned gpu_instance, compute_instance;
 };
 struct utilization {
 	unsigned gpu, memory;
@@ -49,6 +59,13 @@ static unsigned count(void)
 	return number < 0 ? 0 : number > 16 ? 16 : (unsigned)number;
 }
 
+static unsigned setting(const char *name, unsigned otherwise)
+{
+	const char *value = getenv(name);
+
+	return value ? (unsigned)strtoul(value, NULL, 0) : otherwise;
+}
+
 static result text(char *target, unsigned length, const char *value)
 {
 	if (strlen(value) >= length)
@@ -64,7 +81,7 @@ result nvmlInitWithFlags(unsigned flags)
 	(void)flags;
 	for (number = 0; number < 16; number++)
 		gpus[number].index = number;
-	return SUCCESS;
+	return (result)setting("GPULAB_MOCK_INIT", SUCCESS);
 }
 result nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 result nvmlInit(void) { return nvmlInitWithFlags(0); }
@@ -99,6 +116,8 @@ result nvmlDeviceGetHandleByIndex_v2(unsigned index, struct gpu **gpu)
 {
 	if (index >= count())
 		return INVALID_ARGUMENT;
+	if (index == setting("GPULAB_MOCK_LOST", 99))
+		return LOST;
 	*gpu = &gpus[index];
 	return SUCCESS;
 }
@@ -213,6 +232,74 @@ result nvmlDeviceSetMigMode(struct gpu *gpu, unsigned mode, result *status)
 	return SUCCESS;
 }
 result nvmlDeviceGetMaxMigDeviceCount(struct gpu *gpu, unsigned *number) { (void)gpu; *number = 7; return SUCCESS; }
+
+result nvmlDeviceGetMaxPcieLinkWidth(struct gpu *gpu, unsigned *lanes) { (void)gpu; *lanes = 16; return SUCCESS; }
+result nvmlDeviceGetCurrPcieLinkWidth(struct gpu *gpu, unsigned *lanes)
+{
+	(void)gpu;
+	*lanes = setting("GPULAB_MOCK_WIDTH", 16);
+	return SUCCESS;
+}
+result nvmlDeviceGetMaxPcieLinkGeneration(struct gpu *gpu, unsigned *number) { (void)gpu; *number = 4; return SUCCESS; }
+result nvmlDeviceGetCurrPcieLinkGeneration(struct gpu *gpu, unsigned *number) { (void)gpu; *number = 1; return SUCCESS; }
+result nvmlDeviceGetEccMode(struct gpu *gpu, unsigned *now, unsigned *pending)
+{
+	(void)gpu;
+	*now = *pending = 1;
+	return SUCCESS;
+}
+result nvmlDeviceGetTotalEccErrors(struct gpu *gpu, int kind, int counter, unsigned long long *errors)
+{
+	(void)gpu, (void)counter;
+	*errors = kind == 1 ? setting("GPULAB_MOCK_ECC", 0) : 0;
+	return SUCCESS;
+}
+result nvmlDeviceGetRemappedRows(struct gpu *gpu, unsigned *corrected, unsigned *uncorrected, unsigned *pending, unsigned *failed)
+{
+	(void)gpu;
+	*corrected = *uncorrected = *pending = *failed = 0;
+	return SUCCESS;
+}
+result nvmlDeviceGetCurrentClocksThrottleReasons(struct gpu *gpu, unsigned long long *reasons)
+{
+	(void)gpu;
+	*reasons = setting("GPULAB_MOCK_THROTTLE", 1);
+	return SUCCESS;
+}
+result nvmlDeviceGetNvLinkState(struct gpu *gpu, unsigned link, unsigned *active)
+{
+	(void)gpu;
+	if (link >= 12)
+		return INVALID_ARGUMENT;
+	*active = link < setting("GPULAB_MOCK_NVLINKS", 12);
+	return SUCCESS;
+}
+result nvmlDeviceGetTopologyCommonAncestor(struct gpu *one, struct gpu *other, int *level)
+{
+	(void)one, (void)other;
+	*level = 30;
+	return SUCCESS;
+}
+result nvmlDeviceGetP2PStatus(struct gpu *one, struct gpu *other, int kind, int *status)
+{
+	(void)one, (void)other, (void)kind;
+	*status = SUCCESS;
+	return SUCCESS;
+}
+result nvmlDeviceGetComputeRunningProcesses_v3(struct gpu *gpu, unsigned *number, struct process *processes)
+{
+	unsigned holder = setting("GPULAB_MOCK_HOLDER", 0);
+
+	if (gpu->index || !holder || !*number) {
+		*number = 0;
+		return SUCCESS;
+	}
+	memset(processes, 0, sizeof(*processes));
+	processes[0].pid = holder;
+	processes[0].memory = 3 * GIB;
+	*number = 1;
+	return SUCCESS;
+}
 
 /* nvidia-smi requests tables of further functions by an id. It takes a missing table for another version of NVML. */
 static result nothing(void) { return NOT_SUPPORTED; }
