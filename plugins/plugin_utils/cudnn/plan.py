@@ -182,8 +182,8 @@ def _unsupported(release: Release, gpus: Sequence[Gpu]) -> str:
     cuda = " or ".join(map(str, last.cuda))
     return (
         f"cuDNN {release.version} does not support {_named(gpus)}: cuDNN {FIRST_WITHOUT_VOLTA} dropped Maxwell, Pascal "
-        f"and Volta. The last that can is {last.version}: set {VERSION} to {last.version} with a toolkit of CUDA {cuda} "
-        f"in {TOOLKITS}"
+        f"and Volta. The last that can is {last.version}: set {VERSION} to {last.version} with a toolkit of CUDA "
+        f"{cuda} in {TOOLKITS}"
     )
 
 
