@@ -14,6 +14,7 @@ from ansible.template import Templar, trust_as_template
 
 from ansible_collections.gpulab.core.plugins.filter.cudnn import plan_filter
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.requirements import pins
+from tests.support.cuda_check import run_check
 from tests.support.paths import ROOT
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import host
 
@@ -79,6 +80,37 @@ def test_check_is_a_valid_script(tmp_path: Path) -> None:
     script = tmp_path / "check"
     script.write_text(render("cudnn-check.j2", __cudnn_check=CHECK))
     subprocess.run(["bash", "-n", str(script)], check=True, timeout=60)
+
+
+def test_check_loads_toolkit_and_library(tmp_path: Path) -> None:
+    """For each pair; the program gets release, CUDA major version and directory."""
+    script = render("cudnn-check.j2", __cudnn_check=str(tmp_path / "work"))
+    done = run_check(script, tmp_path, "13.0:9.28-cuda13", "12.8:9.10-cuda12", program='echo "$1 $2 $3"')
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert done.stdout == "cuDNN 9.28 with CUDA 13.0: 9.28 13 /\ncuDNN 9.10 with CUDA 12.8: 9.10 12 /\n"
+    assert (tmp_path / "loaded").read_text().split() == [
+        "cuda/13.0",
+        "cudnn/9.28-cuda13",
+        "cuda/12.8",
+        "cudnn/9.10-cuda12",
+    ]
+    assert list(tmp_path.glob("work.*")) == []
+
+
+@pytest.mark.parametrize("code", [1, 3])
+def test_check_reports_a_library_that_does_not_work(tmp_path: Path, code: int) -> None:
+    """With the code of the program: 3 when it only does not compute."""
+    script = render("cudnn-check.j2", __cudnn_check=str(tmp_path / "work"))
+    done = run_check(script, tmp_path, "13.0:9.28-cuda13", program=f"echo wrong; exit {code}")
+    assert (done.returncode, done.stderr) == (code, "cuDNN 9.28 with CUDA 13.0: wrong\n")
+
+
+def test_check_reports_a_program_that_does_not_link(tmp_path: Path) -> None:
+    """After the compiler's own message."""
+    script = render("cudnn-check.j2", __cudnn_check=str(tmp_path / "work"))
+    done = run_check(script, tmp_path, "13.0:9.28-cuda13", compiles=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("cuDNN 9.28 with CUDA 13.0: the program does not compile or link (see above).\n")
 
 
 @pytest.mark.parametrize("path", sorted(ROLE.glob("files/locks/*.txt")), ids=lambda path: path.stem)
