@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from tests.support.cuda import CudaHost
 from tests.support.lab import Outcome
 
 ON = {"cudnn_enabled": True, "cudnn_cuda_versions": ["13.0"]}
-LIBRARY = "/opt/gpulab/cudnn/9.28-cuda13/current/lib/python3*/site-packages/nvidia/cudnn/lib/libcudnn.so.9"
+LIBRARIES = "/opt/gpulab/cudnn/9.28-cuda13/current/lib/python3*/site-packages/nvidia/cudnn/lib"
+CHECK = "/usr/local/lib/gpulab/cudnn-check"
 COMPILE = "nvcc -o cudnn cudnn.cu -lcudnn"
 
 
@@ -68,10 +73,9 @@ def test_second_run_changes_nothing(lab: CudaHost) -> None:
     assert lab.apply_cudnn(**ON).changed == 0
 
 
-def test_module_needs_a_toolkit(lab: CudaHost, user: str) -> None:
-    """Headers and runtime of CUDA are its own; the message names them."""
-    assert "cuda/13.0" in lab.logged_in(user, "module load cudnn; env | grep -c CUDNN_HOME")
-    assert "0\nexit" in lab.logged_in(user, "module load cudnn; env | grep -c CUDNN_HOME")
+def test_module_loads_a_toolkit_that_fits(lab: CudaHost, user: str) -> None:
+    """Its headers need those of CUDA; the toolkit that is loaded already stays."""
+    assert "release 13.0," in lab.logged_in(user, "module load cudnn && nvcc --version")
 
 
 def test_nothing_is_global(lab: CudaHost, user: str) -> None:
@@ -82,11 +86,38 @@ def test_nothing_is_global(lab: CudaHost, user: str) -> None:
 
 
 def test_damaged_library_is_installed_again(lab: CudaHost, user: str) -> None:
-    """The check of each run notices that the library is gone."""
-    lab.shell(f"rm {LIBRARY}")
+    """The check of each run notices that a part is gone, which the library would load on a GPU only."""
+    lab.shell(f"rm {LIBRARIES}/libcudnn_ops.so.9")
+    assert "a part is missing: libcudnn_ops.so.9" in lab.output(f"{CHECK} 13.0:9.28-cuda13")
     outcome = lab.apply_cudnn(cudnn_enabled=True)
     assert outcome.code == 0, outcome.output[-3000:]
     assert "cuDNN 9.28\n" in lab.logged_in(user, f"module load cuda cudnn && {COMPILE} && ./cudnn")
+
+
+@pytest.fixture
+def framework(lab: CudaHost) -> Iterator[str]:
+    """Yield the site directory of an environment whose PyTorch is a stand-in: it loads its own cuDNN or another one."""
+    root = "/opt/gpulab/envs/standin/current"
+    lab.within("python3", "-m", "venv", "--without-pip", root)
+    site = f"{root}/lib/python3.11/site-packages"
+    code = f"import ctypes, os\nctypes.CDLL(os.environ.get('OTHER', '{site}/libcudnn.so.9'))\n"
+    code += "class backends:\n    class cudnn:\n        version = int\n"
+    lab.within("mkdir", f"{site}/torch")
+    lab.within("sh", "-c", f'printf "%s" "$0" >{site}/torch/__init__.py; cp {LIBRARIES}/libcudnn.so.9 {site}', code)
+    yield site
+    lab.shell("rm -r /opt/gpulab/envs/standin && rmdir --ignore-fail-on-non-empty /opt/gpulab/envs")
+
+
+def test_framework_that_loads_this_cudnn_is_reported(lab: CudaHost, framework: str) -> None:
+    """From the files that its process has mapped."""
+    arguments = "--frameworks 13.0:9.28-cuda13; echo exit $?"
+    own = lab.output(f"{CHECK} {arguments}")
+    assert "PyTorch loads its own cuDNN\n" in own, own
+    assert "exit 0" in own
+    other = lab.output(f"export OTHER=$(echo {LIBRARIES}/libcudnn.so.9); {CHECK} {arguments}")
+    assert "PyTorch loads /opt/gpulab/cudnn/9.28-cuda13/releases/" in other, other
+    assert "instead of the cuDNN of its environment" in other
+    assert "exit 4" in other
 
 
 def test_removal_leaves_nothing(lab: CudaHost) -> None:

@@ -5,12 +5,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-typedef enum {
-    CUDNN_STATUS_SUCCESS = 0,
-    CUDNN_STATUS_NOT_INITIALIZED = 1001,
-    CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH = 1002,
-    CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED = 1008
-} cudnnStatus_t;
+typedef enum { CUDNN_STATUS_SUCCESS = 0, CUDNN_STATUS_NOT_INITIALIZED = 1001 } cudnnStatus_t;
 typedef enum { CUDNN_TENSOR_NCHW } cudnnTensorFormat_t;
 typedef enum { CUDNN_DATA_FLOAT } cudnnDataType_t;
 typedef void *cudnnHandle_t, *cudnnTensorDescriptor_t;

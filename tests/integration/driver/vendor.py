@@ -20,6 +20,7 @@ from tests.support.lab import Lab
 TOOLKITS = ("12.6", "12.8")
 CUDNN = ("9.28.1.4", "9.99.0.1")
 """The release that the role pins, and a newer one."""
+CUDNN_PARTS = ("", "_graph", "_ops", "_cnn", "_adv", "_heuristic", "_engines_precompiled", "_engines_runtime_compiled")
 GOOD, BETTER, BROKEN, EMPTY = "580.95.05", "580.126.09", "580.105.08", "615.36.01"
 """Two versions that build, one whose module does not build, and one whose package has no module."""
 
@@ -196,15 +197,17 @@ def build_cudnn(directory: Path, system: str) -> Repository:
 def cudnn(pool: Path, version: str, cuda: int) -> None:
     """Build the packages of a cuDNN that reports its version and cannot compute, divided as NVIDIA's."""
     number = str(version_number(version))
-    with tempfile.TemporaryDirectory() as directory:
-        library = Path(directory) / "libcudnn.so.9"
-        options = [f"-DCUDNN_VERSION={number}", f"-DCUDA={cuda}", "-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
-        command = ["gcc", *options, "-o", str(library), str(Path(__file__).with_name("cudnn.c"))]
-        subprocess.run(command, check=True, timeout=120)
-        binary = library.read_bytes().decode("latin-1")
-    header = Path(__file__).with_name("cudnn.h").read_text(encoding="utf-8")
     libraries, headers = "usr/lib/x86_64-linux-gnu", "usr/include/x86_64-linux-gnu"
-    package(pool, f"libcudnn9-cuda-{cuda}", f"{version}-1", files={f"{libraries}/libcudnn.so.9": binary})
+    files = {}
+    for part in CUDNN_PARTS:
+        with tempfile.TemporaryDirectory() as directory:
+            library = Path(directory) / f"libcudnn{part}.so.9"
+            options = [f"-DCUDNN_VERSION={number}", f"-DCUDA={cuda}", "-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
+            command = ["gcc", *options, "-o", str(library), str(Path(__file__).with_name("cudnn.c"))]
+            subprocess.run(command, check=True, timeout=120)
+            files[f"{libraries}/{library.name}"] = library.read_bytes().decode("latin-1")
+    header = Path(__file__).with_name("cudnn.h").read_text(encoding="utf-8")
+    package(pool, f"libcudnn9-cuda-{cuda}", f"{version}-1", files=files)
     text = f"#define CUDNN_VERSION {number}\n{header}"
     package(pool, f"libcudnn9-headers-cuda-{cuda}", f"{version}-1", files={f"{headers}/cudnn.h": text})
     needs = ", ".join(f"libcudnn9-{part}cuda-{cuda} (= {version}-1)" for part in ("", "headers-"))
