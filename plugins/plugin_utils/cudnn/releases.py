@@ -35,4 +35,4 @@ PACKAGES = ("libcudnn9-cuda-{}", "libcudnn9-dev-cuda-{}", "libcudnn9-headers-cud
 """Packages of NVIDIA's repository by CUDA major version. Those of two major versions have the same files."""
 
 DISK_GB = {WHEELS: {"path": 2.5, "cache": 2.5}, REPOSITORY: {"/usr": 2.0, "/var": 1.5}}
-"""Disk space by source for one CUDA major version, in 1e9 bytes (wheels measured, NVIDIA's repository estimated)."""
+"""Disk space by source for one CUDA major version, in 1e9 bytes (wheels of CUDA 13 measured, others estimated)."""
