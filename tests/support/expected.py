@@ -18,6 +18,8 @@ class Expected:
     connection: dict[str, Any]
     minimum: dict[str, float]
     gpu: str
+    cuda: dict[str, Any]
+    cudnn: bool
     users: list[dict[str, Any]]
     limits: list[dict[str, Any]]
     shared: dict[str, Any]

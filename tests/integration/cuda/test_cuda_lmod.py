@@ -33,6 +33,17 @@ def test_lmod_loads_the_modules(lab: CudaHost, user: str) -> None:
     assert lab.apply("13.0", "13.5", cuda_default_version="13.0").changed == 0
 
 
+def test_lmod_loads_cudnn(lab: CudaHost, user: str) -> None:
+    """After a toolkit that fits: Lmod does not load one by itself."""
+    done = lab.apply_cudnn(cudnn_enabled=True)
+    assert done.code == 0, done.output[-3000:]
+    output = lab.logged_in(user, "module load cuda cudnn && nvcc -o cudnn cudnn.cu -lcudnn && ./cudnn")
+    assert "cuDNN 9.28\n" in output, output
+    assert "CUDNN_HOME" not in lab.logged_in(user, "module load cudnn; env")
+    assert lab.apply_cudnn().code == 0
+    assert lab.cudnn_files() == []
+
+
 def test_lmod_stays(lab: CudaHost) -> None:
     """The role did not install it."""
     assert lab.apply().code == 0

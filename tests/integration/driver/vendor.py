@@ -14,9 +14,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.gpulab.core.plugins.module_utils.frameworks.wheel_records import version_number
 from tests.support.lab import Lab
 
 TOOLKITS = ("12.6", "12.8")
+CUDNN = ("9.28.1.4", "9.99.0.1")
+"""The release that the role pins, and a newer one."""
+CUDNN_PARTS = ("", "_graph", "_ops", "_cnn", "_adv", "_heuristic", "_engines_precompiled", "_engines_runtime_compiled")
 GOOD, BETTER, BROKEN, EMPTY = "580.95.05", "580.126.09", "580.105.08", "615.36.01"
 """Two versions that build, one whose module does not build, and one whose package has no module."""
 
@@ -177,6 +181,38 @@ def toolkit(pool: Path, version: str) -> None:
     script = NVCC.format(version=version)
     package(pool, f"cuda-nvcc-{name}", f"{version}.93-1", files={f"usr/local/cuda-{version}/bin/nvcc": script})
     package(pool, f"cuda-toolkit-{name}", f"{version}.1-1", f"cuda-nvcc-{name}")
+
+
+def build_cudnn(directory: Path, system: str) -> Repository:
+    """Build a repository with two toolkits, and cuDNN for CUDA 13 in the pinned release and in a newer one."""
+    pool = make_pool(directory, system)
+    for version in TOOLKITS:
+        toolkit(pool, version)
+    for version in CUDNN:
+        cudnn(pool, version, 13)
+    package(pool, "nvidia-smi", "999.1-1")
+    return sign(directory, pool)
+
+
+def cudnn(pool: Path, version: str, cuda: int) -> None:
+    """Build the packages of a cuDNN that reports its version and cannot compute, divided as NVIDIA's."""
+    number = str(version_number(version))
+    libraries, headers = "usr/lib/x86_64-linux-gnu", "usr/include/x86_64-linux-gnu"
+    files = {}
+    for part in CUDNN_PARTS:
+        with tempfile.TemporaryDirectory() as directory:
+            library = Path(directory) / f"libcudnn{part}.so.9"
+            options = [f"-DCUDNN_VERSION={number}", f"-DCUDA={cuda}", "-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
+            command = ["gcc", *options, "-o", str(library), str(Path(__file__).with_name("cudnn.c"))]
+            subprocess.run(command, check=True, timeout=120)
+            files[f"{libraries}/{library.name}"] = library.read_bytes().decode("latin-1")
+    header = Path(__file__).with_name("cudnn.h").read_text(encoding="utf-8")
+    package(pool, f"libcudnn9-cuda-{cuda}", f"{version}-1", files=files)
+    text = f"#define CUDNN_VERSION {number}\n{header}"
+    package(pool, f"libcudnn9-headers-cuda-{cuda}", f"{version}-1", files={f"{headers}/cudnn.h": text})
+    needs = ", ".join(f"libcudnn9-{part}cuda-{cuda} (= {version}-1)" for part in ("", "headers-"))
+    link = f"/* GNU ld script */ INPUT ( /{libraries}/libcudnn.so.9 )\n"
+    package(pool, f"libcudnn9-dev-cuda-{cuda}", f"{version}-1", needs, {f"{libraries}/libcudnn.so": link})
 
 
 def make_pool(directory: Path, system: str) -> Path:

@@ -119,7 +119,31 @@ SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
         {"gpulab_cuda_versions": ["12.8"], "nvidia_driver_repository": "http://127.0.0.1:9/repos"},
         ["nvidia_driver_repository (gpulab_sources.nvidia): http://127.0.0.1:9/repos", "cannot be used from the host"],
     ),
-    ({"cudnn_enabled": True}, ["cudnn_enabled", "not implemented"]),
+    (
+        {"gpulab_cudnn_enabled": True, "gpulab_cuda_versions": []},
+        ["cudnn_enabled (gpulab_cudnn_enabled) is true, and the host has no CUDA toolkit", "(gpulab_cuda_versions)"],
+    ),
+    (
+        {"gpulab_cudnn_enabled": True, "gpulab_cuda_versions": ["13.0"], "gpulab_cudnn_version": "9.99"},
+        ["cudnn_version (gpulab_cudnn_version): 9.99 is unknown to this release of gpulab. Known: 9.10 and 9.28"],
+    ),
+    (
+        {"gpulab_cudnn_enabled": True, "gpulab_cuda_versions": ["13.0"], "gpulab_cudnn_version": "9.10"},
+        ["cuDNN 9.10 is not built for CUDA 13 (toolkit 13.0)", "to 9.28, or list a toolkit of CUDA 12"],
+    ),
+    (
+        {"gpulab_cudnn_enabled": True, "gpulab_cuda_versions": ["13.0"], "gpulab_cudnn_source": "distro"},
+        ["cudnn_source (gpulab_cudnn_source) is distro: the distribution's package nvidia-cudnn has no library"],
+    ),
+    (
+        {
+            "gpulab_cudnn_enabled": True,
+            "gpulab_cuda_versions": ["13.0"],
+            "gpulab_cudnn_source": "nvidia_repo",
+            "nvidia_driver_repository": "http://127.0.0.1:9/repos",
+        },
+        ["nvidia_driver_repository (gpulab_sources.nvidia): http://127.0.0.1:9/repos", "cannot be used from the host"],
+    ),
     ({"gpulab_conda": "true"}, ["gpulab_conda", "not implemented"]),
     (
         {"gpulab_sources": {"pip": {"index_url": "http://127.0.0.1:9/simple"}}},

@@ -14,6 +14,7 @@ from ansible.template import Templar, trust_as_template
 
 from ansible_collections.gpulab.core.plugins.filter.cuda import plan_filter
 from ansible_collections.gpulab.core.plugins.module_utils.frameworks.requirements import pins
+from tests.support.cuda_check import run_check
 from tests.support.paths import ROOT
 from tests.unit.plugins.plugin_utils.driver.driver_hosts import host
 
@@ -69,6 +70,34 @@ def test_check_is_a_valid_script(tmp_path: Path) -> None:
     script = tmp_path / "check"
     script.write_text(render("cuda-check.j2", cuda_path="/opt/gpulab/cuda", __cuda_check="/usr/local/lib/gpulab/x"))
     subprocess.run(["bash", "-n", str(script)], check=True, timeout=60)
+
+
+def check(directory: Path) -> str:
+    """Return the check, which works in this directory."""
+    return render("cuda-check.j2", cuda_path=str(directory), __cuda_check="/usr/local/lib/gpulab/cuda-check")
+
+
+def test_check_compiles_with_each_toolkit(tmp_path: Path) -> None:
+    """In a session with the module of each, and leaves no file."""
+    done = run_check(check(tmp_path), tmp_path, "13.0:75,90")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert done.stdout.startswith("CUDA 13.0: compiled for 75,90; ")
+    assert (tmp_path / "loaded").read_text() == "cuda/13.0\n"
+    assert list(tmp_path.glob(".check-*")) == []
+
+
+def test_check_rejects_a_toolkit_of_another_version(tmp_path: Path) -> None:
+    """Wheels of the wrong CUDA, or another nvcc that is first on PATH."""
+    done = run_check(check(tmp_path), tmp_path, "13.0:75", version="12.8")
+    assert done.returncode == 1
+    assert done.stderr == f"CUDA 13.0: {tmp_path}/nvcc is version 12.8.\n"
+
+
+def test_check_reports_a_toolkit_that_does_not_compile(tmp_path: Path) -> None:
+    """After the compiler's own message."""
+    done = run_check(check(tmp_path), tmp_path, "13.0:75", compiles=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: identifier is undefined\nCUDA 13.0: nvcc does not compile (see above).\n"
 
 
 def test_preferences_block_drivers_by_name() -> None:
