@@ -87,6 +87,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 port=values.get("gpulab_hub_port", 443),
                 redirect=boolean(values.get("gpulab_http_redirect_enabled", False)),
             )
+            problems += toolkit_problems({**values, **of_roles})
             problems += file_problems({**values, **of_roles}, variables)
         if problems:
             hidden = set(secrets.secrets_of({**values, **of_roles, **given}))
@@ -125,6 +126,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 for problem in site_variables.shape_problems(name, options[role][name], value)
             ]
         return problems
+
+
+def toolkit_problems(values: Mapping[str, Any]) -> list[str]:
+    """Report a cuDNN for no toolkit: toolkits that are not listed are removed before it would be installed."""
+    enabled = values.get("cudnn_enabled", values.get("gpulab_cudnn_enabled", False))
+    if not boolean(enabled) or any(values.get(name) for name in ("cuda_versions", "gpulab_cuda_versions")):
+        return []
+    return [
+        "gpulab_cudnn_enabled: a system cuDNN is for users who compile with a toolkit, and gpulab_cuda_versions names "
+        "none. Add a version to it, or remove gpulab_cudnn_enabled: frameworks bring their own cuDNN."
+    ]
 
 
 def file_problems(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:

@@ -121,7 +121,7 @@ SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
     ),
     (
         {"gpulab_cudnn_enabled": True, "gpulab_cuda_versions": []},
-        ["cudnn_enabled (gpulab_cudnn_enabled) is true, and the host has no CUDA toolkit", "(gpulab_cuda_versions)"],
+        ["gpulab_cudnn_enabled", "gpulab_cuda_versions names none"],
     ),
     (
         {"gpulab_cudnn_enabled": True, "gpulab_cuda_versions": ["13.0"], "gpulab_cudnn_version": "9.99"},

@@ -137,6 +137,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"gpulab_environment_name": "../ml"}, "gpulab_environment_name: '../ml' is not an acceptable name."),
     ({"frameworks_name": ""}, "frameworks_name: '' is not an acceptable name."),
     (
+        {"gpulab_cudnn_enabled": True},
+        "compile with a toolkit, and gpulab_cuda_versions names none. Add a version to it",
+    ),
+    ({"cudnn_enabled": "yes", "gpulab_cuda_versions": []}, "and gpulab_cuda_versions names none."),
+    (
         {"gpulab_hub_port": "{{ port_of_the_lab }}"},
         "gpulab_hub_port cannot be evaluated: 'port_of_the_lab' is undefined.",
     ),
@@ -211,6 +216,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"gpulab_users": [], "gpulab_admin_group": "staff", "users_admin_group": "staff"},
     {"gpulab_users": [], "users_sshd_trusted": ["{{ ansible_facts['default_ipv4'].address }}"]},
     {"gpulab_users": [], "gpulab_hub_port": "8443"},
+    {"gpulab_users": [], "gpulab_cudnn_enabled": True, "gpulab_cuda_versions": ["13.0"]},
 ]
 
 
