@@ -123,7 +123,8 @@ def test_disk_is_full(lab: Lab) -> None:
         assert "/opt/gpulab/envs has" in rejected.text, rejected.output[-3000:]
         failed = lab.converge(frameworks_free_gb=0.1)
         assert failed.code != 0
-        assert "The disk is full: free some space and run again" in failed.text, failed.output[-3000:]
+        assert "The disk is full: the file system mounted at /opt/gpulab/envs" in failed.text, failed.output[-3000:]
+        assert "Free some space and run again." in failed.text
         assert "Traceback" not in failed.output
     finally:
         lab.shell("umount /opt/gpulab/envs")
@@ -136,7 +137,7 @@ def test_disk_is_full(lab: Lab) -> None:
         pytest.param("Install | Install TensorFlow", 6, kill, id="controller killed in the large download"),
         pytest.param("Install | Install TensorFlow", 3, restart, id="host restarted"),
         pytest.param("Install | Install TensorFlow", 3, unplug, id="host off the network"),
-        pytest.param("Configure | Register the kernel", 0, kill, id="controller killed while files are written"),
+        pytest.param("Configure | Write the session environment", 0, kill, id="controller killed while files are written"),
     ],
 )
 def test_interrupted_run_ends_with_one_message(
