@@ -44,6 +44,8 @@ class Context:
     user: User | None = None
     park_gib: float = 10.0
     expected: int = 0
+    plan: Sequence[str] = ()
+    """Lines of the driver plan of the role nvidia_driver, where the caller has it."""
     broken: dict[tuple[str, str], str] = field(default_factory=dict)
     """Frameworks that do not compute on the GPUs, by package and environment, with the name of the failed check."""
 

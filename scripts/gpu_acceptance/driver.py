@@ -198,6 +198,18 @@ def checks(driver: Driver, reading: Reading, tier: int, without: str = "") -> li
     return [*parts, log(driver, tier)]
 
 
+def planned(plan: Sequence[str], tier: int, without: str = "") -> Check:
+    """Return the driver plan for this host, and whether it can be applied; a line has a name and a value."""
+    name = "driver.plan"
+    if without or not plan:
+        return check(name, SKIPPED, without or "no driver plan was given (--plan)", tier)
+    rows = [line.split(maxsplit=1) for line in plan]
+    problems = [value for first, *value in rows if first == "PROBLEM"]
+    if problems:
+        return check(name, FAILED, "; ".join(text for value in problems for text in value), tier)
+    return check(name, PASSED, "; ".join(" ".join(line.split()) for line in plan), tier)
+
+
 def versions(driver: Driver, reading: Reading, tier: int) -> Check:
     """Return whether a driver is loaded, and whether its libraries have its version."""
     name = "driver.versions"

@@ -71,6 +71,13 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--park", type=float, default=10.0, metavar="GIB", help="memory of the process to park (default: 10; 0: none)"
     )
+    options.add_argument(
+        "--plan",
+        action="append",
+        default=[],
+        metavar="LINE",
+        help="line of the driver plan (role nvidia_driver); can be repeated",
+    )
     options.add_argument("--expect", type=int, default=0, metavar="GPUS", help="number of GPUs that must answer")
     options.add_argument("--root", type=Path, default=Path("/"), help="root directory of the host's files, for tests")
     options.add_argument("--only", action="append", default=[], metavar="NAME", help="only checks whose name begins so")
@@ -133,7 +140,8 @@ def hardware_of(context: Context) -> list[Check]:
 def driver_of(context: Context) -> list[Check]:
     """Return the checks of the driver's side."""
     reason = context.without_gpu() if not context.present or context.reading.mock else ""
-    return driver.checks(context.driver, context.reading, context.tier, reason)
+    plan = driver.planned(context.plan, context.tier, reason)
+    return [plan, *driver.checks(context.driver, context.reading, context.tier, reason)]
 
 
 def attempt(step: Step, context: Context) -> list[Check]:
@@ -242,7 +250,7 @@ def main(arguments: Sequence[str]) -> int:
             return 2
         context = Context(deadline, scratch, options.root, read_gpus(), driver.read(options.root), user=user)
         context.environments = compute.environments(options.python, options.environments)
-        context.park_gib, context.expected = options.park, options.expect
+        context.park_gib, context.expected, context.plan = options.park, options.expect, options.plan
         result = go(context, options.out, options.only, options.quiet)
     return finish(result, options.out, options.quiet)
 

@@ -56,6 +56,26 @@ def test_healthy_host_passes(root: Path) -> None:
     assert "the module's own mode is 0660" in checks["driver.nodes"]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("plan", "status", "words"),
+    [
+        (["GPUs    2 x h100", "action  keep", "branch  R580"], "passed", "GPUs 2 x h100; action keep; branch R580"),
+        (
+            ["GPUs    1 x k80", "PROBLEM no driver of Debian 12 supports k80"],
+            "failed",
+            "no driver of Debian 12 supports k80",
+        ),
+        ([], "skipped", "--plan"),
+    ],
+)
+def test_driver_plan_is_reported(plan: list[str], status: str, words: str) -> None:
+    """As the playbook gives it; a plan that cannot be applied is a failure."""
+    result = driver.planned(plan, 2)
+    assert result["status"] == status
+    assert words in result["reason"]
+    assert driver.planned(plan, 0, "no GPU")["status"] == "skipped"
+
+
 def test_gpu_without_a_driver_is_named(root: Path) -> None:
     """With the role that installs one."""
     (root / "proc/driver/nvidia/version").unlink()
