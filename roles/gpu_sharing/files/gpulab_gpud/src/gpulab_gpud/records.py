@@ -20,10 +20,30 @@ def encode(state: State) -> Records:
     records[("clock", "now")] = _text(state.now)
     records[("policy", "policy")] = _text(dataclasses.asdict(state.policy))
     records[("gpus", "gpus")] = _text([dataclasses.asdict(gpu) for gpu in state.gpus])
-    records.update({("request", f"{item.id:012}"): _text(dataclasses.asdict(item)) for item in state.requests})
-    records.update({("grant", f"{item.id:012}"): _text(dataclasses.asdict(item)) for item in state.grants})
-    records.update({("usage", user): _text(dataclasses.asdict(usage)) for user, usage in state.usage.items()})
-    return records
+    return {**records, **{key: _text(dataclasses.asdict(item)) for key, item in _objects(state).items()}}
+
+
+def changes(before: State, after: State) -> tuple[Records, list[tuple[str, str]]]:
+    """Return the records that differ between two states, and the keys of those that are gone."""
+    changed: Records = {("clock", "now"): _text(after.now)}
+    removed: list[tuple[str, str]] = []
+    old, new = _objects(before), _objects(after)
+    for key, item in new.items():
+        if key not in old or (old[key] is not item and old[key] != item):
+            changed[key] = _text(dataclasses.asdict(item))
+    removed = [key for key in old if key not in new]
+    whole = encode(after.with_(requests=(), grants=(), usage={}))
+    stale = encode(before.with_(requests=(), grants=(), usage={}))
+    changed.update({key: text for key, text in whole.items() if stale.get(key) != text})
+    return changed, removed
+
+
+def _objects(state: State) -> dict[tuple[str, str], Any]:
+    return {
+        **{("request", f"{item.id:012}"): item for item in state.requests},
+        **{("grant", f"{item.id:012}"): item for item in state.grants},
+        **{("usage", user): usage for user, usage in state.usage.items()},
+    }
 
 
 def decode(records: Mapping[tuple[str, str], str]) -> State:

@@ -90,6 +90,8 @@ class _Change:
         """Give every waiting request, in the order of the queue, what it can have."""
         kept: dict[str, int] = {}
         held_back: set[str] = set()
+        if not self.state.requests or not queue.has_slots(self.state, self.now, kept):
+            return
         for request in queue.ordered(self.state, self.now):
             if not queue.has_slots(self.state, self.now, kept):
                 break
@@ -221,6 +223,12 @@ def confirm(state: State, now: float, number: int) -> Step:
         change.replace_grant(replace(grant, confirmed=True))
         change.add("confirmed", grant.request, "")
     return change.done(number)
+
+
+def confirmed(state: State, grant: Grant) -> State:
+    """Return the state in which the turn of a grant was taken."""
+    grants = (replace(other, confirmed=True) if other.id == grant.id else other for other in state.grants)
+    return state.with_(grants=tuple(grants))
 
 
 def set_gpus(state: State, now: float, gpus: Sequence[Gpu]) -> Step:

@@ -42,13 +42,22 @@ def has_slots(state: State, now: float, kept: Mapping[str, int]) -> bool:
     return any(held.used(gpu.uuid) + kept.get(gpu.uuid, 0) < state.policy.slots for gpu in state.in_service())
 
 
+def limit_reason(state: State, request: Request) -> str:
+    """Return why the user's own limit keeps a request waiting, empty if it does not."""
+    limit = state.policy.limits(request.group).slots
+    held = state.slots_of(user=request.user)
+    if limit is None or held + state.width(request) * request.gpus <= limit:
+        return ""
+    return f"you hold {held} of your {limit} slots"
+
+
 def plan(state: State, now: float, request: Request, kept: Mapping[str, int], held_back: Set[str]) -> Plan:
     """Return what a request can have now, when earlier ones in the queue keep some slots and hold back some groups."""
     width = state.width(request)
     need = width * request.gpus
     limits = state.policy.limits(request.group)
-    if limits.slots is not None and state.slots_of(user=request.user) + need > limits.slots:
-        return Plan(reason=f"you hold {state.slots_of(user=request.user)} of your {limits.slots} slots")
+    if reason := limit_reason(state, request):
+        return Plan(reason=reason)
     if request.group in held_back:
         return Plan(reason=f"an earlier request of the group {request.group} waits for its limit")
     ends: list[Grant] = []

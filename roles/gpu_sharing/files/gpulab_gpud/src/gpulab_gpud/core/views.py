@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 from gpulab_gpud.core import broker, queue
 from gpulab_gpud.core.model import State
 
-MOST_STEPS = 200
-"""Ends of grants that an estimate follows."""
+ESTIMATED = 24
+"""Positions of the queue, and ends of grants, up to which starts are estimated."""
 
 
 @dataclass(frozen=True)
@@ -22,35 +23,45 @@ class Turn:
     starts_at: float | None
 
 
-def turns(state: State, now: float) -> dict[int, Turn]:
-    """Return the turns of all waiting requests by number."""
+def turns(state: State, now: float, numbers: Container[int] | None = None) -> dict[int, Turn]:
+    """Return the turns of waiting requests by number: of all, or of some numbers."""
     kept: dict[str, int] = {}
     held_back: set[str] = set()
-    starts = estimates(state, now)
+    shown = [request.id for request in state.requests if numbers is None or request.id in numbers]
+    order = queue.ordered(state, now)
+    first = order[:ESTIMATED]
+    starts = estimates(state.with_(requests=tuple(first)), now, [item.id for item in first if item.id in shown])
     result = {}
-    for position, request in enumerate(queue.ordered(state, now), start=1):
-        plan = queue.plan(state, now, request, kept, held_back)
-        for uuid, slots in plan.kept.items():
-            kept[uuid] = kept.get(uuid, 0) + slots
-        held_back |= {plan.held_back} - {""}
-        result[request.id] = Turn(position, plan.reason, starts.get(request.id))
+    everything = state.policy.slots * len(state.in_service())
+    for position, request in enumerate(order, start=1):
+        # Behind requests for which all slots are kept, only the own limits are worth a word.
+        if sum(kept.values()) >= everything > 0:
+            reason = queue.limit_reason(state, request) or "earlier requests are first"
+        else:
+            plan = queue.plan(state, now, request, kept, held_back)
+            for uuid, slots in plan.kept.items():
+                kept[uuid] = kept.get(uuid, 0) + slots
+            held_back |= {plan.held_back} - {""}
+            reason = plan.reason
+        if request.id in shown:
+            result[request.id] = Turn(position, reason, starts.get(request.id))
     return result
 
 
-def estimates(state: State, now: float) -> dict[int, float]:
-    """Return when each waiting request starts if every grant uses its whole time; those without an estimate lack."""
+def estimates(state: State, now: float, numbers: list[int]) -> dict[int, float]:
+    """Return when waiting requests start if every grant uses its whole time; those without an estimate lack."""
     waiting = {request.id for request in state.requests}
     result: dict[int, float] = {}
-    for _ in range(MOST_STEPS):
-        if not state.requests:
+    for _ in range(ESTIMATED):
+        if all(number in result for number in numbers):
             break
         now = min((grant.until for grant in state.grants if grant.until > now), default=math.inf)
         if now == math.inf:
             break
         state = broker.tick(state, now).state
-        # The estimate is for users who take their turn.
         for grant in state.grants:
             if grant.id in waiting and grant.id not in result:
                 result[grant.id] = grant.since
-                state = broker.confirm(state, now, grant.id).state
+                # The estimate is for users who take their turn.
+                state = broker.confirmed(state, grant)
     return result
