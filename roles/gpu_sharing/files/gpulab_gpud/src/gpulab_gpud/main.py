@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "restore":
-        return restore()
+        return restore(options.state)
     settings = config.read(options.config)
     if options.command == "check":
         return 0
@@ -125,13 +125,20 @@ def remember_nodes(source: cards.Cards, path: Path = BEFORE) -> None:
     temporary.replace(path)
 
 
-def restore(path: Path = BEFORE) -> int:
-    """Give the nodes the access back that they had before the first start. Return 0."""
+def restore(state: Path, path: Path = BEFORE) -> int:
+    """Give the nodes the access back that they had before the first start, end all grants, and return 0.
+
+    The audit log stays; a later installation starts without grants.
+    """
     stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name, (mode, gid) in stored.items():
         with contextlib.suppress(FileNotFoundError):
             acl.remove(Path(name), mode, gid)
     path.unlink(missing_ok=True)
+    if state.is_file():
+        store = Store(state)
+        store.clear()
+        store.close()
     return 0
 
 

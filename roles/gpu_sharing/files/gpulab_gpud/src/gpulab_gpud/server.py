@@ -56,14 +56,14 @@ class Api:
         app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._guarded])
         app.add_routes(
             [
-                web.get("/v1/state", self.state),
-                web.post("/v1/requests", self.request),
-                web.delete("/v1/requests", self.release_door),
-                web.get("/v1/requests/{id}", self.status),
-                web.delete("/v1/requests/{id}", self.release),
-                web.post("/v1/requests/{id}/extend", self.extend),
-                web.post("/v1/requests/{id}/confirm", self.confirm),
-                web.post("/v1/open", self.open),
+                web.route("GET", "/v1/state", self.state),
+                web.route("POST", "/v1/requests", self.request),
+                web.route("DELETE", "/v1/requests", self.release_door),
+                web.route("GET", "/v1/requests/{id}", self.status),
+                web.route("DELETE", "/v1/requests/{id}", self.release),
+                web.route("POST", "/v1/requests/{id}/extend", self.extend),
+                web.route("POST", "/v1/requests/{id}/confirm", self.confirm),
+                web.route("POST", "/v1/open", self.open),
             ]
         )
         return app
@@ -222,10 +222,9 @@ class Api:
         """Return a caller's own request, or that of any user for administrators and the hub; None if it is over."""
         entry = self._service.state.find(number)
         privileged = caller.admin or caller.delegate
-        if (entry and (privileged or entry.user == caller.name)) or self._service.over(number, caller.name):
+        allowed = entry.user == caller.name if entry else self._service.over(number, caller.name)
+        if privileged or allowed:
             return entry
-        if not entry and privileged:
-            return None
         raise Rejected(f"you have no request {number}. `gpulab gpu list` shows yours.", 404)
 
     def _process(self, caller: Caller, user: str, body: Mapping[str, Any]) -> Process | None:

@@ -43,7 +43,8 @@ class Service:
         self.state, self.clock, self._existed = store.load()
         self.cards: Sequence[Card] = ()
         self._common: Sequence[Path] = ()
-        self._spared: list[Process] = []
+        # None until the processes are known that no start of the broker ends.
+        self._spared: list[Process] | None = None
         self._ending: set[Process] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -90,6 +91,8 @@ class Service:
 
     async def enforce(self) -> None:
         """End the processes that have a GPU open without a grant; SIGKILL follows SIGTERM after the grace time."""
+        if self._spared is None:
+            return
         found = await asyncio.to_thread(access.violators, self.wanted(), self.cards, self._spared)
         new = [holder for holder in found if holder.process not in self._ending]
         self._ending |= {holder.process for holder in new}

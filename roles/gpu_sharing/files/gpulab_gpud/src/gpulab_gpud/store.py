@@ -73,7 +73,9 @@ class Store:
         found = {(str(kind), str(key)): str(text) for kind, key, text in rows}
         boot, at = found.pop(("meta", "boot"), ""), found.pop(("meta", "uptime"), "0")
         found.pop(("meta", "spared"), None)
-        self._stored = records.decode(found) if found else State()
+        # Numbers of requests are never used again, also after the removal and a new installation.
+        last = int(self._database.execute("SELECT COALESCE(MAX(request), 0) FROM audit").fetchone()[0])
+        self._stored = records.decode(found) if found else State(next_id=last + 1)
         return self._stored, Clock(self._stored.now, float(at), boot), bool(found)
 
     def save(self, state: State, events: Iterable[Event], clock: Clock, actor: str) -> None:
@@ -114,6 +116,16 @@ class Store:
         """Return those processes."""
         row = self._database.execute("SELECT text FROM records WHERE kind = 'meta' AND key = 'spared'").fetchone()
         return [Process(*values) for values in json.loads(row[0])] if row else []
+
+    def clear(self) -> None:
+        """Delete the state, and record that. The audit log stays."""
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute("DELETE FROM records")
+        self._database.execute(
+            "INSERT INTO audit (wall, at, kind, user, request, actor, text) VALUES (?, 0, 'removed', '', 0, 'root', ?)",
+            (time.time(), "sharing was switched off"),
+        )
+        self._database.execute("COMMIT")
 
     def prune(self) -> None:
         """Delete old lines of the audit log."""
