@@ -155,9 +155,10 @@ def test_user_who_is_removed_loses_all_at_once(lab: SharingHost) -> None:
     lab.output("bob", "gpulab gpu request")
     lab.output("root", "gpasswd --delete ada gpulab-users")
     try:
-        lab.wait_until(lambda: lab.holders()["nvidia0"] == ["bob"])
-        assert "u:" not in lab.output("root", "getfacl --omit-header --absolute-names /dev/nvidia1 | grep user:ada")
-        assert DENIED in lab.opens("ada", "nvidia1")
+        lab.wait_until(lambda: [grant["user"] for grant in lab.state()["grants"]] == ["bob"])
+        assert "user:ada" not in lab.output("root", "getfacl --omit-header --absolute-names /dev/nvidia0 /dev/nvidia1")
+        for node in ("nvidia0", "nvidia1"):
+            assert DENIED in lab.opens("ada", node)
         assert "not a member of gpulab-users" in lab.output("ada", "gpulab gpu request")
     finally:
         lab.output("root", "gpasswd --add ada gpulab-users")

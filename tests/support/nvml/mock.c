@@ -5,14 +5,14 @@
  * Functions that this file does not define are in stubs.h and return "not supported". `build.py` writes stubs.h from the
  * names that the program loads.
  *
- * GPULAB_MOCK_GPUS: number of GPUs (2); GPULAB_MOCK_MODEL: their name (NVIDIA A100).
+ * GPULAB_MOCK_GPUS: number of GPUs (2); GPULAB_MOCK_MODEL: their name (NVIDIA A100); GPULAB_MOCK_LOST: index of a GPU that is lost.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15 };
 typedef int result;
 
 struct gpu {
@@ -162,6 +162,10 @@ result nvmlDeviceGetHandleByPciBusId_v2(const char *id, struct gpu **gpu)
 
 result nvmlDeviceGetMemoryInfo(struct gpu *gpu, struct memory *memory)
 {
+	const char *lost = getenv("GPULAB_MOCK_LOST");
+
+	if (lost && (unsigned)atoi(lost) == gpu->index)
+		return GPU_IS_LOST;
 	(void)gpu;
 	memory->total = 40 * GIB;
 	memory->used = 1 * GIB;
