@@ -18,6 +18,7 @@ class Expected:
     connection: dict[str, Any]
     minimum: dict[str, float]
     gpu: str
+    gpu_sharing: str
     users: list[dict[str, Any]]
     limits: list[dict[str, Any]]
     shared: dict[str, Any]

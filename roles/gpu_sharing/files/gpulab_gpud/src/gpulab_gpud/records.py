@@ -27,22 +27,36 @@ def changes(before: State, after: State) -> tuple[Records, list[tuple[str, str]]
     """Return the records that differ between two states, and the keys of those that are gone."""
     changed: Records = {("clock", "now"): _text(after.now)}
     removed: list[tuple[str, str]] = []
-    old, new = _objects(before), _objects(after)
-    for key, item in new.items():
-        if key not in old or (old[key] is not item and old[key] != item):
-            changed[key] = _text(dataclasses.asdict(item))
-    removed = [key for key in old if key not in new]
-    whole = encode(after.with_(requests=(), grants=(), usage={}))
-    stale = encode(before.with_(requests=(), grants=(), usage={}))
-    changed.update({key: text for key, text in whole.items() if stale.get(key) != text})
+    for kind, old, new in (
+        ("request", before.requests, after.requests),
+        ("grant", before.grants, after.grants),
+        ("usage", before.usage, after.usage),
+    ):
+        # Most changes touch one of them, and leave the other tuples as they are.
+        if old is not new:
+            known, now = _keyed(kind, old), _keyed(kind, new)
+            changed.update(
+                {key: _text(dataclasses.asdict(item)) for key, item in now.items() if known.get(key) is not item}
+            )
+            removed += [key for key in known if key not in now]
+    if (before.policy, before.gpus) != (after.policy, after.gpus):
+        changed.update({key: text for key, text in encode(after).items() if key[0] in ("policy", "gpus")})
+    changed[("state", "state")] = _text({"next_id": after.next_id, "open_until": after.open_until})
     return changed, removed
+
+
+def _keyed(kind: str, items: Any) -> dict[tuple[str, str], Any]:
+    """Return the objects of one kind by the keys of their records."""
+    if kind == "usage":
+        return {("usage", user): usage for user, usage in items.items()}
+    return {(kind, f"{item.id:012}"): item for item in items}
 
 
 def _objects(state: State) -> dict[tuple[str, str], Any]:
     return {
-        **{("request", f"{item.id:012}"): item for item in state.requests},
-        **{("grant", f"{item.id:012}"): item for item in state.grants},
-        **{("usage", user): usage for user, usage in state.usage.items()},
+        **_keyed("request", state.requests),
+        **_keyed("grant", state.grants),
+        **_keyed("usage", state.usage),
     }
 
 

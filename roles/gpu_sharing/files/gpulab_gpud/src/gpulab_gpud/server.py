@@ -74,8 +74,9 @@ class Api:
         try:
             assert request.transport
             pid, uid = credentials(request.transport.get_extra_info("socket"))
+            accounts = self._service.accounts
             # A directory of users may take its time.
-            caller = await asyncio.to_thread(self._service.accounts.caller, uid, pid)
+            caller = accounts.known(uid, pid) or await asyncio.to_thread(accounts.caller, uid, pid)
             if caller is None or not (caller.member or caller.admin or caller.delegate):
                 name = caller.name if caller else f"uid {uid}"
                 group = self._service.config.users_group

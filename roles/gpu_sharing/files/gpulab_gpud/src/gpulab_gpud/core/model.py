@@ -197,12 +197,15 @@ class State:
 
     def used_seconds(self, user: str, now: float) -> float:
         """Return the GPU time of a user as it counts now, in seconds of whole GPUs, with that of current grants."""
-        current = sum(
-            (now - grant.counted_from) * len(grant.gpus) * self.width(grant.request) / self.policy.slots
-            for grant in self.grants
-            if grant.user == user
-        )
-        return self.usage.get(user, Usage()).value(now) + current
+        return self.usage.get(user, Usage()).value(now) + self.current_seconds(now).get(user, 0.0)
+
+    def current_seconds(self, now: float) -> dict[str, float]:
+        """Return the GPU time by user that is not in the usage yet."""
+        result: dict[str, float] = {}
+        for grant in self.grants:
+            share = len(grant.gpus) * self.width(grant.request) / self.policy.slots
+            result[grant.user] = result.get(grant.user, 0.0) + (now - grant.counted_from) * share
+        return result
 
     def entries(self) -> list[Grant | Request]:
         """Return all grants, then all waiting requests."""

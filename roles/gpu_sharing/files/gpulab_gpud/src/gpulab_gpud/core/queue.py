@@ -26,11 +26,13 @@ class Plan:
 
 def ordered(state: State, now: float) -> list[Request]:
     """Return the waiting requests in the order of their turns: priority and age, fair share, arrival."""
-    used = {user: state.used_seconds(user, now) for user in {request.user for request in state.requests}}
+    current = state.current_seconds(now)
 
     def turn(request: Request) -> tuple[float, float, float, int]:
         level = state.policy.limits(request.group).priority + math.floor((now - request.arrived) / AGEING)
-        return -level, used[request.user], request.arrived, request.id
+        stored = state.usage.get(request.user)
+        used = (stored.value(now) if stored else 0.0) + current.get(request.user, 0.0)
+        return -level, used, request.arrived, request.id
 
     return sorted(state.requests, key=turn)
 
