@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.facts import HostFacts
-from ansible_collections.gpulab.core.plugins.plugin_utils.gpu_sharing.plan import SharingOptions, sharing_plan
+from ansible_collections.gpulab.core.plugins.plugin_utils.gpu_sharing.plan import Group, SharingOptions, sharing_plan
 
 NUMBERS = ("slots_per_gpu", "expected_users", "user_slots")
 HOURS = ("hold_hours", "confirmation_minutes")
@@ -24,10 +24,11 @@ def plan_filter(
     missing_devices: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Return the plan as a dictionary. Numbers may be text, as in an INI inventory."""
-    values = {
+    values: dict[str, Any] = {
         name: int(value) if name in NUMBERS else float(value) if name in HOURS else value
         for name, value in options.items()
     }
+    values["groups"] = [Group.of(group) for group in values.get("groups", ())]
     return asdict(sharing_plan(host, SharingOptions(**values), parameters, groups, missing_devices))
 
 

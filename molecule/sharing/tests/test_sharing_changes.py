@@ -48,7 +48,7 @@ def _auto(**options: Any) -> dict[str, Any]:
         ({"gpu_sharing_groups": [{"name": "nosuch"}]}, "nosuch is not a group of this host"),
         ({"gpu_sharing_groups": [{"name": "staff-lab", "slots": 9}]}, "9 is more than the 4 slots"),
         ({"gpu_sharing_groups": [{"name": "staff-lab", "hold_hours": -1}]}, "hold_hours: -1 is not a time"),
-        ({"gpu_sharing_hold_hours": -2}, "-2.0 is not a time"),
+        ({"gpu_sharing_hold_hours": -2}, "-2 is not a time"),
         ({"gpu_sharing_slots_per_gpu": 0}, "0 is not possible"),
     ],
 )

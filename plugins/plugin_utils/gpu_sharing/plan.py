@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any
 
 from ansible_collections.gpulab.core.plugins.module_utils.gpu.facts import HostFacts
 
@@ -35,14 +35,21 @@ MPS = (
 )
 
 
-class Group(TypedDict, total=False):
+@dataclass(frozen=True)
+class Group:
     """Limits of a group, as in the role's specification."""
 
     name: str
-    priority: int
-    slots: int
-    total_slots: int
-    hold_hours: float
+    priority: int = 0
+    slots: int = 0
+    total_slots: int = 0
+    hold_hours: float = 0.0
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Group:
+        """Return the group of an option, whose numbers may be text."""
+        numbers = {key: int(values.get(key) or 0) for key in ("priority", "slots", "total_slots")}
+        return cls(name=str(values["name"]), hold_hours=float(values.get("hold_hours") or 0), **numbers)
 
 
 @dataclass(frozen=True)
@@ -105,9 +112,9 @@ def sharing_plan(
     if not restricted and host["processes"] and not host["container"]:
         users = ", ".join(f"{process['user']} {process['name']} {process['pid']}" for process in host["processes"])
         problems.append(
-            "The loaded driver lets every user open every GPU. It has to be loaded again with NVreg_DeviceFileMode=0660 "
-            f"for {POLICY}: {policy}, and these processes use a GPU (user, program, process id): {users}. Wait until they "
-            "end, or end them."
+            "The loaded driver lets every user open every GPU. It has to be loaded again with "
+            f"NVreg_DeviceFileMode=0660 for {POLICY}: {policy}, and these processes use a GPU (user, program, "
+            f"process id): {users}. Wait until they end, or end them."
         )
     lines = [f"GPU sharing: {policy}, {slots} slots on each of {count} GPUs, because {reason}."]
     if policy == "timeslice":
@@ -152,20 +159,24 @@ def _number_problems(options: SharingOptions) -> list[str]:
     problems = []
     hours = [(HOLD, options.hold_hours)]
     hours += [
-        (f"{_name(index)}.hold_hours", group["hold_hours"])
+        (f"{_name(index)}.hold_hours", group.hold_hours)
         for index, group in enumerate(options.groups)
-        if group.get("hold_hours")
+        if group.hold_hours
     ]
     for name, value in hours:
-        if not 0 < float(value) <= LONGEST_HOURS:
-            problems.append(f"{name}: {value} is not a time. Write hours, more than 0 and at most {LONGEST_HOURS}.")
-    if not 0 < float(options.confirmation_minutes) <= LONGEST_HOURS:
-        problems.append(f"{CONFIRMATION}: {options.confirmation_minutes} is not a time. Write minutes, more than 0.")
+        if not 0 < value <= LONGEST_HOURS:
+            problems.append(f"{name}: {value:g} is not a time. Write hours, more than 0 and at most {LONGEST_HOURS}.")
+    if not 0 < options.confirmation_minutes <= LONGEST_HOURS:
+        problems.append(f"{CONFIRMATION}: {options.confirmation_minutes:g} is not a time. Write minutes, more than 0.")
     if not 1 <= options.slots_per_gpu <= MOST_SLOTS:
         problems.append(f"{SLOTS}: {options.slots_per_gpu} is not possible. Write 1 to {MOST_SLOTS}.")
     numbers = [(USER_SLOTS, options.user_slots), (EXPECTED, options.expected_users)]
     for index, group in enumerate(options.groups):
-        numbers += [(f"{_name(index)}.{key}", int(group.get(key, 0))) for key in ("slots", "total_slots", "priority")]
+        numbers += [
+            (f"{_name(index)}.slots", group.slots),
+            (f"{_name(index)}.total_slots", group.total_slots),
+            (f"{_name(index)}.priority", group.priority),
+        ]
     problems += [f"{name}: {value} is negative. Write 0 or more." for name, value in numbers if value < 0]
     return problems
 
@@ -177,7 +188,7 @@ def _group_problems(options: SharingOptions, slots: int, members: dict[str, list
     listed: set[str] = set()
     wanted = [(USER_SLOTS, options.user_slots)]
     for index, group in enumerate(options.groups):
-        name = group["name"]
+        name = group.name
         if name not in known:
             problems.append(
                 f"{_name(index)}.name: {name} is not a group of this host. Add it to gpulab_groups, or correct it."
@@ -185,7 +196,7 @@ def _group_problems(options: SharingOptions, slots: int, members: dict[str, list
         if name in listed:
             problems.append(f"{_name(index)}.name: {name} is listed twice. Remove one of them.")
         listed.add(name)
-        wanted += [(f"{_name(index)}.{key}", int(group.get(key, 0))) for key in ("slots", "total_slots")]
+        wanted += [(f"{_name(index)}.slots", group.slots), (f"{_name(index)}.total_slots", group.total_slots)]
     problems += [
         f"{name}: {value} is more than the {slots} slots of this host. Write at most {slots}, or 0 for no limit."
         for name, value in wanted
@@ -200,15 +211,15 @@ def _name(index: int) -> str:
 
 def _config(options: SharingOptions, policy: str, slots: int, has_gpus: bool) -> dict[str, Any]:
     """Return the configuration file of the broker."""
-    groups = {}
-    for group in options.groups:
-        entry: dict[str, Any] = {
-            "priority": int(group.get("priority", 0)),
-            "total_slots": int(group.get("total_slots", 0)),
+    groups = {
+        group.name: {
+            "priority": group.priority,
+            "slots": group.slots or options.user_slots,
+            "total_slots": group.total_slots,
+            "hold_seconds": group.hold_hours * 3600,
         }
-        entry["slots"] = int(group.get("slots", 0)) or options.user_slots
-        entry["hold_seconds"] = float(group.get("hold_hours", 0)) * 3600
-        groups[group["name"]] = entry
+        for group in options.groups
+    }
     return {
         "policy": policy,
         "slots": slots,

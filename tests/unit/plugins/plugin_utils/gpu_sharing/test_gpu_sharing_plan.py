@@ -12,6 +12,7 @@ from gpulab_gpud import config
 
 from ansible_collections.gpulab.core.plugins.filter import gpu_sharing
 from ansible_collections.gpulab.core.plugins.plugin_utils.gpu_sharing.plan import (
+    Group,
     SharingOptions,
     SharingPlan,
     is_restricted,
@@ -29,6 +30,7 @@ def plan(
     *ids: str, parameters: str = "", processes: Any = (), container: str = "", missing: Any = (), **options: Any
 ) -> SharingPlan:
     """Return the plan for a host with some GPUs."""
+    options["groups"] = [Group.of(group) for group in options.get("groups", ())]
     facts = host(*ids, processes=list(processes), container=container)
     return sharing_plan(facts, SharingOptions(**options), parameters, GROUPS, missing)
 
@@ -132,7 +134,10 @@ def test_broker_reads_the_configuration_of_the_plan() -> None:
 def test_filter_reads_text_and_is_documented() -> None:
     """An INI inventory has numbers as text; the page has the keys of the result."""
     filter_ = gpu_sharing.FilterModule().filters()["gpu_sharing_plan"]
-    chosen = filter_(host("20b0", processes=[]), {"policy": "timeslice", "slots_per_gpu": "3", "hold_hours": "1.5"})
+    chosen = filter_(
+        host("20b0", processes=[]),
+        {"policy": "timeslice", "slots_per_gpu": "3", "hold_hours": "1.5", "groups": [{"name": "staff", "slots": "1"}]},
+    )
     assert chosen["config"]["hold_seconds"] == 5400
     text = Path(gpu_sharing.__file__).with_name("gpu_sharing_plan.yml").read_text(encoding="utf-8")
     assert set(yaml.safe_load(text)["RETURN"]["_value"]["contains"]) == set(chosen)

@@ -24,7 +24,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, frozenset[int]]:
 
     def apply(node: Path, access: Any) -> bool:
         before, recorded[node.name] = recorded.get(node.name), access.uids
-        return before != access.uids
+        return bool(before != access.uids)
 
     monkeypatch.setattr("gpulab_gpud.access.acl.apply", apply)
     return recorded
