@@ -162,3 +162,28 @@ def test_user_who_is_removed_loses_all_at_once(lab: SharingHost) -> None:
         assert "not a member of gpulab-users" in lab.output("ada", "gpulab gpu request")
     finally:
         lab.output("root", "gpasswd --add ada gpulab-users")
+
+
+REQUEST = """
+import json, http.client, socket, sys
+connection = http.client.HTTPConnection("x", timeout=20)
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect("/run/gpulab/gpu.sock")
+connection.request(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
+print(connection.getresponse().read().decode())
+"""
+
+
+def test_hub_requests_and_releases_for_a_user(lab: SharingHost) -> None:
+    """Its account may, another system account may not. The hub itself is not installed here."""
+    lab.output("root", f"cat > /srv/request.py <<'END'\n{REQUEST}\nEND")
+    lab.output("root", "for name in gpulab-hub other; do id $name || useradd --system $name; done")
+    as_account = "setpriv --reuid {} --regid {} --clear-groups python3 /srv/request.py "
+    body = '\'{"user": "ada", "door": "hub"}\''
+    answer = lab.output("root", as_account.format("gpulab-hub", "gpulab-hub") + f"POST /v1/requests {body}")
+    assert '"status": "granted"' in answer
+    assert REACHED in lab.opens("ada")
+    answer = lab.output("root", as_account.format("other", "other") + f"POST /v1/requests {body}")
+    assert "other is not a member of gpulab-users" in answer
+    lab.output("root", as_account.format("gpulab-hub", "gpulab-hub") + "DELETE '/v1/requests?door=hub&user=ada'")
+    assert DENIED in lab.opens("ada")

@@ -280,3 +280,24 @@ def test_processes_before_the_first_start_go_on(
             await asyncio.to_thread(process.wait, 10)
 
     run(work)
+
+
+def test_open_gpus_and_new_grants_end_no_process(lab: Lab, holder: tuple[subprocess.Popen[str], Path]) -> None:
+    """Neither in an emergency, nor if the user gets the GPU while processes are read."""
+    process, path = holder
+    # Files have no device numbers that tell them apart.
+    lab.cards.count = 1
+
+    async def work() -> None:
+        async with lab.running():
+            path.rename(lab.directory / "nvidia0")
+            lab.service.open_all(60, "root")
+            await lab.service.enforce()
+            lab.service.open_all(0, "root")
+            reading = asyncio.create_task(lab.service.enforce())
+            hold(lab, "ada")
+            await reading
+            await lab.service.enforce()
+            assert process.poll() is None
+
+    run(work)

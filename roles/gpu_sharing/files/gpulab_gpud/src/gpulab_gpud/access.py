@@ -45,15 +45,13 @@ def apply(access: Mapping[Path, acl.Access]) -> list[Path]:
 
 
 def violators(
-    access: Mapping[Path, acl.Access], cards: Sequence[Card], spared: Sequence[Process], proc: Path = processes.PROC
+    found: Sequence[processes.Holder], access: Mapping[Path, acl.Access], spared: Sequence[Process]
 ) -> list[processes.Holder]:
-    """Return the processes that have a GPU open without access to it, but for those that are spared."""
-    nodes = [node for card in cards for node in card.nodes]
+    """Return those of the processes with an open node that have no access to it, but for those that are spared."""
     allowed = {}
-    for node in nodes:
+    for node, entry in access.items():
         try:
-            allowed[os.lstat(node).st_rdev] = access[node].uids
+            allowed[os.lstat(node).st_rdev] = entry.uids
         except OSError:
             continue
-    found = processes.holders(nodes, proc)
     return [holder for holder in processes.unentitled(found, allowed) if holder.process not in spared]

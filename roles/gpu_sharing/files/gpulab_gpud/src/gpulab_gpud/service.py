@@ -93,8 +93,12 @@ class Service:
         """End the processes that have a GPU open without a grant; SIGKILL follows SIGTERM after the grace time."""
         if self._spared is None:
             return
-        found = await asyncio.to_thread(access.violators, self.wanted(), self.cards, self._spared)
-        new = [holder for holder in found if holder.process not in self._ending]
+        found = await asyncio.to_thread(processes.holders, [node for card in self.cards for node in card.nodes])
+        # With the access of now: a user may have got the GPU during the read.
+        if broker.is_open(self.state, self.clock.now()):
+            return
+        violators = access.violators(found, self.wanted(), self._spared)
+        new = [holder for holder in violators if holder.process not in self._ending]
         self._ending |= {holder.process for holder in new}
         for holder in new:
             LOG.warning("process %s of uid %s has a GPU open without a grant: ended", holder.process.pid, holder.uid)
