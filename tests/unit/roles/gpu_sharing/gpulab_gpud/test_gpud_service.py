@@ -301,3 +301,22 @@ def test_open_gpus_and_new_grants_end_no_process(lab: Lab, holder: tuple[subproc
             assert process.poll() is None
 
     run(work)
+
+
+def test_turn_is_taken_by_using_the_gpu(lab: Lab, holder: tuple[subprocess.Popen[str], Path]) -> None:
+    """Of the user who has the turn; what other users have open does not count."""
+    _, path = holder
+    lab.cards.count = 1
+
+    async def work() -> None:
+        async with lab.running():
+            hold(lab, "bob", whole=True)
+            number = hold(lab, "ada")
+            lab.service.change(lambda state, now: broker.release(state, now, 1), "bob")
+            await lab.service.confirm_users()
+            assert not grant(lab, number).confirmed
+            path.rename(lab.directory / "nvidia0")
+            await lab.service.confirm_users()
+            assert grant(lab, number).confirmed
+
+    run(work)

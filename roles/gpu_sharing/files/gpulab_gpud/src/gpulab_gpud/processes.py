@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +51,8 @@ def runs(process: Process, proc: Path = PROC) -> bool:
     return identify(process.pid, proc) == process
 
 
-def holders(nodes: Iterable[Path], proc: Path = PROC) -> list[Holder]:
-    """Return the users' processes that have one of the nodes open or mapped.
+def holders(nodes: Iterable[Path], only: Container[int] | None = None, proc: Path = PROC) -> list[Holder]:
+    """Return the users' processes that have one of the nodes open or mapped; with `only`, those of some uids.
 
     The inode of an open file is in fdinfo, under whatever name the process sees the node, and without a read of the
     file itself, which may be on a server that does not answer.
@@ -70,7 +70,7 @@ def holders(nodes: Iterable[Path], proc: Path = PROC) -> list[Holder]:
             continue
         pid = int(directory.name)
         uid = owner(pid, proc)
-        if uid is None or uid < LEAST_USER:
+        if uid is None or uid < LEAST_USER or (only is not None and uid not in only):
             continue
         opened = frozenset(_opened(directory, wanted)) | frozenset(_mapped(directory, wanted))
         if opened and (process := identify(pid, proc)):

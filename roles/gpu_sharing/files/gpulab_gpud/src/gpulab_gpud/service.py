@@ -169,8 +169,10 @@ class Service:
         nodes = {card.uuid: card.nodes for card in self.cards}
         for grant in waiting:
             own = [node for uuid in grant.gpus for node in nodes.get(uuid, ())]
-            found = await asyncio.to_thread(processes.holders, own)
-            if self.accounts.uid(grant.user) in {holder.uid for holder in found}:
+            uid = self.accounts.uid(grant.user)
+            # Only the user's own processes are read.
+            found = [] if uid is None else await asyncio.to_thread(processes.holders, own, {uid})
+            if found:
                 self.change(partial(broker.confirm, number=grant.id), "gpud")
 
     async def run(self) -> None:
