@@ -35,6 +35,7 @@ class SharingHost(Lab):
             "port": connection["ansible_port"],
             "arguments": connection["ansible_ssh_common_args"],
         }
+        self.hub = "https://" + str(connection["local_host_ports"]["hub"]).rpartition(":")[0]
         self.users = {name: Shell(values, name, ROOT / "build" / "ssh" / "id_ed25519") for name in (*USERS, "root")}
 
     def apply(self, **options: Any) -> Outcome:
@@ -70,6 +71,21 @@ class SharingHost(Lab):
         while not condition():
             assert time.monotonic() < until, self.output("root", "journalctl --unit=gpulab-gpud --no-pager | tail -30")
             time.sleep(0.5)
+
+    def restart(self) -> None:
+        """Restart the host, and wait until the broker of the new boot runs."""
+        boot = self.output("root", "cat /proc/sys/kernel/random/boot_id; systemctl show --property UserspaceTimestamp")
+        self.users["root"].run("systemctl reboot")
+
+        def is_up() -> bool:
+            now = self.output(
+                "root", "cat /proc/sys/kernel/random/boot_id; systemctl show --property UserspaceTimestamp"
+            )
+            return (
+                bool(now) and now != boot and self.output("root", "systemctl is-active gpulab-gpud").strip() == "active"
+            )
+
+        self.wait_until(is_up)
 
     def release_all(self) -> None:
         """Release all that is held."""

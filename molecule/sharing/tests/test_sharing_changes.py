@@ -77,3 +77,19 @@ def test_removal_restores_the_host(lab: SharingHost) -> None:
         assert lab.apply().code == 0
     assert lab.holders() == {"nvidia0": [], "nvidia1": []}
     assert DENIED in lab.opens("ada")
+
+
+def test_restart_of_the_host_keeps_grants_and_access(lab: SharingHost) -> None:
+    """The device nodes are new, and the broker sets the access to them again before users log in."""
+    lab.output("ada", "gpulab gpu request --gpus 2 --whole")
+    lab.output("bob", "gpulab gpu request")
+    before = lab.state()
+    lab.restart()
+    after = lab.state()
+    for kind in ("grants", "waiting"):
+        assert [(entry["id"], entry["user"]) for entry in after[kind]] == [
+            (entry["id"], entry["user"]) for entry in before[kind]
+        ]
+    assert after["grants"][0]["until"] >= before["grants"][0]["until"] - 5, "the time off does not count"
+    assert REACHED in lab.opens("ada")
+    assert DENIED in lab.opens("bob")
