@@ -105,3 +105,14 @@ def test_wrong_configuration_is_named(tmp_path: Path, change: dict[str, Any]) ->
         config.read(path)
     path.write_text(json.dumps(VALUES))
     assert config.read(path).policy.slots == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "opens"), [("DeviceFileMode: 432\n", False), ("DeviceFileMode: 438\n", True), (None, False)]
+)
+def test_driver_that_opens_its_nodes_is_recognised(tmp_path: Path, text: str | None, opens: bool) -> None:
+    """By the mode that it was loaded with; a host without a driver has none."""
+    path = tmp_path / "params"
+    if text is not None:
+        path.write_text(text)
+    assert cards.opens_nodes(path) is opens

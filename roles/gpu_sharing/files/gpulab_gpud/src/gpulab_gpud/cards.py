@@ -14,6 +14,18 @@ COMMON = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 """Nodes that every user of any GPU opens."""
 
 
+PARAMETERS = Path("/proc/driver/nvidia/params")
+
+
+def opens_nodes(parameters: Path = PARAMETERS) -> bool:
+    """Return whether the loaded driver opens its device nodes to all users whenever a CUDA program starts."""
+    try:
+        text = parameters.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "DeviceFileMode: 432\n" not in text
+
+
 class Unreadable(Exception):
     """The GPUs cannot be read now. What is known about them stays."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from gpulab_gpud import access, processes, views
 from gpulab_gpud.accounts import Accounts
-from gpulab_gpud.cards import Card, Cards, Unreadable
+from gpulab_gpud.cards import Card, Cards, Unreadable, opens_nodes
 from gpulab_gpud.config import Config
 from gpulab_gpud.core import broker
 from gpulab_gpud.core.broker import Step
@@ -27,6 +27,8 @@ CARDS_SECONDS = 60.0
 """Interval at which the GPUs and all nodes are read."""
 RETRY_SECONDS = 10.0
 """The same as long as no GPU was read, as while a driver is loaded."""
+REMEDY = "Restart the host after site.yml has run; if it stays so, run update-initramfs -u -k all before."
+"""What to do about a driver that opens its nodes to all users."""
 NVML_SECONDS = 30.0
 """Time limit of a read of the GPUs: a broken GPU may hang."""
 GRACE_SECONDS = 10.0
@@ -137,6 +139,11 @@ class Service:
         except (Unreadable, TimeoutError, asyncio.TimeoutError) as error:  # Python 3.10
             LOG.warning("the GPUs keep their state: %s", error or "the read took too long")
             return
+        if opens_nodes():
+            LOG.warning(
+                "NVIDIA's driver opens the GPUs to all users: it was loaded without NVreg_DeviceFileMode=0660. %s",
+                REMEDY,
+            )
         known = {card.uuid for card in cards}
         gone = [gpu.uuid for gpu in self.state.gpus if gpu.uuid not in known and self.cards]
         # Those that were gone at the start of the broker are not GPUs of this host any more.
