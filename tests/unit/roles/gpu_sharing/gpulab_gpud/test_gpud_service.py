@@ -248,7 +248,7 @@ def test_process_that_has_a_node_open_is_found_and_ended(holder: tuple[subproces
     device = next(iter(found[0].devices))
     assert processes.unentitled(found, {device: frozenset({1001})}) == []
     assert processes.unentitled(found, {device: frozenset({1002})}) == found
-    assert processes.end(found[0].process, grace=10)
+    assert asyncio.run(processes.end(found[0].process, grace=10))
     assert process.wait(timeout=10) == -15
 
 
@@ -257,7 +257,7 @@ def test_another_process_of_the_same_number_is_not_ended(holder: tuple[subproces
     process, _ = holder
     found = processes.identify(process.pid)
     assert found
-    assert processes.end(Process(process.pid, found.started - 1), grace=0.1)
+    assert asyncio.run(processes.end(Process(process.pid, found.started - 1), grace=0.1))
     assert process.poll() is None
 
 

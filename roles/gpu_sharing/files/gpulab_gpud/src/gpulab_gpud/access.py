@@ -44,6 +44,15 @@ def apply(access: Mapping[Path, acl.Access]) -> list[Path]:
     return changed
 
 
+def revoked(before: Mapping[Path, acl.Access], after: Mapping[Path, acl.Access]) -> bool:
+    """Return whether any user or group has lost the access to a node."""
+    return any(
+        entry.uids - after[node].uids or entry.gids - after[node].gids
+        for node, entry in before.items()
+        if node in after
+    )
+
+
 def violators(
     found: Sequence[processes.Holder], access: Mapping[Path, acl.Access], spared: Sequence[Process]
 ) -> list[processes.Holder]:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import select
 import signal
-import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 from gpulab_gpud.core.model import Process
 
 PROC = Path("/proc")
+KILL_SECONDS = 5.0
+"""Time in which a killed process ends, unless the kernel waits for its driver."""
 LEAST_USER = 1000
 """Uids below are system accounts, which are never ended."""
 
@@ -120,10 +121,11 @@ def unentitled(found: Iterable[Holder], allowed: Mapping[int, frozenset[int]]) -
     ]
 
 
-def end(process: Process, grace: float, proc: Path = PROC) -> bool:
-    """End a process: SIGTERM, and SIGKILL after `grace` seconds. Return whether it has ended; blocks that long.
+async def end(process: Process, grace: float, proc: Path = PROC) -> bool:
+    """End a process: SIGTERM, and SIGKILL after `grace` seconds. Return whether it has ended.
 
-    A pidfd keeps the number from being that of another process meanwhile.
+    A pidfd keeps the number from being that of another process meanwhile. No thread waits, however many processes
+    ignore the signal.
     """
     try:
         descriptor = os.pidfd_open(process.pid)
@@ -132,20 +134,27 @@ def end(process: Process, grace: float, proc: Path = PROC) -> bool:
     try:
         if not runs(process, proc):
             return True
-        for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+        for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, KILL_SECONDS)):
             try:
                 signal.pidfd_send_signal(descriptor, number)
             except ProcessLookupError:
                 return True
-            if _ended(descriptor, seconds):
+            if await _ended(descriptor, seconds):
                 return True
         return False
     finally:
         os.close(descriptor)
 
 
-def _ended(descriptor: int, seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(max(0.0, until - time.monotonic()) * 1000))
+async def _ended(descriptor: int, seconds: float) -> bool:
+    """Return whether the process of a pidfd ends within some seconds: the descriptor is readable then."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await asyncio.wait_for(ended.wait(), seconds)
+    except (TimeoutError, asyncio.TimeoutError):  # Python 3.10 has two
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+    return True

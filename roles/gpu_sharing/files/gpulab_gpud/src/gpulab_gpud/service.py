@@ -6,10 +6,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from gpulab_gpud import access, processes, views
 from gpulab_gpud.accounts import Accounts
@@ -31,6 +30,8 @@ REMEDY = "Restart the host after site.yml has run; if it stays so, run update-in
 """What to do about a driver that opens its nodes to all users."""
 NVML_SECONDS = 30.0
 """Time limit of a read of the GPUs: a broken GPU may hang."""
+ENFORCE_SECONDS = 0.2
+"""Shortest time between two reads of all processes."""
 GRACE_SECONDS = 10.0
 """Time between SIGTERM and SIGKILL for a process whose grant ended."""
 LONGEST_OPEN = 7 * 86400.0
@@ -48,6 +49,9 @@ class Service:
         # None until the processes are known that no start of the broker ends.
         self._spared: list[Process] | None = None
         self._ending: set[Process] = set()
+        self._applied: access.Access = {}
+        self._enforcement: asyncio.Task[None] | None = None
+        self._enforcement_due = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self.names = views.Names()
@@ -81,15 +85,23 @@ class Service:
 
     def apply(self) -> None:
         """Set the access to the nodes, and end processes that lost theirs."""
-        changed = access.apply(self.wanted())
-        if changed:
-            LOG.debug("access changed: %s", ", ".join(map(str, changed)))
-            self._start(self.enforce())
+        before, self._applied = self._applied, self.wanted()
+        changed = access.apply(self._applied)
+        # Also after a repair: a process may have used the access that was set by hand.
+        if access.revoked(before, self._applied) or (changed and before == self._applied):
+            self._enforce_soon()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _enforce_soon(self) -> None:
+        """End processes without a grant in a task: many changes in a short time share one read of all processes."""
+        self._enforcement_due = True
+        if self._enforcement is None or self._enforcement.done():
+            self._enforcement = asyncio.get_running_loop().create_task(self._enforce_while_due())
+
+    async def _enforce_while_due(self) -> None:
+        while self._enforcement_due:
+            self._enforcement_due = False
+            await self.enforce()
+            await asyncio.sleep(ENFORCE_SECONDS)
 
     async def enforce(self) -> None:
         """End the processes that have a GPU open without a grant; SIGKILL follows SIGTERM after the grace time."""
@@ -104,10 +116,16 @@ class Service:
         self._ending |= {holder.process for holder in new}
         for holder in new:
             LOG.warning("process %s of uid %s has a GPU open without a grant: ended", holder.process.pid, holder.uid)
+            task = asyncio.get_running_loop().create_task(self._end(holder.process))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _end(self, process: Process) -> None:
         try:
-            await asyncio.gather(*(asyncio.to_thread(processes.end, item.process, GRACE_SECONDS) for item in new))
+            if not await processes.end(process, GRACE_SECONDS):
+                LOG.error("process %s does not end, not even by SIGKILL; it still has a GPU open", process.pid)
         finally:
-            self._ending -= {holder.process for holder in new}
+            self._ending.discard(process)
 
     # -- the life of the service
 
