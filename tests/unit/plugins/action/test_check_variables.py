@@ -98,8 +98,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"users_groups": []}, "users_groups is a list, not a dictionary."),
     (
         {"users_group": "staff"},
-        "users_group is set alone, and frameworks_users_group, gpu_sharing_users_group, jupyterhub_users_group must be the "
-        "same. Set ",
+        "users_group is set alone, and frameworks_users_group, gpu_sharing_users_group, jupyterhub_users_group must be "
+        "the same. Set ",
     ),
     ({"users_sshd_ports": 22}, "users_sshd_ports is a number, not a list."),
     (
