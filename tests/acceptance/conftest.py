@@ -229,6 +229,22 @@ def gpus(host: Any) -> list[str]:
     return list(nodes.stdout.split())
 
 
+@pytest.fixture
+def granted_gpus(host: Any, gpus: list[str], login: tuple[str, str]) -> Iterator[list[str]]:
+    """Yield the GPUs, which the test's user holds meanwhile; skip where other users hold them."""
+    if host.run("systemctl is-active --quiet gpulab-gpud").rc != 0:
+        yield gpus
+        return
+    as_user = f"runuser -u {login[0]} -- timeout 60 gpulab"
+    requested = host.check_output(f"{as_user} gpu request --gpus {len(gpus)} --note verification")
+    try:
+        if "holds" not in requested:
+            pytest.skip(f"the GPUs are in use: {requested}")
+        yield gpus
+    finally:
+        host.run(f"{as_user} gpu release")
+
+
 @pytest.fixture(scope="module")
 def account(host: Any, expected: Expected, hub_url: str, certificate: str | bool) -> Iterator[Account]:
     """Make a member of the users' group; only where the host may be thrown away."""

@@ -88,7 +88,7 @@ def test_framework_computes_in_a_users_session(
     ("framework", "cell", "device"), [("tensorflow", cells.TENSORFLOW, "/GPU:0"), ("torch", cells.TORCH, "cuda:0")]
 )
 def test_framework_computes_on_the_gpu(
-    gpus: list[str],
+    granted_gpus: list[str],
     expected: Expected,
     offered: dict[str, dict[str, Any]],
     kernels: Kernels,
@@ -105,7 +105,7 @@ def test_framework_computes_on_the_gpu(
     for name in having:
         report = compute(kernels[name], cell, device)
         listed = [device for device in report["devices"] if "CPU" not in device.upper()]
-        assert len(listed) == len(gpus), (name, report)
+        assert len(listed) == len(granted_gpus), (name, report)
         assert max(report["off"].values()) < TOLERANCE * 10, (name, report)  # TF32 may be on
 
 

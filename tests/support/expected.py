@@ -20,6 +20,7 @@ class Expected:
     gpu: str
     cuda: dict[str, Any]
     cudnn: bool
+    gpu_sharing: str
     users: list[dict[str, Any]]
     limits: list[dict[str, Any]]
     shared: dict[str, Any]

@@ -32,7 +32,9 @@ def assert_rejected(outcome: Outcome, *words: str) -> None:
 SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
     ({"gpulab_user": []}, ["gpulab_user is not a variable", "gpulab_users"]),
     ({"jupyterhub_prot": 1}, ["jupyterhub_prot", "jupyterhub_port"]),
-    ({"gpulab_gpu_sharing": "exclusive"}, ["gpulab_gpu_sharing", "not implemented"]),
+    ({"gpulab_gpu_sharing": "mps"}, ["gpulab_gpu_sharing", "mps is not supported"]),
+    ({"gpulab_gpu_sharing": "shared"}, ["gpulab_gpu_sharing", "exclusive"]),
+    ({"gpulab_gpu_hold_hours": -1}, ["gpulab_gpu_hold_hours", "negative"]),
     ({"users_leavers_home": "zip"}, ["users_leavers_home", "keep, archive"]),
     ({"jupyterhub_port": "https"}, ["jupyterhub_port is text, not a number."]),
     ({"jupyterhub_idle": {"kernel_minuts": 5}}, ["kernel_minuts", "kernel_minutes"]),

@@ -6,7 +6,7 @@
  * names that the program loads.
  *
  * GPULAB_MOCK_GPUS: number of GPUs (2); GPULAB_MOCK_MODEL: their name (NVIDIA A100).
- * Faults: GPULAB_MOCK_INIT: the code that the library's start returns; GPULAB_MOCK_LOST: index of a GPU that is lost;
+ * Faults: GPULAB_MOCK_SILENT: index of a GPU whose memory cannot be read; GPULAB_MOCK_INIT: the code that the library's start returns; GPULAB_MOCK_LOST: index of a GPU that is lost;
  * GPULAB_MOCK_WIDTH: PCIe lanes in use (16); GPULAB_MOCK_THROTTLE: bits of the reasons that hold clocks down;
  * GPULAB_MOCK_ECC: uncorrected errors of memory; GPULAB_MOCK_NVLINKS: active NVLinks of 12;
  * GPULAB_MOCK_HOLDER: process id of a process that holds 3 GiB of the first GPU.
@@ -16,8 +16,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LOST = 15 };
-enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15 };
 typedef int result;
 
 struct gpu {
@@ -117,7 +116,7 @@ result nvmlDeviceGetHandleByIndex_v2(unsigned index, struct gpu **gpu)
 	if (index >= count())
 		return INVALID_ARGUMENT;
 	if (index == setting("GPULAB_MOCK_LOST", 99))
-		return LOST;
+		return GPU_IS_LOST;
 	*gpu = &gpus[index];
 	return SUCCESS;
 }
@@ -181,7 +180,8 @@ result nvmlDeviceGetHandleByPciBusId_v2(const char *id, struct gpu **gpu)
 
 result nvmlDeviceGetMemoryInfo(struct gpu *gpu, struct memory *memory)
 {
-	(void)gpu;
+	if (gpu->index == setting("GPULAB_MOCK_SILENT", 99))
+		return GPU_IS_LOST;
 	memory->total = 40 * GIB;
 	memory->used = 1 * GIB;
 	memory->free = memory->total - memory->used;

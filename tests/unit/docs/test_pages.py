@@ -16,7 +16,7 @@ from ansible_collections.gpulab.core.plugins.plugin_utils.site_variables import 
 ROOT = Path(__file__).resolve().parents[3]
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")
-OTHER_NAMES = {"gpulab_hub", "gpulab_x", "jupyterhub_config"}
+OTHER_NAMES = {"gpulab_gpud", "gpulab_hub", "gpulab_x", "jupyterhub_config"}
 """Names of a package and of a file that begin like variables, and the example of a name."""
 REPORT = re.compile(r"docs/proof/[^/]+/report\.md")
 """Reports of GPUs, which docs/reference/evidence.md lists."""

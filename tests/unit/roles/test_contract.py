@@ -150,7 +150,9 @@ def test_roles_have_no_variables_of_the_site(role: Path) -> None:
         if path.parent.name not in ("defaults", "meta") and path.suffix == ".yml":
             text = re.sub(r"(fail_msg|msg|description|reason|variable):.*(\n\s{6,}.*)*", "", text)
             text = "\n".join(line for line in text.splitlines() if "variable" not in line)
-            read = re.findall(r"\bgpulab_[a-z_]+\b(?!\.core)", re.sub(r"gpulab_(cli|hub|server|common)\b", "", text))
+            read = re.findall(
+                r"\bgpulab_[a-z_]+\b(?!\.core)", re.sub(r"gpulab_(cli|gpud|hub|server|common)\b", "", text)
+            )
             assert read == [], path
 
 

@@ -117,6 +117,9 @@ ENDLESS = {
     # Services, which their service manager or their test ends.
     "tests/integration/gcp/fakecloud/__main__.py": "threading.Event().wait()",
     "roles/jupyterhub/files/gpulab_server/src/gpulab_server/board.py": "threading.Event().wait()",
+    "roles/gpu_sharing/files/gpulab_gpud/src/gpulab_gpud/main.py": "stop.wait()",
+    # The user's own program, which may compute for days.
+    "roles/tools/files/gpulab_cli/src/gpulab_cli/run.py": "subprocess.Popen(",
     # The program is timeout(1).
     "plugins/modules/privileged_files.py": "subprocess.run(argv",
     # Programs that run on the tested host: its service manager, or a cgroup, ends them.

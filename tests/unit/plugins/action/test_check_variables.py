@@ -98,7 +98,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"users_groups": []}, "users_groups is a list, not a dictionary."),
     (
         {"users_group": "staff"},
-        "users_group is set alone, and frameworks_users_group, jupyterhub_users_group must be the same. Set ",
+        "users_group is set alone, and frameworks_users_group, gpu_sharing_users_group, jupyterhub_users_group must be "
+        "the same. Set ",
     ),
     ({"users_sshd_ports": 22}, "users_sshd_ports is a number, not a list."),
     (
@@ -212,7 +213,13 @@ ACCEPTED: list[dict[str, Any]] = [
     },
     {"gpulab_users": [], "gpulab_sources": {"ca_certificates": ["files/lab-ca.crt"]}},
     {"gpulab_users": [], "gpulab_tls": {"mode": "own", "certificate": "files/hub.pem", "key": "files/hub.key"}},
-    {"gpulab_users": [], "users_group": "lab", "jupyterhub_users_group": "lab", "frameworks_users_group": "lab"},
+    {
+        "gpulab_users": [],
+        "users_group": "lab",
+        "jupyterhub_users_group": "lab",
+        "gpu_sharing_users_group": "lab",
+        "frameworks_users_group": "lab",
+    },
     {"gpulab_users": [], "gpulab_admin_group": "staff", "users_admin_group": "staff"},
     {"gpulab_users": [], "users_sshd_trusted": ["{{ ansible_facts['default_ipv4'].address }}"]},
     {"gpulab_users": [], "gpulab_hub_port": "8443"},

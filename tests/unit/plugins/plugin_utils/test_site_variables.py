@@ -131,11 +131,11 @@ def test_migration_shows_and_makes_the_changes_of_an_inventory(tmp_path: Path) -
 
 def test_reserved_variable_is_rejected_unless_it_asks_for_nothing() -> None:
     """The message names the variable, what it needs, and a value that is accepted."""
-    values = {"gpulab_gpu_sharing": "mig", "gpulab_conda": True, "gpulab_gpu": "auto"}
+    values = {"gpulab_conda_channels": ["defaults"], "gpulab_conda": True, "gpulab_gpu": "auto"}
     problems = site_variables.reserved_problems(values, RESERVED)
-    assert sorted(problem.partition(":")[0] for problem in problems) == ["gpulab_conda", "gpulab_gpu_sharing"]
+    assert sorted(problem.partition(":")[0] for problem in problems) == ["gpulab_conda", "gpulab_conda_channels"]
     assert "needs the role anaconda, which is not implemented" in problems[0]
-    assert "or set it to [].".replace("[]", "'auto' or 'none'") in problems[1]
+    assert "or set it to [] or ['conda-forge']." in problems[1]
     assert site_variables.reserved_problems({"gpulab_conda": False, "gpulab_conda_channels": []}, RESERVED) == []
     assert site_variables.reserved_problems({"gpulab_login": {"kind": "oidc"}}, RESERVED)
     assert site_variables.reserved_problems({"gpulab_login": {"kind": "pam"}}, RESERVED) == []

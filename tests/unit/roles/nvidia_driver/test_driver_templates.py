@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
@@ -95,3 +97,26 @@ def test_every_supported_system_has_a_repository_and_a_checksum(system: tuple[st
     assert len(value("__nvidia_driver_keyring_sha256")) == 64
     variables["nvidia_driver_repository_key"] = "https://mirror.example/key.gpg"
     assert value("__nvidia_driver_keyring_sha256") == ""
+
+
+def test_device_nodes_are_roots_under_every_name_of_the_module() -> None:
+    """Parameters belong to the name under which a package loads the module; another one would be ignored."""
+    private = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
+    text = render("gpulab-nvidia-devices.conf.j2", **{key: private[key] for key in ("__nvidia_driver_module_names",)})
+    options = [line for line in text.splitlines() if line.startswith("options ")]
+    assert {"nvidia", "nvidia-current", "nvidia-current-open"} <= {line.split()[1] for line in options}
+    assert all(
+        line.endswith("NVreg_DeviceFileUID=0 NVreg_DeviceFileGID=0 NVreg_DeviceFileMode=0660") for line in options
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"), [("", ""), ("DeviceFileUID: 0\nDeviceFileMode: 432\n", "432"), ("X: 1\n", "")]
+)
+def test_mode_of_the_loaded_module_is_read(text: str, mode: str) -> None:
+    """A decimal number; empty without a loaded module."""
+    private = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
+    parameters = {"content": base64.b64encode(text.encode()).decode()} if text else {"msg": "not found"}
+    template = trust_as_template(private["__nvidia_driver_device_mode"])
+    templar = Templar(loader=DataLoader(), variables={"__nvidia_driver_parameters": parameters})
+    assert str(templar.template(template)) == mode

@@ -127,6 +127,16 @@ def test_access_is_skipped_without_root_a_gpu_or_nodes(
     assert "needs root" in access.two_users(context(root=tmp_path))[0]["reason"]
 
 
+def test_nodes_of_the_broker_are_left_alone(two_gpus: Context, host: Path) -> None:
+    """It would end the programs of users without a grant, and set the ACLs again meanwhile."""
+    (host / access.BROKER).parent.mkdir(parents=True)
+    (host / access.BROKER).touch()
+    before = [(path.stat().st_mode, access.current_acl(path)) for path in access.nodes(host)[0]]
+    results = access.two_users(two_gpus)
+    assert {(each["status"], "broker" in each["reason"]) for each in results} == {("skipped", True)}
+    assert [(path.stat().st_mode, access.current_acl(path)) for path in access.nodes(host)[0]] == before
+
+
 def test_file_system_without_acls_is_not_supported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That is a result, not a failure."""
 

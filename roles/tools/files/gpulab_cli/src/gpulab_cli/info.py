@@ -14,10 +14,11 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gpulab_cli import paths
+from gpulab_cli import broker, paths, top
 
 LINKS = Path("/etc/gpulab/links.d")
 SYSTEMCTL_SECONDS = 10
+BROKER_SECONDS = 2.0
 
 
 class Info:
@@ -47,6 +48,7 @@ class Facts:
     links: dict[str, str]
     limits: dict[str, str]
     users: list[str]
+    sharing: str = ""
 
 
 def read_facts(environments: Path = paths.ENVIRONMENTS, driver: Path = paths.DRIVER, home: Path | None = None) -> Facts:
@@ -59,6 +61,7 @@ def read_facts(environments: Path = paths.ENVIRONMENTS, driver: Path = paths.DRI
         links=links(),
         limits=limits(slice_properties()),
         users=active_users(),
+        sharing=sharing(),
     )
 
 
@@ -71,12 +74,22 @@ def as_text(facts: Facts) -> str:
             "Packages of your own: pip install NAME, %pip install NAME in notebooks; `gpulab env list` shows them"
         )
     lines.append("GPUs: " + ("\n".join(facts.gpus) or "none (all programs run on the CPU)"))
+    if facts.sharing:
+        lines.append(f"GPU sharing: {facts.sharing}")
     lines.append(f"Cores: {facts.cores}")
     lines.append(f"Free space in your home: {facts.home_free_gb:.1f} GB")
     limits_text = ", ".join(f"{resource} {amount}" for resource, amount in facts.limits.items())
     lines.append(f"Your limits for all sessions together: {limits_text or 'none'}")
     lines.append(f"Active users: {', '.join(facts.users) or 'none'}")
     return "\n".join(lines) + "\n"
+
+
+def sharing() -> str:
+    """Return one line about the shared GPUs, empty on a host without a broker."""
+    try:
+        return top.login_line(broker.call("GET", "/v1/state", seconds=BROKER_SECONDS))
+    except broker.BrokerError:
+        return ""
 
 
 def links(directory: Path = LINKS) -> dict[str, str]:

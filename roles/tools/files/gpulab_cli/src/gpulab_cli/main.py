@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands[options.command].run(options)
     except BrokenPipeError:
         return 0
+    except KeyboardInterrupt:
+        return 130
     except OSError as error:
         print(f"gpulab {options.command}: {error}", file=sys.stderr)  # noqa: T201
         return 1
