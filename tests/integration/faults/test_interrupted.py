@@ -137,7 +137,9 @@ def test_disk_is_full(lab: Lab) -> None:
         pytest.param("Install | Install TensorFlow", 6, kill, id="controller killed in the large download"),
         pytest.param("Install | Install TensorFlow", 3, restart, id="host restarted"),
         pytest.param("Install | Install TensorFlow", 3, unplug, id="host off the network"),
-        pytest.param("Configure | Write the session environment", 0, kill, id="controller killed while files are written"),
+        pytest.param(
+            "Configure | Write the session environment", 0, kill, id="controller killed while files are written"
+        ),
     ],
 )
 def test_interrupted_run_ends_with_one_message(

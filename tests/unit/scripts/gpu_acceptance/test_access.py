@@ -19,6 +19,7 @@ from scripts.gpu_acceptance.gpus import Reading
 from scripts.gpu_acceptance.report import FAILED, NOT_SUPPORTED, PASSED, SKIPPED
 from scripts.gpu_acceptance.running import SkippedError, StepError, UnsupportedError
 from tests.support.paths import ROOT
+from tests.support.processes import started
 from tests.unit.scripts.gpu_acceptance.conftest import gpu
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="changing device nodes needs root")
@@ -175,7 +176,8 @@ CHANGES = """
 import json, signal, sys, time
 from pathlib import Path
 from scripts.gpu_acceptance import access, running
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: sys.exit(143))
 path = Path(sys.argv[1])
 with access.kept([path]):
     path.chmod(0o600)
@@ -192,7 +194,8 @@ def test_modes_are_put_back_whatever_ends_the_program(tmp_path: Path, number: in
     path.touch()
     path.chmod(0o666)
     argv = [sys.executable, "-c", CHANGES, str(path)]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with started(argv, cwd=ROOT, **pipes) as child:
         assert child.stdout
         assert child.stdout.readline() == "changed\n"
         assert mode(path) == 0o600

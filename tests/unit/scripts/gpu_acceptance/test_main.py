@@ -22,6 +22,7 @@ from scripts.gpu_acceptance.main import Step
 from scripts.gpu_acceptance.report import FAILED, NOT_SUPPORTED, PASSED, SKIPPED, Check
 from scripts.gpu_acceptance.running import SkippedError, StepError, UnsupportedError
 from tests.support.paths import ROOT
+from tests.support.processes import started
 
 PACKAGE = ROOT / "scripts" / "gpu_acceptance"
 
@@ -164,7 +165,8 @@ def test_stopped_run_keeps_its_report_and_leaves_nothing(tmp_path: Path, number:
     argv = [sys.executable, str(PACKAGE), str(tmp_path / "out"), "--python", str(python), "--root", str(tmp_path)]
     argv += ["--environments", str(tmp_path / "none")]
     environment = {**os.environ, "TMPDIR": str(scratch)}
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment) as child:
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with started(argv, env=environment, **pipes) as child:
         for _ in range(600):
             if mark.exists() or child.poll() is not None:
                 break
