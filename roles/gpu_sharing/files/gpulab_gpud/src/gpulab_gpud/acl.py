@@ -41,8 +41,8 @@ def named(data: bytes) -> Access:
     """Return the named users and groups of an attribute."""
     entries = [ENTRY.unpack_from(data, offset) for offset in range(VERSION.size, len(data), ENTRY.size)]
     return Access(
-        frozenset(number for tag, _, number in entries if tag == USER),
-        frozenset(number for tag, _, number in entries if tag == GROUP),
+        frozenset(number for tag, _bits, number in entries if tag == USER),
+        frozenset(number for tag, _bits, number in entries if tag == GROUP),
     )
 
 

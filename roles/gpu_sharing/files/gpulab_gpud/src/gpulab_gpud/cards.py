@@ -90,7 +90,7 @@ class NvmlCards:
             raise Unreadable(f"the GPUs cannot be read: {error}") from error
         finally:
             pynvml.nvmlShutdown()
-        return [card for _, card in sorted(cards, key=lambda pair: pair[0])]
+        return [card for _address, card in sorted(cards, key=lambda pair: pair[0])]
 
     def _card(self, nvml: Any, index: int) -> tuple[str, Card]:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -107,7 +107,7 @@ class NvmlCards:
 
     def render_nodes(self, address: str) -> list[Path]:
         """Return the render nodes of the card at an address on the PCI bus, such as 00000000:04:00.0."""
-        domain, _, rest = address.lower().partition(":")
+        domain, _separator, rest = address.lower().partition(":")
         names = sorted((self._pci / f"{domain[-4:]}:{rest}" / "drm").glob("renderD*"))
         return [self._dev / "dri" / name.name for name in names]
 

@@ -92,7 +92,7 @@ def open_all(settings: Config, state: Path, seconds: float) -> int:
         sys.stderr.write(f"gpulab-gpud: the time must be between 0 and {LONGEST_OPEN:.0f} seconds\n")
         return 2
     store = Store(state)
-    current, clock, _ = store.load()
+    current, clock, _existed = store.load()
     step = broker.open_all(current, clock.now(), seconds, f"for {seconds:.0f} s, without the broker")
     store.save(step.state, step.events, clock, "root")
     source = cards.source(settings.devices)

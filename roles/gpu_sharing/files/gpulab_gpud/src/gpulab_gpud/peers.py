@@ -14,7 +14,7 @@ CREDENTIALS = struct.Struct("iII")
 
 def credentials(connection: socket.socket) -> tuple[int, int]:
     """Return pid and uid of the process that connected, from the kernel (unix(7), SO_PEERCRED)."""
-    pid, uid, _ = CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    pid, uid, _gid = CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
     return pid, uid
 
 

@@ -70,8 +70,8 @@ def decode(records: Mapping[tuple[str, str], str]) -> State:
     return State(
         policy=_policy(dict(values("policy")).get("policy", {})),
         gpus=tuple(Gpu(**item) for item in dict(values("gpus")).get("gpus", [])),
-        requests=tuple(_request(item) for _, item in values("request")),
-        grants=tuple(_grant(item) for _, item in sorted(values("grant"), key=lambda pair: _order(pair[1]))),
+        requests=tuple(_request(item) for _key, item in values("request")),
+        grants=tuple(_grant(item) for _key, item in sorted(values("grant"), key=lambda pair: _order(pair[1]))),
         usage={user: Usage(**item) for user, item in values("usage")},
         now=dict(values("clock")).get("now", 0.0),
         **general,

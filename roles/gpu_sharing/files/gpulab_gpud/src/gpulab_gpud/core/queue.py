@@ -111,7 +111,7 @@ def _choices(state: State, now: float, request: Request, kept: Mapping[str, int]
         if free >= width:
             rating = (len(further), gpu.uuid in own, used, gpu.uuid != last, index)
             rated.append((rating, _Choice(gpu.uuid, tuple(further))))
-    return [choice for _, choice in sorted(rated, key=lambda entry: entry[0])]
+    return [choice for _rating, choice in sorted(rated, key=lambda entry: entry[0])]
 
 
 def _keep(state: State, request: Request, kept: Mapping[str, int]) -> Plan:
@@ -132,8 +132,10 @@ def _keep(state: State, request: Request, kept: Mapping[str, int]) -> Plan:
         if at < math.inf:
             ready.append((at, gpu.uuid))
     targets = sorted(ready)[: request.gpus]
-    users = sorted({grant.user for grant in state.grants for _, uuid in targets if uuid in grant.gpus})
+    users = sorted({grant.user for grant in state.grants for _ready_at, uuid in targets if uuid in grant.gpus})
     if len(targets) < request.gpus:
-        return Plan(reason="earlier requests are first", kept={uuid: width for _, uuid in targets})
+        return Plan(reason="earlier requests are first", kept={uuid: width for _ready_at, uuid in targets})
     holders = f"held by {', '.join(users)}" if users else "kept for an earlier request"
-    return Plan(reason=holders, kept={uuid: width for _, uuid in targets}, ready_at=max(at for at, _ in targets))
+    return Plan(
+        reason=holders, kept={uuid: width for _ready_at, uuid in targets}, ready_at=max(at for at, _uuid in targets)
+    )

@@ -52,7 +52,7 @@ def estimates(state: State, now: float, numbers: list[int]) -> dict[int, float]:
     """Return when waiting requests start if every grant uses its whole time; those without an estimate lack."""
     waiting = {request.id for request in state.requests}
     result: dict[int, float] = {}
-    for _ in range(ESTIMATED):
+    for _number in range(ESTIMATED):
         if all(number in result for number in numbers):
             break
         now = min((grant.until for grant in state.grants if grant.until > now), default=math.inf)
