@@ -92,8 +92,10 @@ def test_failed_check_fails_the_host_with_the_reason(lab: Lab, broken: str, tmp_
     assert done.returncode == 2
     text = " ".join(done.stdout.split())
     assert "failed: driver.versions: 1 NVIDIA GPUs are on the PCI bus, and no NVIDIA driver is loaded." in text
-    checks = report.read(tmp_path / lab.host / "report.json")["checks"]
-    assert checks[0]["status"] == FAILED
+    checks = {each["name"]: each for each in report.read(tmp_path / lab.host / "report.json")["checks"]}
+    assert checks["driver.versions"]["status"] == FAILED
+    # The plan is that of the host itself, which has no GPU.
+    assert "action none" in checks["driver.plan"]["reason"]
 
 
 def test_program_that_cannot_run_is_one_message_and_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
