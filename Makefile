@@ -25,7 +25,8 @@ prove: ## prove the GPUs of the hosts of INVENTORY, and write reports to build/p
 	@scripts/bootstrap && scripts/prove $(INVENTORY) $(ARGS)
 pictures: ## let a real browser use the lab of `make lab`; its screenshots are the README's pictures
 	@scripts/bootstrap --browser && scripts/pictures
-check: lint unit ## lint, unit and interface tests: under two minutes, no container
+check: ## lint, unit and interface tests, both at once: under two minutes, no container
+	@scripts/bootstrap --test && $(MAKE) --no-print-directory --jobs 2 --output-sync=target lint unit
 lint: ## ansible-lint, yamllint, ruff, mypy
 	@scripts/bootstrap --test && scripts/lint
 unit: ## unit and interface tests
