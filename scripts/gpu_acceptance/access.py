@@ -36,9 +36,9 @@ def acl(users: Sequence[int]) -> bytes:
 
     Layout: version 2, then tag, permissions and id of each entry (linux/posix_acl_xattr.h).
     """
-    nobody = 0xFFFFFFFF
-    rows = [(0x01, READ_WRITE, nobody), *((0x02, READ_WRITE, uid) for uid in sorted(users)), (0x04, READ_WRITE, nobody)]
-    rows += [(0x10, READ_WRITE, nobody), (0x20, 0, nobody)]
+    no_id = 0xFFFFFFFF
+    rows = [(0x01, READ_WRITE, no_id), *((0x02, READ_WRITE, uid) for uid in sorted(users)), (0x04, READ_WRITE, no_id)]
+    rows += [(0x10, READ_WRITE, no_id), (0x20, 0, no_id)]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
 
 

@@ -40,10 +40,8 @@ def memory_node(lab: SharingHost) -> Iterator[SharingHost]:
     )
 
 
-@pytest.mark.parametrize("program", [HOLD, f"{MAPPED}; os.close(fd); print('open', flush=True); time.sleep(600)", RACE])
-def test_open_node_does_not_outlive_the_grant(memory_node: SharingHost, program: str) -> None:
-    """A process that has it open or mapped, or opens it again and again, ends."""
-    lab = memory_node
+def check_that_it_ends_with_the_grant(lab: SharingHost, program: str) -> None:
+    """Let a user who holds both GPUs run a program, release them, and wait for its end."""
     lab.output("ada", "gpulab gpu request --gpus 2")
     with lab.users["ada"].start(f'exec python3 -c "{program}"') as child:
         assert child.stdout
@@ -51,20 +49,20 @@ def test_open_node_does_not_outlive_the_grant(memory_node: SharingHost, program:
         lab.release_all()
         lab.wait_until(lambda: child.poll() is not None)
         child.stop()
+
+
+@pytest.mark.parametrize("program", [HOLD, f"{MAPPED}; os.close(fd); print('open', flush=True); time.sleep(600)", RACE])
+def test_open_node_does_not_outlive_the_grant(memory_node: SharingHost, program: str) -> None:
+    """A process that has it open or mapped, or opens it again and again, ends."""
+    lab = memory_node
+    check_that_it_ends_with_the_grant(lab, program)
     assert DENIED in lab.output("ada", "head --bytes 1 /dev/nvidia0")
 
 
 def test_process_that_ignores_the_signal_is_killed(memory_node: SharingHost) -> None:
     """After the grace time."""
     lab = memory_node
-    lab.output("ada", "gpulab gpu request --gpus 2")
-    stubborn = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {HOLD}"
-    with lab.users["ada"].start(f'exec python3 -c "{stubborn}"') as child:
-        assert child.stdout
-        assert child.stdout.readline() == "open\n"
-        lab.release_all()
-        lab.wait_until(lambda: child.poll() is not None)
-        child.stop()
+    check_that_it_ends_with_the_grant(lab, f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {HOLD}")
 
 
 def test_user_cannot_act_for_others(lab: SharingHost) -> None:

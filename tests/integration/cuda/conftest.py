@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -31,14 +32,20 @@ def user(lab: CudaHost) -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(scope="module")
-def repository(lab: CudaHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CudaHost]:
-    """Yield the host while it serves a repository with the names of NVIDIA's packages."""
-    built = vendor.build_toolkits(tmp_path_factory.mktemp("vendor"), "debian12")
+@contextmanager
+def served(lab: CudaHost, built: vendor.Repository) -> Iterator[None]:
+    """Serve a repository on the host, and let roles use it meanwhile."""
     vendor.serve(lab, built, PORT)
     lab.base = {
         "nvidia_driver_repository": f"http://127.0.0.1:{PORT}",
         "nvidia_driver_repository_key_sha256": built.sha256,
     }
-    yield lab
+    yield
     lab.base = {}
+
+
+@pytest.fixture(scope="module")
+def repository(lab: CudaHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CudaHost]:
+    """Yield the host while it serves a repository with the names of NVIDIA's packages."""
+    with served(lab, vendor.build_toolkits(tmp_path_factory.mktemp("vendor"), "debian12")):
+        yield lab

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.cuda.conftest import PORT
+from tests.integration.cuda.conftest import served
 from tests.integration.driver import vendor
 from tests.support.cuda import CudaHost
 
@@ -19,16 +19,10 @@ LISTS = "ls /etc/apt/sources.list.d /etc/apt/preferences.d /usr/share/keyrings"
 @pytest.fixture(scope="module")
 def repository(lab: CudaHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CudaHost]:
     """Yield the host with a toolkit from wheels, while it serves a repository with the names of NVIDIA's packages."""
-    built = vendor.build_cudnn(tmp_path_factory.mktemp("vendor"), "debian12")
-    vendor.serve(lab, built, PORT)
-    lab.base = {
-        "nvidia_driver_repository": f"http://127.0.0.1:{PORT}",
-        "nvidia_driver_repository_key_sha256": built.sha256,
-    }
-    done = lab.apply("13.0")
-    assert done.code == 0, done.output[-3000:]
-    yield lab
-    lab.base = {}
+    with served(lab, vendor.build_cudnn(tmp_path_factory.mktemp("vendor"), "debian12")):
+        done = lab.apply("13.0")
+        assert done.code == 0, done.output[-3000:]
+        yield lab
 
 
 def test_cudnn_comes_from_nvidias_repository(repository: CudaHost, user: str) -> None:
