@@ -162,6 +162,8 @@ def test_user_who_is_removed_loses_all_at_once(lab: SharingHost) -> None:
         assert "not a member of gpulab-users" in lab.output("ada", "gpulab gpu request")
     finally:
         lab.output("root", "gpasswd --add ada gpulab-users")
+        # The broker reads memberships every few seconds.
+        lab.wait_until(lambda: "not a member" not in lab.output("ada", "gpulab gpu list"))
 
 
 REQUEST = """
@@ -176,7 +178,7 @@ print(connection.getresponse().read().decode())
 
 def test_hub_requests_and_releases_for_a_user(lab: SharingHost) -> None:
     """Its account may, another system account may not. The hub itself is not installed here."""
-    lab.output("root", f"cat > /srv/request.py <<'END'\n{REQUEST}\nEND")
+    lab.output("root", f"cat > /srv/request.py <<'END'\n{REQUEST}\nEND\nchmod 0644 /srv/request.py")
     lab.output("root", "for name in gpulab-hub other; do id $name || useradd --system $name; done")
     as_account = "setpriv --reuid {} --regid {} --clear-groups python3 /srv/request.py "
     body = '\'{"user": "ada", "door": "hub"}\''

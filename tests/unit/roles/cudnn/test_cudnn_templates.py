@@ -140,7 +140,8 @@ def test_record_of_the_toolkits_is_the_one_of_the_role_cuda() -> None:
 
 def test_repository_stays_for_the_preferences_of_either_role() -> None:
     """Its owner, nvidia_driver, knows the roles that take packages from it by the names of their preferences."""
-    tasks = yaml.safe_load((ROOT / "roles/nvidia_driver/tasks/remove_repository.yml").read_text(encoding="utf-8"))
+    path = ROOT / "roles/nvidia_driver/tasks/remove_repository_files.yml"
+    tasks = yaml.safe_load(path.read_text(encoding="utf-8"))
     (search,) = [task["ansible.builtin.find"] for task in tasks if "ansible.builtin.find" in task]
     for path in (constants("cuda")["__cuda_preferences"], constants("cudnn")["__cudnn_preferences"]):
         assert Path(path).parent == Path(search["paths"])
